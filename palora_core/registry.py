@@ -1,0 +1,129 @@
+"""Registries: from a name on a command line or in a sidebar to the class or factory behind it."""
+
+import difflib
+import importlib
+import pkgutil
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from palora_core.errors import UserError
+
+Entry = TypeVar("Entry", bound=Callable[..., Any])
+
+
+class Registry:
+    """A set of named classes or factories of one kind that fills itself from the files of a package.
+
+    Adding one thing means adding one file: the first look-up imports every module of `package` (those whose name
+    starts with an underscore excepted), and the modules register what they define.
+
+    Example:
+        >>> methods = Registry("method", package="palora_core.methods")
+        >>> @methods.register("palora")          # in palora_core/methods/palora.py
+        ... class Palora: ...
+        >>> methods.get("palora")
+
+    Args:
+        kind: What the entries are, in the singular; used in messages.
+        package: Dotted name of the package to import on first use; None where all entries live in one module.
+    """
+
+    def __init__(self, kind: str, package: str | None = None) -> None:
+        self.kind = kind
+        self.package = package
+        self.unavailable: dict[str, str] = {}
+        self._entries: dict[str, Callable[..., Any]] = {}
+        self._discovered = package is None
+        # Several sessions of the app may ask for the first time at once; re-entrant because the modules that are
+        # being imported may look names up themselves.
+        self._lock = threading.RLock()
+
+    def register(self, name: str) -> Callable[[Entry], Entry]:
+        """Decorator that files a class or factory under `name`.
+
+        Raises:
+            UserError: If another object already has this name. Importing the same module again is allowed.
+        """
+
+        def file(entry: Entry) -> Entry:
+            with self._lock:
+                earlier = self._entries.get(name)
+                if earlier is not None and _origin(earlier) != _origin(entry):
+                    raise UserError(
+                        f"the {self.kind} name {name!r} is taken by {_origin(earlier)}, so {_origin(entry)} needs another"
+                    )
+                self._entries[name] = entry
+            return entry
+
+        return file
+
+    def names(self) -> list[str]:
+        """All registered names in alphabetical order."""
+        self._discover()
+        return sorted(self._entries)
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The class or factory called `name`.
+
+        Raises:
+            UserError: If there is none; the message lists the known names and the closest one.
+        """
+        self._discover()
+        if isinstance(name, str) and name in self._entries:
+            return self._entries[name]
+        raise UserError(self._unknown(name))
+
+    def __call__(self) -> dict[str, Callable[..., Any]]:
+        """All entries as a new dictionary, names in alphabetical order."""
+        return {name: self._entries[name] for name in self.names()}
+
+    def __contains__(self, name: object) -> bool:
+        self._discover()
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def __repr__(self) -> str:
+        return f"Registry({self.kind!r}, names={self.names()})"
+
+    def _unknown(self, name: object) -> str:
+        known = self.names()
+        close = difflib.get_close_matches(str(name).lower().replace("-", "_"), known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        message = f"unknown {self.kind} {name!r}: {hint}known names are {', '.join(known) or '(none)'}"
+        for module, reason in self.unavailable.items():
+            message += f"; {module} could not be loaded ({reason})"
+        return message
+
+    def _discover(self) -> None:
+        """Import the modules of the package once; what lacks an optional dependency is noted, not fatal."""
+        with self._lock:
+            if self._discovered or self.package is None:
+                return
+            self._discovered = True  # before the imports, which may ask this registry
+            try:
+                package = importlib.import_module(self.package)
+                for module in sorted(module.name for module in pkgutil.iter_modules(package.__path__)):
+                    if not module.startswith("_"):
+                        self._import(f"{self.package}.{module}")
+            except BaseException:
+                self._discovered = False  # a broken module must fail on every look-up, not only on the first
+                raise
+
+    def _import(self, module: str) -> None:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            own = module.partition(".")[0]
+            if (error.name or "").partition(".")[0] == own:
+                raise  # one of our own modules is missing: a fault, not a missing extra
+            self.unavailable[module] = str(error)
+
+
+def _origin(entry: Callable[..., Any]) -> str:
+    return f"{getattr(entry, '__module__', '?')}.{getattr(entry, '__qualname__', repr(entry))}"
