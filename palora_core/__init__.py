@@ -1,0 +1,1 @@
+"""PaLoRA: train one network, then steer it along its Pareto front."""

@@ -1,0 +1,206 @@
+"""Task-specific low-rank adapters: W(λ) = W + α/r · Σ_t λ_t B_t A_t (Eq. 1) inside any linear or convolution layer."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from palora_core.active import ActivePreference
+from palora_core.errors import UserError
+
+ADAPTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONV_FORMS = ("flat", "kernel")
+
+
+def factor_shapes(weight: torch.Size, groups: int, rank: int, conv_form: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Shapes of one task's factors, ``(A [inner, columns], B [rows, inner])``, for a layer's weight.
+
+    Linear layers use A [r, in], B [out, r]. Convolutions of kernel p × q have two forms:
+
+    * ``"flat"`` (the paper's tables): A [r·min(p, q), in·q], B [out/g·p, r·min(p, q)]; the product, viewed row-major as
+      the weight, is A [r·k, in·k], B [out·k, r·k] for the square kernels of the paper. p is the first kernel
+      axis and q the product of the others; a 1-D kernel has p = 1.
+    * ``"kernel"``: A [r, in/g·p·q], B [out, r], a convolution to r channels followed by a 1×1 one.
+    """
+    out_channels, in_per_group, *kernel = weight
+    if not kernel:
+        return (rank, in_per_group), (out_channels, rank)
+    area = math.prod(kernel)
+    if conv_form == "kernel":
+        return (rank, in_per_group * area), (out_channels, rank)
+    first = kernel[0] if len(kernel) > 1 else 1
+    rest = area // first
+    inner = rank * min(first, rest)
+    return (inner, in_per_group * groups * rest), (out_channels // groups * first, inner)
+
+
+class LowRankLayer(nn.Module):
+    """Mixin that turns a linear or convolution layer into one whose ``weight`` depends on the active preference.
+
+    The class of the layer is swapped in place (as ``torch.nn.utils.parametrize`` does), so bias, stride, groups, hooks,
+    names and the layer's own ``forward`` stay what they are: whatever reads ``layer.weight``, also
+    ``nn.MultiheadAttention`` reading its output projection, sees W(λ). The base weight keeps its name in the
+    state_dict; ``adapter_a`` [T, inner, columns] and ``adapter_b`` [T, rows, inner] are added.
+    """
+
+    adapter_a: Tensor
+    adapter_b: Tensor
+    adapter_scale: float
+    active: ActivePreference
+
+    @property
+    def weight(self) -> Tensor:
+        """W(λ) while a preference is active, the base weight W otherwise."""
+        preference = self.active.preference
+        if preference is None:
+            return self.base_weight
+        tensors = self.active.tensors
+        if tensors is not None:
+            return tensors[id(self), "weight"]
+        return self.mixed_weight(preference)
+
+    @property
+    def base_weight(self) -> nn.Parameter:
+        """The layer's own weight W, without adapters."""
+        return self._parameters["weight"]  # type: ignore[return-value]
+
+    def mixed_weight(self, preference: Tensor) -> Tensor:
+        """W + α/r · Σ_t λ_t B_t A_t for λ [T], shaped like W; one matrix product of inner size T·rank."""
+        tasks, rows, inner = self.adapter_b.shape
+        weighted = (self.adapter_a * (self.adapter_scale * preference).view(-1, 1, 1)).reshape(tasks * inner, -1)
+        stacked = self.adapter_b.transpose(0, 1).reshape(rows, tasks * inner)
+        return self.base_weight + (stacked @ weighted).view(self.base_weight.shape)
+
+    def deltas(self) -> Tensor:
+        """What each task's adapters add at λ_t = 1: α/r · B_t A_t for all t, [T, *weight.shape]."""
+        product = torch.bmm(self.adapter_b, self.adapter_a).mul_(self.adapter_scale)
+        return product.view(-1, *self.base_weight.shape)
+
+    def delta_gradients(self, gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """Chain rule through :meth:`deltas`: ∂/∂A, ∂/∂B from the gradients [T, *weight.shape] of the deltas."""
+        flat = gradients.reshape(len(gradients), self.adapter_b.shape[1], self.adapter_a.shape[2])
+        grad_a = torch.bmm(self.adapter_b.transpose(1, 2), flat).mul_(self.adapter_scale)
+        grad_b = torch.bmm(flat, self.adapter_a.transpose(1, 2)).mul_(self.adapter_scale)
+        return grad_a, grad_b
+
+    def plain_(self, weight: Tensor) -> None:
+        """Turn this layer back, in place, into the class it came from, with ``weight`` as its weight."""
+        base = self.base_weight
+        self.__class__ = type(self)._plain_class  # type: ignore[attr-defined]
+        del self.adapter_a, self.adapter_b, self.adapter_scale, self.active
+        self.register_parameter("weight", nn.Parameter(weight, requires_grad=base.requires_grad))
+
+    def extra_repr(self) -> str:
+        """The layer's own description, then its adapters."""
+        tasks, _, inner = self.adapter_b.shape
+        return f"{super().extra_repr()}, tasks={tasks}, adapter_inner={inner}"
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # The class is made on the fly, so a pickle names the plain class and makes it again.
+        return _empty_layer, (type(self)._plain_class,), self.__dict__.copy()  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _low_rank_class(plain: type[nn.Module]) -> type[LowRankLayer]:
+    return type(f"LowRank{plain.__name__}", (LowRankLayer, plain), {"_plain_class": plain, "__doc__": plain.__doc__})
+
+
+def _empty_layer(plain: type[nn.Module]) -> LowRankLayer:
+    return object.__new__(_low_rank_class(plain))
+
+
+def insert_adapters(
+    network: nn.Module,
+    num_tasks: int,
+    rank: int,
+    alpha: float,
+    conv_form: str = "flat",
+    active: ActivePreference | None = None,
+    select: Callable[[str, nn.Module], bool] | None = None,
+) -> list[LowRankLayer]:
+    """Give every linear and convolution layer of ``network`` T low-rank adapters, in place.
+
+    A starts Kaiming-uniform, B at zero, so the network's function does not change.
+
+    Args:
+        network: any module; normalisation, embeddings and transposed convolutions are left alone.
+        num_tasks: T ≥ 1.
+        rank: r ≥ 1.
+        alpha: α of Eq. 1; the adapters are scaled by α/r.
+        conv_form: ``"flat"`` or ``"kernel"``, see :func:`factor_shapes`.
+        active: the cell the layers read λ from; a new one if None.
+        select: ``select(name, layer)`` says which layers get adapters; all by default.
+
+    Returns:
+        The adapted layers in module order.
+
+    Raises:
+        UserError: bad options, no layer to adapt, tied weights, lazy or parametrised layers, or adapters already there.
+    """
+    _check_options(num_tasks, rank, alpha, conv_form)
+    active = active or ActivePreference()
+    chosen = [
+        (name, layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, ADAPTABLE) and (select is None or select(name, layer))
+    ]
+    if not chosen:
+        raise UserError(
+            f"{type(network).__name__} has no Linear or Conv layer to adapt; palorize needs at least one of them."
+        )
+    _check_layers(network, chosen)
+    for _, layer in chosen:
+        _insert(layer, num_tasks, rank, alpha, conv_form, active)
+    return [layer for _, layer in chosen]  # type: ignore[misc]
+
+
+def _insert(layer: nn.Module, num_tasks: int, rank: int, alpha: float, form: str, active: ActivePreference) -> None:
+    weight = layer.weight
+    shape_a, shape_b = factor_shapes(weight.shape, getattr(layer, "groups", 1), rank, form)  # type: ignore[arg-type]
+    layer.__class__ = _low_rank_class(type(layer))
+    like = {"dtype": weight.dtype, "device": weight.device}
+    bound = 1 / math.sqrt(shape_a[1])  # Kaiming-uniform with a = √5, as torch initialises linear layers
+    layer.adapter_a = nn.Parameter(torch.empty(num_tasks, *shape_a, **like).uniform_(-bound, bound))  # type: ignore[arg-type]
+    layer.adapter_b = nn.Parameter(torch.zeros(num_tasks, *shape_b, **like))  # type: ignore[arg-type]
+    layer.adapter_scale = alpha / rank
+    layer.active = active
+
+
+def _check_options(num_tasks: int, rank: int, alpha: float, conv_form: str) -> None:
+    for name, value in (("num_tasks", num_tasks), ("rank", rank)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UserError(f"{name} must be a whole number of at least 1, found {value!r}.")
+    if not math.isfinite(alpha):
+        raise UserError(f"alpha must be a finite number, found {alpha!r}.")
+    if conv_form not in CONV_FORMS:
+        raise UserError(f"conv_form must be one of {', '.join(CONV_FORMS)}, found {conv_form!r}.")
+
+
+def _check_layers(network: nn.Module, chosen: list[tuple[str, nn.Module]]) -> None:
+    owners: dict[int, str] = {}
+    for name, module in network.named_modules(remove_duplicate=False):
+        for key, parameter in module._parameters.items():
+            if parameter is None:
+                continue
+            path = f"{name}.{key}".lstrip(".")
+            owners.setdefault(id(parameter), path)
+            if owners[id(parameter)] != path and any(parameter is layer._parameters.get("weight") for _, layer in chosen):
+                raise UserError(
+                    f"The weights {owners[id(parameter)]} and {path} are tied (one tensor in two places), so they cannot "
+                    "have adapters of their own; untie them, or leave them out with select=."
+                )
+    for name, layer in chosen:
+        if isinstance(layer, LowRankLayer):
+            raise UserError(f"Layer {name!r} already has adapters; palorize a plain network (model.merge gives one).")
+        if isinstance(layer._parameters.get("weight"), nn.parameter.UninitializedParameter):
+            raise UserError(f"Layer {name!r} is lazy and has no shape yet; run one batch through the network first.")
+        if layer._parameters.get("weight") is None:
+            raise UserError(
+                f"Layer {name!r} ({type(layer).__name__}) does not own a plain weight (it is parametrised); remove the "
+                "parametrisation first, or leave the layer out with select=."
+            )

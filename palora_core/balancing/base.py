@@ -1,0 +1,147 @@
+"""Balancers turn the T losses of one forward pass into gradients. They own the backward pass.
+
+An interface that only returns one scalar loss cannot express gradient surgery, so a balancer is given a
+:class:`Step` and adds to ``.grad`` of the pass's leaves itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from palora_core.conditioning.base import ParetoModel, Pass
+from palora_core.registry import Registry
+
+balancers: Registry = Registry("balancer", package="palora_core.balancing")
+
+
+@dataclass
+class Step:
+    """What a balancer may look at: one forward pass at one λ.
+
+    Attributes:
+        losses: T scalar losses with their graphs, kept apart (a stacked and unbound vector ties the graphs together).
+        one: the pass: λ, leaves, Gramian of what lies behind them.
+        model: the conditioned network.
+        outputs: the pass's predictions.
+        held_out: losses [T] of the model on a held-out batch at this λ (for meta-learning balancers).
+        lr: the optimizer's current learning rate.
+    """
+
+    losses: Sequence[Tensor]
+    one: Pass
+    model: ParetoModel
+    outputs: Any = None
+    held_out: Callable[[], Sequence[Tensor]] | None = None
+    lr: float = 0.0
+
+    @property
+    def preference(self) -> Tensor:
+        """λ [T]."""
+        return self.one.preference
+
+    def task_gradients(self) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+        """Per task, the gradients of its loss: (of the shared leaves, of its head's leaves). Frees the graph."""
+        shared, specific = [], []
+        for task, loss in enumerate(self.losses):
+            leaves = [*self.one.shared, *self.one.specific[task]]
+            last = task == len(self.losses) - 1
+            found = torch.autograd.grad(loss, leaves, retain_graph=not last, allow_unused=True)
+            gradients = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found)]
+            shared.append(gradients[: len(self.one.shared)])
+            specific.append(gradients[len(self.one.shared) :])
+        return shared, specific
+
+    def gramian(self, shared: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Inner products [T, T] of the tasks' gradients over all shared parameters, adapters included."""
+        total = self.one.extra_gramian(shared).clone() if self.one.extra_gramian else None
+        for rows in zip(*shared):
+            flat = torch.stack([row.detach().reshape(-1) for row in rows])
+            product = flat @ flat.t()
+            total = product if total is None else total + product
+        if total is None:
+            return torch.zeros(len(self.losses), len(self.losses), device=self.preference.device)
+        return total
+
+
+def accumulate_gradient(leaf: Tensor, gradient: Tensor, weight: float | Tensor = 1.0) -> None:
+    """Add ``weight · gradient`` to ``leaf.grad``."""
+    scaled = gradient * weight
+    leaf.grad = scaled if leaf.grad is None else leaf.grad.add_(scaled)
+
+
+class Balancer:
+    """Base of all balancers: a dataclass of options whose learnt state lives in the attributes named by ``state``.
+
+    A method holds a balancer as a prototype; the trainer copies it and calls :meth:`setup` once.
+    """
+
+    state: ClassVar[tuple[str, ...]] = ()
+
+    def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
+        """Create state for T tasks."""
+
+    def backward(self, step: Step) -> Tensor | None:
+        """Add gradients to the leaves of ``step.one``; returns the task weights [T] used, where there are any."""
+        raise NotImplementedError
+
+    def after_step(self, step: Step, losses_now: Callable[[], Tensor]) -> None:
+        """Called after the optimizer's step; ``losses_now()`` evaluates [T] losses on the same batch again."""
+
+    def end_epoch(self) -> None:
+        """Called after every epoch."""
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Learnt weights that the main optimizer trains."""
+        return []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that an exact resume needs."""
+        return {name: getattr(self, name) for name in self.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`; tensors are copied in place so that optimizers keep their references."""
+        for name in self.state:
+            current, value = getattr(self, name), state[name]
+            if isinstance(current, Tensor):
+                with torch.no_grad():
+                    current.copy_(value)
+            else:
+                setattr(self, name, value)
+
+
+class GradientBalancer(Balancer):
+    """Base of balancers that weigh the T task gradients by a function of their Gramian.
+
+    One backward pass per task, reused for the combination. Under a controllable method, task t's gradient enters
+    scaled by T·λ_t, so the centre of the simplex is the method itself and λ still steers it.
+    """
+
+    def weights(self, gramian: Tensor, step: Step) -> Tensor:
+        """Weights [T] of the task gradients on the shared parameters, from their (λ-scaled) Gramian [T, T]."""
+        raise NotImplementedError
+
+    def head_weights(self, weights: Tensor, step: Step) -> Tensor:
+        """Weights [T] of each head's own gradient; ones by default (heads are in no conflict)."""
+        return torch.ones_like(weights)
+
+    def backward(self, step: Step) -> Tensor | None:
+        """Weigh, combine and accumulate the task gradients."""
+        shared, specific = step.task_gradients()
+        scale = step.preference * len(step.losses)
+        gramian = step.gramian(shared) * torch.outer(scale, scale)
+        weights = self.weights(gramian, step).to(scale) * scale
+        heads = self.head_weights(weights, step) * scale
+        for leaf, rows in zip(step.one.shared, zip(*shared)):
+            combined = torch.zeros_like(leaf)
+            for weight, row in zip(weights.tolist(), rows):
+                combined.add_(row, alpha=weight)
+            accumulate_gradient(leaf, combined)
+        for task, leaves in enumerate(step.one.specific):
+            for leaf, gradient in zip(leaves, specific[task]):
+                accumulate_gradient(leaf, gradient, heads[task])
+        return weights

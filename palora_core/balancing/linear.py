@@ -1,0 +1,120 @@
+"""Linear scalarization and its loss- and gradient-normalised variants."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from palora_core.balancing.base import Balancer, Step, accumulate_gradient, balancers
+
+
+@balancers.register("linear")
+@dataclass
+class Linear(Balancer):
+    """λᵀL: the loss of LS, STL, PaLoRA, PaMaL and PHN."""
+
+    def backward(self, step: Step) -> Tensor:
+        """One backward pass of Σ_t λ_t L_t."""
+        sum(weight * loss for weight, loss in zip(step.preference, step.losses)).backward()  # type: ignore[union-attr]
+        return step.preference
+
+
+@balancers.register("gradient_normalised")
+@dataclass
+class GradientNormalised(Balancer):
+    """Σ_t λ_t L_t / (‖∇L_t‖ + ξ), norms over all shared parameters, adapters included; no gradient through norms.
+
+    The T task gradients that give the norms are combined afterwards, so the exact method costs T backward passes
+    instead of T + 1 and no second forward.
+
+    Attributes:
+        xi: ξ, keeps a vanishing gradient from dividing by zero.
+    """
+
+    xi: float = 1e-3
+
+    def task_weights(self, losses: Tensor) -> Tensor:
+        """Factors [T] on the losses before normalisation; ones here."""
+        return torch.ones_like(losses)
+
+    def backward(self, step: Step) -> Tensor:
+        """Backward per task, then one weighted sum."""
+        shared, specific = step.task_gradients()
+        prior = self.task_weights(torch.stack([loss.detach() for loss in step.losses]))
+        norms = step.gramian(shared).diagonal().clamp_min(0).sqrt() * prior
+        weights = step.preference * prior / (norms + self.xi)
+        for task, weight in enumerate(weights.tolist()):
+            for leaf, gradient in zip([*step.one.shared, *step.one.specific[task]], [*shared[task], *specific[task]]):
+                accumulate_gradient(leaf, gradient, weight)
+        return weights
+
+
+class _LossHistory:
+    """w_t = 1 − c_t / Σ_s c_s with c the mean of the newest losses; ones until a window is full."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.losses: deque[list[float]] = deque(maxlen=window)
+
+    def weights(self, losses: Tensor) -> Tensor:
+        self.losses.append(losses.tolist())
+        if len(self.losses) < self.window:
+            return torch.ones_like(losses)
+        mean = torch.tensor(list(self.losses), device=losses.device, dtype=losses.dtype).mean(0)
+        return 1 - mean / mean.sum()
+
+
+@balancers.register("loss_normalised")
+@dataclass
+class LossNormalised(Balancer):
+    """Σ_t w_t λ_t L_t, w_t = 1 − c_t/Σ_s c_s over a moving window of losses (the released code's ``lb``).
+
+    Attributes:
+        window: how many forward passes the window holds.
+    """
+
+    state: ClassVar[tuple[str, ...]] = ("recent",)
+    window: int = 25
+
+    def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
+        """Start with an empty window."""
+        self.history = _LossHistory(self.window)
+
+    @property
+    def recent(self) -> list[list[float]]:
+        """The window's losses."""
+        return list(self.history.losses)
+
+    @recent.setter
+    def recent(self, value: list[list[float]]) -> None:
+        self.history.losses = deque(value, maxlen=self.window)
+
+    def backward(self, step: Step) -> Tensor:
+        """One backward pass of the weighted sum."""
+        weights = step.preference * self.history.weights(torch.stack([loss.detach() for loss in step.losses]))
+        sum(weight * loss for weight, loss in zip(weights, step.losses)).backward()  # type: ignore[union-attr]
+        return weights
+
+
+@balancers.register("fully_normalised")
+@dataclass
+class FullyNormalised(GradientNormalised):
+    """Loss weights first, then gradient normalisation of the weighted losses (the released code's ``full``).
+
+    Attributes:
+        window: see :class:`LossNormalised`.
+    """
+
+    state: ClassVar[tuple[str, ...]] = ("recent",)
+    window: int = 25
+
+    setup = LossNormalised.setup
+    recent: ClassVar[Any] = LossNormalised.recent
+
+    def task_weights(self, losses: Tensor) -> Tensor:
+        """The loss window's weights."""
+        return self.history.weights(losses)  # type: ignore[attr-defined]

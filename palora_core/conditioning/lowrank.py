@@ -1,0 +1,234 @@
+"""PaLoRA's conditioning: W(λ) = W + α/r · Σ_t λ_t B_t A_t in every linear and convolution layer (Eq. 1)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from palora_core.adapters import LowRankLayer, insert_adapters
+from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
+
+
+class LowRankModel(ParetoModel):
+    """A network whose layers carry T low-rank adapters mixed by λ (Eq. 1)."""
+
+    controllable = True
+
+    def __init__(self, network: nn.Module, num_tasks: int, adapter_lr_scale: float | None = None) -> None:
+        super().__init__(network, num_tasks)
+        self.adapter_lr_scale = float(num_tasks if adapter_lr_scale is None else adapter_lr_scale)
+
+    @property
+    def layers(self) -> list[LowRankLayer]:
+        """The adapted layers, in module order."""
+        return [layer for layer in self.network.modules() if isinstance(layer, LowRankLayer)]
+
+    @property
+    def num_adapter_parameters(self) -> int:
+        """How many parameters the adapters add."""
+        return sum(layer.adapter_a.numel() + layer.adapter_b.numel() for layer in self.layers)
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """The base at ``lr``, the adapters at ``lr`` × T (the released code's factor: λ_t averages 1/T)."""
+        adapters = {id(p) for layer in self.layers for p in (layer.adapter_a, layer.adapter_b)}
+        trainable = [p for p in self.parameters() if p.requires_grad]
+        base = [p for p in trainable if id(p) not in adapters]
+        own = [p for p in trainable if id(p) in adapters]
+        groups = [{"params": base, "lr": lr}, {"params": own, "lr": lr * self.adapter_lr_scale}]
+        return [group for group in groups if group["params"]]
+
+    def basis(self) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """Every adapted weight: (W, [T, *W.shape] deltas)."""
+        names = {layer: name for name, layer in self.network.named_modules()}
+        return {f"{names[layer]}.weight".lstrip("."): (layer.base_weight, layer.deltas()) for layer in self.layers}
+
+    def _merge_into(self, network: nn.Module, preference: Tensor) -> None:
+        for layer in list(network.modules()):
+            if isinstance(layer, LowRankLayer):
+                layer.plain_(layer.mixed_weight(preference))
+
+    @contextmanager
+    def accumulate(self) -> Iterator[Callable[[Tensor], Pass]]:
+        """Passes on merged weights: one leaf per layer and λ, one chain-rule step to W, A and B at the end.
+
+        Exact: ∂/∂W = Σ_m g_m, ∂/∂Δ_t = Σ_m λ_mt g_m, and A, B follow from the sums. The memory is that of one
+        preference, and the merge is differentiated once a step instead of once a preference.
+        """
+        merged = MergedWeights(self)
+        yield merged.at
+        merged.finish()
+
+
+class MergedWeights:
+    """Merged weights as autograd leaves, and the sums of their gradients over the preferences of one step."""
+
+    def __init__(self, model: LowRankModel) -> None:
+        self.model = model
+        self.layers = model.layers
+        with torch.no_grad():
+            self.deltas = [layer.deltas() for layer in self.layers]
+        self.base_gradients: list[Tensor | None] = [None] * len(self.layers)
+        self.delta_gradients: list[Tensor | None] = [None] * len(self.layers)
+        self.leaves: list[Tensor] = []
+        self.preference: Tensor | None = None
+        self.places = self._places()
+
+    def _places(self) -> tuple[list[Any], list[list[Any]]]:
+        """Shared and per-task leaves as (layer index | parameter), the adapters left out."""
+        index = {id(layer.base_weight): i for i, layer in enumerate(self.layers)}
+        adapters = {id(p) for layer in self.layers for p in (layer.adapter_a, layer.adapter_b)}
+        shared, specific = self.model.split_parameters()
+
+        def leaf(parameters: list[Tensor]) -> list[Any]:
+            kept = [p for p in parameters if id(p) not in adapters and id(p) not in index]
+            own = {id(p) for p in parameters}
+            # A layer belongs to a group by its adapters: its base weight may be frozen (Pareto expansion).
+            inside = [i for i, layer in enumerate(self.layers) if id(layer.adapter_a) in own or id(layer.base_weight) in own]
+            return [*inside, *kept]
+
+        return leaf(shared), [leaf(group) for group in specific]
+
+    def at(self, preference: Tensor) -> Pass:
+        """The pass at λ [T]; collects the gradients of the pass before it."""
+        self.collect()
+        self.preference = preference = self.model.as_preference(preference)
+        with torch.no_grad():
+            self.leaves = [self._merge(layer, delta) for layer, delta in zip(self.layers, self.deltas)]
+        tensors = {(id(layer), "weight"): leaf for layer, leaf in zip(self.layers, self.leaves)}
+
+        def forward(x: Tensor) -> Any:
+            with self.model.active.use(preference, tensors):
+                return self.model.network(x)
+
+        def leaves(places: list[Any]) -> list[Tensor]:
+            return [self.leaves[place] if isinstance(place, int) else place for place in places]
+
+        shared, specific = self.places
+        return Pass(preference, forward, leaves(shared), [leaves(group) for group in specific], self._adapter_gramian)
+
+    def _merge(self, layer: LowRankLayer, delta: Tensor) -> Tensor:
+        weight = layer.base_weight
+        mixed = torch.addmv(weight.reshape(-1), delta.flatten(1).t(), self.preference)
+        return mixed.view(weight.shape).clone(memory_format=_format(weight)).requires_grad_()
+
+    def _adapter_gramian(self, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Inner products [T, T] of the tasks' gradients of the shared adapters, from those of the merged weights.
+
+        At λ, ∂/∂A_u = λ_u·α/r·B_uᵀG and ∂/∂B_u = λ_u·α/r·G A_uᵀ for the gradient G of a merged weight.
+        """
+        assert self.preference is not None
+        total = torch.zeros(len(gradients), len(gradients), device=self.preference.device, dtype=self.preference.dtype)
+        for position, place in enumerate(self.places[0]):
+            if not isinstance(place, int):
+                continue
+            layer = self.layers[place]
+            for a, b in zip(*self._adapter_gradients(layer, torch.stack([g[position] for g in gradients]))):
+                total += a.flatten(1) @ a.flatten(1).t() + b.flatten(1) @ b.flatten(1).t()
+        return total
+
+    def _adapter_gradients(self, layer: LowRankLayer, stacked: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Per adapter u, the T gradients of A_u and of B_u, from stacked weight gradients [T, *weight.shape]."""
+        assert self.preference is not None
+        rows, columns = layer.adapter_b.shape[1], layer.adapter_a.shape[2]
+        flat = stacked.reshape(len(stacked), rows, columns)
+        scales = (layer.adapter_scale * self.preference).tolist()
+        a = [scale * (b.t() @ flat) for scale, b in zip(scales, layer.adapter_b.detach())]
+        b = [scale * (flat @ a.t()) for scale, a in zip(scales, layer.adapter_a.detach())]
+        return a, b
+
+    def collect(self) -> None:
+        """Add the gradients of the current leaves to the sums."""
+        if self.preference is None:
+            return
+        weights = self.preference.tolist()
+        for i, leaf in enumerate(self.leaves):
+            gradient = leaf.grad
+            if gradient is None:
+                continue
+            if self.base_gradients[i] is None:
+                self.base_gradients[i] = torch.zeros_like(gradient)
+                shape = (len(weights), *gradient.shape)
+                self.delta_gradients[i] = torch.zeros(shape, dtype=gradient.dtype, device=gradient.device)
+            self.base_gradients[i].add_(gradient)  # type: ignore[union-attr]
+            for weight, total in zip(weights, self.delta_gradients[i]):  # type: ignore[arg-type]
+                total.add_(gradient, alpha=weight)
+        self.leaves, self.preference = [], None
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Write the collected gradients to ``.grad`` of W, A and B (added to what is there)."""
+        self.collect()
+        for layer, base, delta in zip(self.layers, self.base_gradients, self.delta_gradients):
+            if base is None or delta is None:
+                continue
+            grad_a, grad_b = layer.delta_gradients(delta)
+            pairs = ((layer.base_weight, base), (layer.adapter_a, grad_a), (layer.adapter_b, grad_b))
+            for parameter, gradient in pairs:
+                if parameter.requires_grad:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+
+
+def _format(weight: Tensor) -> torch.memory_format:
+    if weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last):
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+@conditionings.register("lowrank")
+@dataclass(frozen=True)
+class LowRank(Conditioning):
+    """Low-rank adapters on every linear and convolution layer (PaLoRA, Eq. 1).
+
+    Attributes:
+        rank: r.
+        alpha: α; the adapters are scaled by α/r.
+        conv_form: ``"flat"`` (the paper's tables) or ``"kernel"`` (fewer parameters).
+        adapter_lr_scale: the adapters' learning rate over the base's; 0 means T, as the released code has it.
+        adapters_only: freeze everything else (Pareto expansion).
+    """
+
+    controllable: ClassVar[bool] = True
+
+    rank: int = 4
+    alpha: float = 1.0
+    conv_form: Literal["flat", "kernel"] = "flat"
+    adapter_lr_scale: float = 0.0
+    adapters_only: bool = False
+
+    def condition(self, network: nn.Module, num_tasks: int) -> LowRankModel:
+        """Insert adapters into ``network`` in place and wrap it."""
+        model = LowRankModel(network, num_tasks, self.adapter_lr_scale or None)
+        layers = insert_adapters(network, num_tasks, self.rank, self.alpha, self.conv_form, model.active)
+        if self.adapters_only:
+            model.requires_grad_(False)
+            for layer in layers:
+                layer.adapter_a.requires_grad_(True)
+                layer.adapter_b.requires_grad_(True)
+        return model
+
+
+def palorize(
+    network: nn.Module, num_tasks: int, rank: int = 4, alpha: float = 1.0, conv_form: Literal["flat", "kernel"] = "flat"
+) -> LowRankModel:
+    """Give a copy of any network T task-specific low-rank adapters per layer: W(λ) = W + α/r · Σ_t λ_t B_t A_t.
+
+    The weights are kept, the network's ``forward`` is untouched, and the output at the start equals the network's own
+    for every λ. ``network`` itself is not changed.
+
+    Args:
+        network: any ``nn.Module`` with Linear, Conv1d, Conv2d or Conv3d layers.
+        num_tasks: T ≥ 1.
+        rank: r ≥ 1.
+        alpha: α.
+        conv_form: ``"flat"`` or ``"kernel"``.
+
+    Raises:
+        UserError: see :func:`palora_core.adapters.insert_adapters`.
+    """
+    return LowRank(rank, alpha, conv_form).condition(copy.deepcopy(network), num_tasks)
