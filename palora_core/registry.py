@@ -50,9 +50,8 @@ class Registry:
             with self._lock:
                 earlier = self._entries.get(name)
                 if earlier is not None and _origin(earlier) != _origin(entry):
-                    raise UserError(
-                        f"the {self.kind} name {name!r} is taken by {_origin(earlier)}, so {_origin(entry)} needs another"
-                    )
+                    taken = f"the {self.kind} name {name!r} is taken by {_origin(earlier)}"
+                    raise UserError(f"{taken}; give {_origin(entry)} another one")
                 self._entries[name] = entry
             return entry
 

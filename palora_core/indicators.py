@@ -1,0 +1,179 @@
+"""Indicators of a front: hypervolume, dominance, rank correlation with the preference, extent and gaps.
+
+All objectives are minimised. Arguments may be tensors, arrays or nested lists; results are Python floats.
+"""
+
+import importlib.util
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from palora_core.errors import UserError
+
+Numbers = Tensor | np.ndarray | Sequence[Sequence[float]] | Sequence[float]
+
+
+def hypervolume(objectives: Numbers, reference: Numbers) -> float:
+    """Volume dominated by a front and bounded by a reference point (Zitzler & Thiele, 1999).
+
+    Points that are not better than the reference in every objective, or not finite, contribute nothing.
+
+    Args:
+        objectives: Front [K, T], minimised.
+        reference: Worst point of interest [T].
+
+    Returns:
+        The volume, 0 for an empty front.
+    """
+    points = _table(objectives)
+    worst = np.asarray(_array(reference), dtype=np.float64).reshape(-1)
+    if len(worst) != points.shape[1] or not np.isfinite(worst).all():
+        wanted = f"expected {points.shape[1]} finite numbers, one per objective"
+        raise UserError(f"the reference is {worst.tolist()}; {wanted}")
+    points = points[np.isfinite(points).all(axis=1) & (points < worst).all(axis=1)]
+    points = np.unique(points[nondominated(points)], axis=0)
+    if len(points) == 0:
+        return 0.0
+    if len(worst) <= 3:
+        return _volume_by_slices(points, worst)
+    if importlib.util.find_spec("pymoo") is not None:
+        from pymoo.indicators.hv import HV
+
+        return float(HV(ref_point=worst)(points))
+    return _volume_by_exclusion(points, worst)
+
+
+def nondominated(objectives: Numbers) -> np.ndarray:
+    """Which points no other point dominates: bool [K].
+
+    A point dominates another if it is at least as good in every objective and better in one, so of equal points all
+    are kept. Points that hold NaN are not in the set.
+
+    Args:
+        objectives: Front [K, T], minimised.
+    """
+    points = _table(objectives)
+    no_worse = (points[:, None, :] <= points[None, :, :]).all(axis=2)
+    better = (points[:, None, :] < points[None, :, :]).any(axis=2)
+    return ~(no_worse & better).any(axis=0) & ~np.isnan(points).any(axis=1)
+
+
+def spearman(first: Numbers, second: Numbers) -> float:
+    """Spearman's rank correlation in [-1, 1], tied values sharing their average rank.
+
+    NaN where it is not defined: fewer than two values, a constant argument, or a NaN among the values.
+
+    Args:
+        first: Values [K].
+        second: Values [K].
+    """
+    a, b = _array(first).reshape(-1), _array(second).reshape(-1)
+    if len(a) != len(b):
+        raise UserError(f"cannot correlate {len(a)} values with {len(b)}; expected as many of both")
+    if len(a) < 2 or np.isnan(a).any() or np.isnan(b).any():
+        return math.nan
+    ranks_a, ranks_b = _ranks(a) - (len(a) + 1) / 2, _ranks(b) - (len(b) + 1) / 2
+    scale = math.sqrt(float(ranks_a @ ranks_a) * float(ranks_b @ ranks_b))
+    return float(ranks_a @ ranks_b) / scale if scale > 0 else math.nan
+
+
+def alignment(preferences: Numbers, objectives: Numbers) -> list[float]:
+    """How well each objective follows its weight: Spearman's correlation of λ_t and L_t over the front, one per task.
+
+    -1 is perfect: the more weight, the lower the loss.
+
+    Args:
+        preferences: [K, T].
+        objectives: [K, T], minimised.
+    """
+    weights, losses = _table(preferences), _table(objectives)
+    if weights.shape != losses.shape:
+        raise UserError(f"preferences are {weights.shape} and objectives {losses.shape}; expected the same [K, T]")
+    return [spearman(weights[:, task], losses[:, task]) for task in range(weights.shape[1])]
+
+
+def spread(objectives: Numbers) -> list[float]:
+    """Extent, maximum - minimum, of every objective over the non-dominated points; NaN without any.
+
+    Args:
+        objectives: Front [K, T], minimised.
+    """
+    points = _table(objectives)
+    points = points[nondominated(points)]
+    if len(points) == 0:
+        return [math.nan] * points.shape[1]
+    return [float(extent) for extent in points.max(axis=0) - points.min(axis=0)]
+
+
+def largest_gap(objectives: Numbers) -> float:
+    """The largest hole in a front, in [0, √T]: 0 for points that coincide, small for a dense front.
+
+    Non-dominated points are scaled to [0, 1] in every objective and joined by the shortest tree; the gap is its
+    longest edge. For two objectives that is the longest step from a point to the next. NaN without two points.
+
+    Args:
+        objectives: Front [K, T], minimised.
+    """
+    points = _table(objectives)
+    points = points[nondominated(points) & np.isfinite(points).all(axis=1)]
+    if len(points) < 2:
+        return math.nan
+    extent = np.ptp(points, axis=0)
+    points = (points - points.min(axis=0)) / np.where(extent > 0, extent, 1)
+    reached = np.linalg.norm(points - points[0], axis=1)
+    outside = np.arange(len(points)) > 0
+    longest = 0.0
+    while outside.any():
+        nearest = int(np.argmin(np.where(outside, reached, np.inf)))
+        longest = max(longest, float(reached[nearest]))
+        outside[nearest] = False
+        reached = np.minimum(reached, np.linalg.norm(points - points[nearest], axis=1))
+    return longest
+
+
+def _volume_by_slices(points: np.ndarray, worst: np.ndarray) -> float:
+    """Sweep along the last objective; each slab's base is the volume of the points met so far. T ≤ 3."""
+    if points.shape[1] == 1:
+        return float(worst[0] - points.min())
+    points = points[np.argsort(points[:, -1], kind="stable")]
+    if points.shape[1] == 2:
+        # The staircase: every point adds the strip between its first objective and the best one so far.
+        best = np.minimum.accumulate(np.concatenate([worst[:1], points[:, 0]]))
+        return float(((best[:-1] - best[1:]) * (worst[1] - points[:, 1])).sum())
+    heights = np.diff(np.append(points[:, -1], worst[-1]))
+    areas = [_volume_by_slices(points[: k + 1, :-1], worst[:-1]) if h > 0 else 0.0 for k, h in enumerate(heights)]
+    return float(heights @ np.array(areas))
+
+
+def _volume_by_exclusion(points: np.ndarray, worst: np.ndarray) -> float:
+    """Sum over points of the volume that the later ones do not share (WFG; While, Bradstreet & Barone, 2012)."""
+    points = points[np.argsort(-points[:, 0], kind="stable")]
+    total = 0.0
+    for index, point in enumerate(points):
+        shared = np.unique(np.maximum(points[index + 1 :], point), axis=0)
+        total += float(np.prod(worst - point))
+        if len(shared):
+            total -= _volume_by_exclusion(shared[nondominated(shared)], worst)
+    return total
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, averaged over ties: [K]."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[place.reshape(-1)]
+
+
+def _array(values: Numbers) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().double().numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
+def _table(values: Numbers) -> np.ndarray:
+    table = _array(values)
+    if table.ndim != 2:
+        raise UserError(f"a front has the shape {list(table.shape)}; expected [K, T], a row per point")
+    return table
