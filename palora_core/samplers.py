@@ -213,9 +213,7 @@ def _log_partition(scores: np.ndarray, offsets: np.ndarray) -> tuple[float, np.n
     return float((np.log(sums) + top).mean() - offsets.mean()), powers / sums
 
 
-def _dirichlet(
-    concentration: float, num_tasks: int, num_preferences: int, generator: torch.Generator | None
-) -> Tensor:
+def _dirichlet(concentration: float, num_tasks: int, num_preferences: int, generator: torch.Generator | None) -> Tensor:
     """M draws [M, T] from the symmetric Dirichlet distribution.
 
     Weights are computed as logarithms, log Γ(a) = log Γ(a + 1) + log(U) / a, because for small concentrations all

@@ -48,7 +48,10 @@ LOSS = Metric("loss", "loss", "", False)
 
 @dataclass(frozen=True)
 class Task:
-    """One objective of a benchmark. Subclasses define the four members below `name`.
+    """One objective of a benchmark.
+
+    Subclasses define `out_channels`, `metrics` and the hooks `_terms` (the loss, as a sum and a number of elements),
+    `_measure` (further sums over a batch) and `_summarise` (metrics from sums).
 
     Args:
         name: Name of the task, as in the tables of its benchmark.
@@ -69,28 +72,28 @@ class Task:
         """The metrics that `Accumulator.compute` returns besides the loss."""
         raise NotImplementedError
 
-    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Sum of the loss over the valid elements, and their number: two scalars."""
         raise NotImplementedError
 
-    def measure(self, prediction: Tensor, target: Tensor) -> Sums:
+    def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
         """Further sums over the batch that the metrics are made of."""
         raise NotImplementedError
 
-    def summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
+    def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
         """Metrics as scalars from sums over any number of batches; NaN without a valid element."""
         raise NotImplementedError
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The training loss: mean over the valid elements of the batch, and 0 (with a gradient of 0) without any."""
-        total, count = self.terms(prediction, target)
+        total, count = self._terms(prediction, target)
         return total / count.clamp(min=1)
 
     def sums(self, prediction: Tensor, target: Tensor) -> Sums:
         """All sums over a batch, outside the graph."""
         with torch.no_grad():
-            total, count = self.terms(prediction, target)
-            return {"loss": total.to(_wide(total)), "count": count, **self.measure(prediction, target)}
+            total, count = self._terms(prediction, target)
+            return {"loss": total.to(_wide(total)), "count": count, **self._measure(prediction, target)}
 
     def accumulator(self, convention: Convention = "exact") -> "Accumulator":
         """A new accumulator over a split.
@@ -168,21 +171,23 @@ class Segmentation(Task):
 
     @property
     def out_channels(self) -> int:
+        """C, one logit per class."""
         return self.num_classes
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
+        """Mean intersection over union and pixel accuracy."""
         return Metric("miou", "mIoU", "%", True), Metric("pixel_accuracy", "pixel accuracy", "%", True)
 
-    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         labels = self._labels(prediction, target)
         return cross_entropy_terms(prediction, labels, self.ignore_index)
 
-    def measure(self, prediction: Tensor, target: Tensor) -> Sums:
+    def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
         labels = self._labels(prediction, target)
         return {"confusion": confusion_matrix(prediction.argmax(1), labels, self.num_classes, self.ignore_index)}
 
-    def summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
+    def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
         confusion = sums["confusion"]
         absent: Literal["skip", "zero"] = "zero" if convention == "published" else "skip"
         return {"miou": mean_iou(confusion, absent), "pixel_accuracy": confusion.diagonal().sum() / confusion.sum()}
@@ -204,22 +209,24 @@ class Depth(Task):
 
     @property
     def out_channels(self) -> int:
+        """1."""
         return 1
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
+        """Absolute and relative error."""
         return Metric("abs_err", "absolute error", "", False), Metric("rel_err", "relative error", "", False)
 
-    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         error, _, valid = self._errors(prediction, target)
         return error.sum(), valid.sum()
 
-    def measure(self, prediction: Tensor, target: Tensor) -> Sums:
+    def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
         error, depth, _ = self._errors(prediction, target)
         wide = _wide(error)
         return {"abs_err": error.sum(dtype=wide), "rel_err": (error / depth.abs()).sum(dtype=wide)}
 
-    def summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
+    def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
         return {name: sums[name] / sums["count"] for name in ("abs_err", "rel_err")}
 
     def _errors(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -259,14 +266,16 @@ class Normals(Task):
 
     @property
     def out_channels(self) -> int:
+        """3, the components of the vector."""
         return 3
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
+        """Mean and median angle, and the fractions of pixels within 11.25°, 22.5° and 30°."""
         angles = Metric("mean_angle", "mean angle", "°", False), Metric("median_angle", "median angle", "°", False)
         return *angles, *(Metric(f"within_{t:g}", f"within {t:g}°", "%", True) for t in self.thresholds)
 
-    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         ours, theirs, valid = self._directions(prediction, target)
         if self.objective == "l1":
             error = masked_error(ours, theirs, valid.unsqueeze(1)).sum(1)
@@ -274,7 +283,7 @@ class Normals(Task):
             error = torch.where(valid, 1 - (ours * theirs).sum(1), 0)
         return error.sum(), valid.sum()
 
-    def measure(self, prediction: Tensor, target: Tensor) -> Sums:
+    def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
         ours, theirs, valid = self._directions(prediction, target)
         angles = angles_between(ours, theirs)[valid]
         bins = (angles * _BINS_PER_DEGREE).round().long()
@@ -282,7 +291,7 @@ class Normals(Task):
         histogram = torch.bincount(bins, minlength=180 * _BINS_PER_DEGREE + 1)
         return {"angle": angles.sum(dtype=_wide(angles)), "within": within, "histogram": histogram}
 
-    def summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
+    def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
         count = sums["count"]
         median = histogram_median(sums["histogram"]) / _BINS_PER_DEGREE
         values = {"mean_angle": sums["angle"] / count, "median_angle": torch.where(count > 0, median, torch.nan)}
@@ -314,20 +323,22 @@ class Classification(Task):
 
     @property
     def out_channels(self) -> int:
+        """C, one logit per class."""
         return self.num_classes
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
+        """Top-1 accuracy."""
         return (Metric("accuracy", "accuracy", "%", True),)
 
-    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         return cross_entropy_terms(prediction, self._labels(prediction, target), self.ignore_index)
 
-    def measure(self, prediction: Tensor, target: Tensor) -> Sums:
+    def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
         labels = self._labels(prediction, target)
         return {"correct": ((prediction.argmax(1) == labels) & (labels != self.ignore_index)).sum()}
 
-    def summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
+    def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
         return {"accuracy": sums["correct"] / sums["count"]}
 
     def _labels(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -359,17 +370,19 @@ class Regression(Task):
 
     @property
     def out_channels(self) -> int:
+        """1."""
         return 1
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
+        """Mean absolute and mean squared error."""
         squared = f"{self.unit}²" if self.unit else ""
         return (
             Metric("mae", "mean absolute error", self.unit, False),
             Metric("mse", "mean squared error", squared, False),
         )
 
-    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         error, valid = self._errors(prediction, target)
         if self.objective == "mse":
             error = error**2
@@ -377,12 +390,12 @@ class Regression(Task):
             error = torch.where(error <= 1, 0.5 * error**2, error - 0.5)
         return error.sum(), valid.sum()
 
-    def measure(self, prediction: Tensor, target: Tensor) -> Sums:
+    def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
         error = self._errors(prediction, target)[0]
         error = error.to(_wide(error)) * self.scale
         return {"absolute": error.sum(), "squared": (error**2).sum()}
 
-    def summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
+    def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
         return {"mae": sums["absolute"] / sums["count"], "mse": sums["squared"] / sums["count"]}
 
     def _errors(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -446,7 +459,7 @@ def histogram_median(histogram: Tensor) -> Tensor:
 
 def _with_loss(task: Task, sums: Sums, convention: Convention) -> Sums:
     wide = {name: value.to(_wide(value)) for name, value in sums.items()}
-    return {"loss": wide["loss"] / wide["count"], **task.summarise(wide, convention)}
+    return {"loss": wide["loss"] / wide["count"], **task._summarise(wide, convention)}
 
 
 def _single(tensor: Tensor) -> Tensor:
