@@ -17,7 +17,9 @@ ADAPTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CONV_FORMS = ("flat", "kernel")
 
 
-def factor_shapes(weight: torch.Size, groups: int, rank: int, conv_form: str) -> tuple[tuple[int, int], tuple[int, int]]:
+def factor_shapes(
+    weight: torch.Size, groups: int, rank: int, conv_form: str
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Shapes of one task's factors, ``(A [inner, columns], B [rows, inner])``, for a layer's weight.
 
     Linear layers use A [r, in], B [out, r]. Convolutions of kernel p × q have two forms:
@@ -189,7 +191,9 @@ def _check_layers(network: nn.Module, chosen: list[tuple[str, nn.Module]]) -> No
                 continue
             path = f"{name}.{key}".lstrip(".")
             owners.setdefault(id(parameter), path)
-            if owners[id(parameter)] != path and any(parameter is layer._parameters.get("weight") for _, layer in chosen):
+            if owners[id(parameter)] != path and any(
+                parameter is layer._parameters.get("weight") for _, layer in chosen
+            ):
                 raise UserError(
                     f"The weights {owners[id(parameter)]} and {path} are tied (one tensor in two places), so they cannot "
                     "have adapters of their own; untie them, or leave them out with select=."

@@ -1,0 +1,110 @@
+"""What a benchmark is: data, tasks, network, training recipe, hypervolume reference and citation, all in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from palora_core.data import Batch, Split, Targets
+from palora_core.registry import Registry
+from palora_core.tasks import Task
+
+benchmarks: Registry = Registry("benchmark", package="palora_core.benchmarks")
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a benchmark is trained unless told otherwise.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: items per step.
+        eval_batch_size: items per forward pass in evaluation.
+        lr: Adam's learning rate.
+        lr_milestones: fractions of training after which the learning rate is multiplied by ``lr_factor``.
+        lr_factor: see ``lr_milestones``.
+        evaluate_every: epochs between fronts on the validation split.
+        method: option values that suit this benchmark, for the methods that have them (``{"rank": 1}``).
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    eval_batch_size: int = 256
+    lr_milestones: tuple[float, ...] = ()
+    lr_factor: float = 0.5
+    evaluate_every: int = 1
+    method: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Base of all benchmarks: a frozen dataclass whose fields are the options a user may set.
+
+    Class attributes describe it; ``load`` gives its splits. ``input_kind`` tells the dashboard how to show and upload
+    inputs: ``"rgb"``, ``"grey"`` or ``"table"``.
+    """
+
+    title: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    synthetic: ClassVar[bool] = False
+    input_kind: ClassVar[str] = "rgb"
+    recipe: ClassVar[Recipe]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The T tasks, in the order of λ."""
+        raise NotImplementedError
+
+    @property
+    def reference(self) -> tuple[float, ...]:
+        """The fixed reference point [T] of the hypervolume of losses."""
+        raise NotImplementedError
+
+    @property
+    def network(self) -> tuple[str, dict[str, Any]]:
+        """Registry name and options of the default network."""
+        raise NotImplementedError
+
+    def load(self, data: Path, progress: Progress | None = None) -> dict[str, Split]:
+        """The splits ``train``, ``val`` and ``test``, generated or read below ``data``.
+
+        Args:
+            data: the data root.
+            progress: called with (what is being done, items done, items).
+
+        Raises:
+            UserError: data that is missing or damaged, naming the file and what to do.
+        """
+        raise NotImplementedError
+
+    def convert(self, x: Tensor, targets: Targets) -> Batch:
+        """Raw stored arrays of a batch (also those of ``samples.npz``) → network inputs and task targets."""
+        return x, targets
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Augment a training batch; randomness from ``generator`` only. Identity by default."""
+        return batch
+
+    def to_input(self, image: np.ndarray) -> Tensor:
+        """A network input [1, C, H, W] from an RGB uint8 image [H, W, 3] of any size (for a user's own photo)."""
+        raise NotImplementedError
+
+    def to_image(self, x: Tensor) -> np.ndarray:
+        """The uint8 picture [H, W, 3] of one network input [C, H, W]."""
+        raise NotImplementedError
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """Task name → output channels."""
+        return {task.name: task.out_channels for task in self.tasks}

@@ -1,0 +1,204 @@
+"""Dataclasses are the single truth about options: from them come command-line settings, widgets and cards."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from palora_core.balancing.base import balancers
+from palora_core.conditioning.base import conditionings
+from palora_core.errors import UserError
+from palora_core.methods.base import Method, methods
+from palora_core.registry import Registry
+from palora_core.samplers import samplers
+
+PARTS: dict[str, Registry] = {"conditioning": conditionings, "balancer": balancers, "sampler": samplers}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting of a method, a benchmark or the training loop.
+
+    Attributes:
+        path: dotted name, e.g. ``conditioning.rank``.
+        type: the annotated type.
+        value: its present value.
+        choices: allowed values where the type is a ``Literal``.
+        help: its line in the docstring's "Attributes" (or "Args").
+    """
+
+    path: str
+    type: Any
+    value: Any
+    choices: tuple[Any, ...]
+    help: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition(".")[2]
+
+
+def options(config: Any, prefix: str = "") -> Iterator[Option]:
+    """All settings of a dataclass and of the dataclasses inside it."""
+    hints = typing.get_type_hints(type(config))
+    described = _descriptions(type(config))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        path = f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(value):
+            yield from options(value, f"{path}.")
+        elif field.init:
+            hint = hints[field.name]
+            choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+            yield Option(path, hint, value, choices, described.get(field.name, ""))
+
+
+def override(config: Any, settings: Mapping[str, Any]) -> Any:
+    """A copy of ``config`` with ``settings`` applied: keys are option names or dotted paths, values text or typed.
+
+    Raises:
+        UserError: an unknown or ambiguous name, or a value of another type; nothing is guessed.
+    """
+    for key, value in settings.items():
+        option = _find(config, key)
+        config = _replaced(config, option.path.split("."), parse(option, value))
+    return config
+
+
+def method_from(name: str, parts: Mapping[str, str] | None = None) -> Method:
+    """The method called ``name`` with its defaults, some of its parts replaced: ``{"sampler": "dirichlet"}``."""
+    method: Method = methods.get(name)()
+    for part, entry in (parts or {}).items():
+        if part not in PARTS:
+            raise UserError(f"A method has no part {part!r}; its parts are {', '.join(PARTS)}.")
+        method = dataclasses.replace(method, **{part: PARTS[part].get(entry)()})
+    return method
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """JSON form of a dataclass; registered parts carry their registry name under ``"name"``."""
+    result: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            result[field.name] = {"name": name_of(PARTS[field.name], value), **to_dict(value)}
+        elif field.init:
+            result[field.name] = list(value) if isinstance(value, tuple) else value
+    return result
+
+
+def method_from_dict(data: Mapping[str, Any]) -> Method:
+    """The method that ``{"name": …, **to_dict(method)}`` describes."""
+    data = dict(data)
+    kind = methods.get(data.pop("name"))
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        values[key] = from_dict(PARTS[key].get(value["name"]), value) if key in PARTS else value
+    return from_dict(kind, values)
+
+
+def from_dict(kind: Any, data: Mapping[str, Any]) -> Any:
+    """A ``kind`` from its JSON form.
+
+    Raises:
+        UserError: a field that ``kind`` does not have.
+    """
+    names = {field.name for field in dataclasses.fields(kind) if field.init}
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key != "name"}
+    unknown = sorted(set(given) - names)
+    if unknown:
+        raise UserError(f"{kind.__name__} has no option {unknown[0]!r}; its options are {', '.join(sorted(names))}.")
+    return kind(**given)
+
+
+def name_of(registry: Registry, value: Any) -> str:
+    """The name under which the class of ``value`` is registered."""
+    for name, entry in registry().items():
+        if entry is type(value):
+            return name
+    raise UserError(f"{type(value).__name__} is not a registered {registry.kind}; register it under a name first.")
+
+
+def parse(option: Option, value: Any) -> Any:
+    """``value`` (text from a command line, or already typed) as the option's type."""
+    if option.choices:
+        if value in option.choices:
+            return value
+        raise UserError(f"{option.path} must be one of {', '.join(map(str, option.choices))}, found {value!r}.")
+    try:
+        return _converted(option.type, value)
+    except (ValueError, SyntaxError, TypeError):
+        raise UserError(f"{option.path} must be {_type_name(option.type)}, found {value!r}.") from None
+
+
+def _converted(kind: Any, value: Any) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None or (isinstance(value, str) and value.lower() in ("none", "")):
+            return None
+        return _converted(next(a for a in arguments if a is not type(None)), value)
+    if origin is tuple:
+        items = ast.literal_eval(f"({value},)") if isinstance(value, str) else value
+        return tuple(_converted(arguments[0], item) for item in items)
+    if kind is bool:
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        return (
+            value if isinstance(value, bool) else words[str(value).lower()] if str(value).lower() in words else int("x")
+        )
+    if kind is int and not isinstance(value, str) and value != int(value):
+        raise ValueError
+    return kind(value)
+
+
+def _type_name(kind: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    if typing.get_origin(kind) is tuple:
+        return "numbers separated by commas"
+    inner = [a for a in typing.get_args(kind) if a is not type(None)]
+    return names.get(kind) or (f"{_type_name(inner[0])} or none" if inner else str(kind))
+
+
+def _find(config: Any, key: str) -> Option:
+    every = list(options(config))
+    exact = [option for option in every if option.path == key]
+    found = exact or [option for option in every if option.name == key]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"{key!r} could mean {' or '.join(o.path for o in found)}; give the full name.")
+    close = difflib.get_close_matches(key, [o.path for o in every] + [o.name for o in every], n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise UserError(f"There is no option {key!r}{hint}; the options are {', '.join(o.path for o in every)}.")
+
+
+def _replaced(config: Any, path: list[str], value: Any) -> Any:
+    if len(path) > 1:
+        value = _replaced(getattr(config, path[0]), path[1:], value)
+    return dataclasses.replace(config, **{path[0]: value})
+
+
+def _descriptions(kind: type) -> dict[str, str]:
+    """Field → its description, read from the "Attributes:" or "Args:" of the class docstrings."""
+    found: dict[str, str] = {}
+    for cls in reversed(kind.__mro__):
+        current, indent = None, 0
+        section = False
+        for line in inspect.cleandoc(cls.__doc__ or "").splitlines():
+            if line.strip() in ("Attributes:", "Args:"):
+                section, indent = True, 4
+            elif section and line.strip() and not line.startswith(" "):
+                section = False
+            elif section and len(line) - len(line.lstrip()) == indent and ":" in line:
+                current, _, text = line.strip().partition(":")
+                found[current] = text.strip()
+            elif section and current and line.strip():
+                found[current] += " " + line.strip()
+    return found

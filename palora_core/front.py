@@ -1,0 +1,180 @@
+"""Evaluated Pareto fronts: K preferences, their objectives and metrics on one split, and what they amount to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from palora_core import indicators
+from palora_core.conditioning.base import ParetoModel
+from palora_core.data import Split
+from palora_core.errors import UserError
+from palora_core.files import read_json, write_json
+from palora_core.serving import LiveNetwork
+from palora_core.simplex import evaluation_preferences
+from palora_core.tasks import Convention, Task
+
+FRONT_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Front:
+    """K evaluated preferences of one model on one split.
+
+    Attributes:
+        preferences: λ's [K, T].
+        objectives: the split's losses [K, T], minimised.
+        metrics: ``"task/metric"`` → values [K].
+        tasks: the T task names, in the order of λ.
+        reference: the benchmark's fixed reference point [T] of the hypervolume.
+        about: benchmark, split, method, seed, number of items, …
+    """
+
+    preferences: np.ndarray
+    objectives: np.ndarray
+    metrics: dict[str, np.ndarray]
+    tasks: tuple[str, ...]
+    reference: tuple[float, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float:
+        """Dominated volume up to ``reference`` [T] (the benchmark's own by default)."""
+        return indicators.hypervolume(self.objectives, self.reference if reference is None else reference)
+
+    def nondominated(self) -> np.ndarray:
+        """Which points no other one dominates, bool [K]."""
+        return indicators.nondominated(self.objectives)
+
+    def spearman(self) -> list[float]:
+        """Per task, the rank correlation of λ_t and its objective; −1 is perfect alignment."""
+        return indicators.alignment(self.preferences, self.objectives)
+
+    def spread(self) -> list[float]:
+        """Per task, the extent of its objective over the non-dominated points."""
+        return indicators.spread(self.objectives)
+
+    def best(self, metric: str, higher_is_better: bool) -> int:
+        """Index of the point with the best value of ``"task/metric"``."""
+        values = self.metrics[metric]
+        return int(np.nanargmax(values) if higher_is_better else np.nanargmin(values))
+
+    def nearest(self, preference: Sequence[float]) -> int:
+        """Index of the evaluated λ nearest to ``preference`` [T]."""
+        return int(np.square(self.preferences - np.asarray(preference)).sum(1).argmin())
+
+    def summary(self) -> dict[str, Any]:
+        """The figures that cards and tables show."""
+        return {
+            "points": len(self.preferences),
+            "hypervolume": self.hypervolume(),
+            "reference": list(self.reference),
+            "nondominated": int(self.nondominated().sum()),
+            "spearman": self.spearman(),
+            "spread": self.spread(),
+            "best_loss": self.objectives.min(0).tolist(),
+            "worst_loss": self.objectives.max(0).tolist(),
+        }
+
+    def save(self, path: Path | str) -> None:
+        """Write JSON."""
+        data = {
+            "format": FRONT_FORMAT,
+            "tasks": list(self.tasks),
+            "reference": list(self.reference),
+            "preferences": self.preferences.round(6).tolist(),
+            "objectives": self.objectives.tolist(),
+            "metrics": {name: values.tolist() for name, values in self.metrics.items()},
+            "about": self.about,
+            "summary": self.summary(),
+        }
+        write_json(Path(path), data)
+
+    @staticmethod
+    def load(path: Path | str) -> Front:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            UserError: missing, damaged or not a front.
+        """
+        return Front.from_dict(read_json(Path(path), "front"), str(path))
+
+    @staticmethod
+    def from_dict(data: Any, origin: str = "front") -> Front:
+        """The front in parsed JSON; ``origin`` names it in errors."""
+        try:
+            if data["format"] != FRONT_FORMAT:
+                raise UserError(f"{origin} has front format {data['format']!r}, this program reads {FRONT_FORMAT}.")
+            arrays = [np.array(data[key], dtype=np.float64) for key in ("preferences", "objectives")]
+            metrics = {name: np.array(values, dtype=np.float64) for name, values in data["metrics"].items()}
+            tasks, reference = tuple(data["tasks"]), tuple(float(v) for v in data["reference"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"{origin} is not a front file ({error!r}); evaluate the model again.") from None
+        shape = (len(arrays[0]), len(tasks))
+        if arrays[0].shape != shape or arrays[1].shape != shape or any(v.shape != shape[:1] for v in metrics.values()):
+            raise UserError(f"{origin} is inconsistent: its tables disagree on K or T; evaluate the model again.")
+        return Front(*arrays, metrics, tasks, reference, data.get("about", {}))
+
+
+def evaluate(
+    model: ParetoModel,
+    split: Split,
+    tasks: Sequence[Task],
+    reference: Sequence[float],
+    preferences: Tensor | None = None,
+    batch_size: int = 64,
+    dtype: torch.dtype = torch.float32,
+    convention: Convention = "exact",
+    progress: Callable[[int, int], None] | None = None,
+    about: dict[str, Any] | None = None,
+) -> Front:
+    """Losses and metrics of every preference on ``split``; each batch is loaded once for all K.
+
+    Args:
+        model: the network; an unconditioned one is evaluated at a single point.
+        split: the data.
+        tasks: T tasks in the order of λ; predictions are read by task name.
+        reference: hypervolume reference [T].
+        preferences: λ's [K, T]; by default the benchmark grid (11 for T = 2, 66 for T = 3, …).
+        batch_size: items per forward pass.
+        dtype: precision of the forward passes.
+        convention: how metrics are averaged, see :meth:`Task.accumulator`.
+        progress: called with (batches done, batches).
+        about: recorded in the front.
+    """
+    if len(split) == 0:
+        raise UserError("The split to evaluate on is empty; prepare the data set first.")
+    num_tasks = len(tasks)
+    if preferences is None:
+        controllable = model.controllable
+        preferences = evaluation_preferences(num_tasks) if controllable else torch.full((1, num_tasks), 1 / num_tasks)
+    device = next(model.parameters()).device
+    starts = range(0, len(split), batch_size)
+    example = split.batch(torch.arange(min(2, len(split))))[0].to(device)
+    live = LiveNetwork(model, example, dtype)
+    sums = [[task.accumulator(convention) for task in tasks] for _ in preferences]
+    for done, start in enumerate(starts):
+        x, targets = split.batch(torch.arange(start, min(start + batch_size, len(split))))
+        x, targets = x.to(device), {name: target.to(device) for name, target in targets.items()}
+        for row, preference in zip(sums, preferences):
+            outputs = live(x, preference)
+            for accumulator, task in zip(row, tasks):
+                accumulator.update(outputs[task.name], targets[task.name])
+        if progress:
+            progress(done + 1, len(starts))
+    results = [[accumulator.compute() for accumulator in row] for row in sums]
+    objectives = np.array([[result["loss"] for result in row] for row in results])
+    metrics = {
+        f"{task.name}/{metric.name}": np.array([row[t][metric.name] for row in results])
+        for t, task in enumerate(tasks)
+        for metric in task.metrics
+    }
+    names = tuple(task.name for task in tasks)
+    return Front(preferences.double().numpy(), objectives, metrics, names, tuple(reference), about or {})

@@ -1,0 +1,281 @@
+"""Answering λ after λ with one network: merge by a few vector additions into a flat buffer, BatchNorm folded in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from palora_core.conditioning.base import ParetoModel
+from palora_core.normalisation import AnchoredBatchNorm, anchor_weights, batch_norms
+
+FOLDABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+class LiveNetwork:
+    """The plain network of whatever λ was asked for last; a new λ costs a few percent of a forward pass.
+
+    Every tensor that is affine in λ is a view into one flat buffer, mixed by T − 1 vector additions on the simplex (T
+    outside). A BatchNorm that follows a convolution is folded into its weight and bias, statistics of λ included.
+    Convolutions run channels-last. Not thread-safe: keep one per worker.
+
+    Args:
+        model: the conditioned network; read once, later changes to it are not seen.
+        example: inputs [B, …] used to find which BatchNorm follows which convolution, and to check the folding;
+            without them nothing is folded.
+        dtype: precision of weights and activations; predictions are returned in float32.
+    """
+
+    def __init__(self, model: ParetoModel, example: Tensor | None = None, dtype: torch.dtype = torch.float32) -> None:
+        self.model = model
+        self.num_tasks = model.num_tasks
+        self.dtype = dtype
+        self.preference: Tensor | None = None
+        basis = model.basis()
+        self._affine = basis is not None
+        centre = torch.full((model.num_tasks,), 1 / model.num_tasks)
+        self.network = model.merge(centre).eval().requires_grad_(False)
+        if basis is None:
+            return
+        pairs = _conv_norm_pairs(self.network, example) if example is not None else []
+        anchors = _anchor_statistics(model)
+        self._flat = _FlatMix(self.network, basis)
+        self._folds = [_Fold.make(self.network, conv, norm, anchors.get(norm)) for conv, norm in pairs]
+        self._norms = [
+            (norm, *anchors[name])
+            for name, norm in self.network.named_modules()
+            if name in anchors and name not in {norm for _, norm in pairs}
+        ]
+        self._install(dtype)
+
+    @torch.inference_mode()
+    def __call__(self, x: Tensor, preference: Any) -> Any:
+        """Predictions (float32) for inputs ``x`` [B, …] at λ [T]."""
+        self.set(preference)
+        x = x.to(self.dtype)
+        if x.dim() == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return _as_float(self.network(x))
+
+    @torch.inference_mode()
+    def set(self, preference: Any) -> None:
+        """Make ``network`` the network of λ [T]; nothing happens if it is already."""
+        preference = self.model.as_preference(preference)
+        if self.preference is not None and torch.equal(preference, self.preference):
+            return
+        if self._affine:
+            self._flat.mix(preference)
+            weights = anchor_weights(preference)
+            for fold in self._folds:
+                fold.apply(weights)
+            for norm, means, variances in self._norms:
+                norm.running_mean.copy_(weights.to(means) @ means)
+                norm.running_var.copy_(weights.to(variances) @ variances)
+        else:
+            self.network = self.model.merge(preference).eval().requires_grad_(False).to(self.dtype)
+        self.preference = preference
+
+    def _install(self, dtype: torch.dtype) -> None:
+        """Put the folded modules and the flat buffer's views into the network, in the serving precision."""
+        for fold in self._folds:
+            fold.detach_norm(self.network)
+        self.network.to(dtype)
+        self.network.to(memory_format=torch.channels_last)
+        constant = [fold for fold in self._folds if fold.is_constant(self._flat.names)]
+        for fold in constant:
+            self._flat.scale_(fold.conv_name + ".weight", fold.scale())
+        self._flat.install(self.network, dtype)
+        for fold in self._folds:
+            fold.install(self.network, self._flat, folded=fold in constant)
+
+
+class _FlatMix:
+    """All λ-affine tensors of a network side by side: value(λ) = base + Σ_t λ_t delta_t, one vector of length P."""
+
+    def __init__(self, network: nn.Module, basis: Any) -> None:
+        self.names = list(basis)
+        self.bases = {name: basis[name][0].detach().clone() for name in self.names}
+        self.deltas = {name: basis[name][1].detach().clone() for name in self.names}
+
+    def scale_(self, name: str, scale: Tensor) -> None:
+        """Scale the rows of one tensor, in the base and in every delta."""
+        shape = (-1, *[1] * (self.bases[name].dim() - 1))
+        self.bases[name].mul_(scale.view(shape))
+        self.deltas[name].mul_(scale.view(1, *shape))
+
+    def install(self, network: nn.Module, dtype: torch.dtype) -> None:
+        """Make the network's tensors views into the buffer; keep the mix as (base + last, differences, last)."""
+        order = [_memory_order(self.bases[name]) for name in self.names]
+        base = _flatten([self.bases[name] for name in self.names], order)
+        tasks = len(next(iter(self.deltas.values()))) if self.names else 0
+        deltas = [_flatten([self.deltas[name][t] for name in self.names], order) for t in range(tasks)]
+        # With Σ λ_t = 1: base + Σ λ_t d_t = (base + d_T) + Σ_{t<T} λ_t (d_t − d_T), one addition less.
+        self._start = (base + deltas[-1]).to(dtype) if deltas else base.to(dtype)
+        self._differences = [(delta - deltas[-1]).to(dtype) for delta in deltas[:-1]]
+        self._last = deltas[-1].to(dtype) if deltas else base.to(dtype)
+        self.buffer = self._start.clone()
+        self.views: dict[str, Tensor] = {}
+        offset = 0
+        for name, dims in zip(self.names, order):
+            shape = self.bases[name].shape
+            chunk = self.buffer[offset : offset + shape.numel()].view([shape[d] for d in dims])
+            view = chunk.permute([dims.index(d) for d in range(len(dims))])
+            self.views[name] = view
+            _replace(network, name, view)
+            offset += shape.numel()
+        self.bases, self.deltas = {}, {}
+
+    def mix(self, preference: Tensor) -> None:
+        """Write value(λ) into the buffer."""
+        weights = preference.tolist()
+        source = self._start
+        for weight, difference in zip(weights, self._differences):
+            torch.add(source, difference, alpha=weight, out=self.buffer)
+            source = self.buffer
+        excess = sum(weights) - 1
+        if abs(excess) > 1e-6:
+            torch.add(source, self._last, alpha=excess, out=self.buffer)
+        elif source is self._start:
+            self.buffer.copy_(source)
+
+
+@dataclass(eq=False)
+class _Fold:
+    """One convolution with the BatchNorm behind it: y = s·(Wx) + (b − μ)·s + β with s = γ/√(σ² + ε)."""
+
+    conv_name: str
+    norm_name: str
+    conv: nn.Module
+    norm: nn.Module
+    means: Tensor
+    variances: Tensor
+    weight: Tensor | None = None
+
+    @staticmethod
+    def make(network: nn.Module, conv: str, norm: str, anchors: tuple[Tensor, Tensor] | None) -> _Fold:
+        """Collect the two layers and the statistics at the anchors (or the one set of running ones)."""
+        layer = network.get_submodule(norm)
+        means, variances = anchors or (layer.running_mean[None], layer.running_var[None])
+        return _Fold(conv, norm, network.get_submodule(conv), layer, means, variances)
+
+    def is_constant(self, affine: list[str]) -> bool:
+        """Whether scale and shift do not depend on λ, so that they fold into base and deltas once."""
+        tensors = (f"{self.conv_name}.bias", f"{self.norm_name}.weight", f"{self.norm_name}.bias")
+        return len(self.means) == 1 and not any(name in affine for name in tensors)
+
+    def scale(self, weights: Tensor | None = None) -> Tensor:
+        """s [C] at the anchors' weights."""
+        variance = self.variances[0] if len(self.variances) == 1 or weights is None else weights @ self.variances
+        scale = (variance + self.norm.eps).rsqrt()
+        return scale if self.norm.weight is None else scale * self.norm.weight.float()
+
+    def shift(self, scale: Tensor, weights: Tensor | None = None) -> Tensor:
+        """(b − μ)·s + β [C]."""
+        mean = self.means[0] if len(self.means) == 1 or weights is None else weights @ self.means
+        bias = 0 if self._conv_bias is None else self._conv_bias.float()
+        return (bias - mean) * scale + (0 if self.norm.bias is None else self.norm.bias.float())
+
+    def detach_norm(self, network: nn.Module) -> None:
+        """Take the BatchNorm out of the network's forward; this object keeps it."""
+        parent, _, child = self.norm_name.rpartition(".")
+        setattr(network.get_submodule(parent), child, nn.Identity())
+
+    def install(self, network: nn.Module, flat: _FlatMix, folded: bool) -> None:
+        """Give the convolution a bias of its own; remember where the mixed tensors live."""
+        affine = flat.views
+        for name in ("weight", "bias"):
+            view = affine.get(f"{self.norm_name}.{name}")
+            if view is not None:
+                self.norm._parameters[name] = nn.Parameter(view, requires_grad=False)
+        bias = affine.get(f"{self.conv_name}.bias")
+        self._conv_bias = bias if bias is not None else self.conv.bias
+        self._folded = folded
+        self.weight = self.conv.weight
+        self._mixed = affine.get(f"{self.conv_name}.weight")
+        self._plain = None if self._mixed is not None else self.conv.weight.detach().clone()
+        scale = self.scale()
+        self._bias = torch.empty_like(scale, dtype=self.weight.dtype)
+        self._bias.copy_(self.shift(scale))
+        if self._conv_bias is not None:
+            self._conv_bias = self._conv_bias.detach()
+        self.conv._parameters["bias"] = nn.Parameter(self._bias, requires_grad=False)
+
+    def apply(self, weights: Tensor) -> None:
+        """Fold at the given anchor weights, after the flat buffer was mixed."""
+        if self._folded:
+            return
+        scale = self.scale(weights)
+        rows = scale.to(self.weight.dtype).view(-1, *[1] * (self.weight.dim() - 1))
+        if self._plain is None:
+            self.weight.mul_(rows)
+        else:
+            torch.mul(self._plain, rows, out=self.weight.data)
+        self._bias.copy_(self.shift(scale, weights))
+
+
+def _anchor_statistics(model: ParetoModel) -> dict[str, tuple[Tensor, Tensor]]:
+    layers = model.network.named_modules()
+    return {
+        name: (layer.anchor_mean.detach(), layer.anchor_var.detach())
+        for name, layer in layers
+        if isinstance(layer, AnchoredBatchNorm)
+    }
+
+
+def _conv_norm_pairs(network: nn.Module, example: Tensor) -> list[tuple[str, str]]:
+    """(convolution, BatchNorm) names where the one's output is what the other reads, each used once."""
+    names = {module: name for name, module in network.named_modules()}
+    norms = set(batch_norms(network))
+    outputs: list[tuple[Tensor, nn.Module]] = []
+    read: list[tuple[nn.Module, nn.Module]] = []
+    handles: list[RemovableHandle] = []
+
+    def produced(module: nn.Module, _: Any, output: Tensor) -> None:
+        outputs.append((output, module))
+
+    def consumed(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        read.extend((conv, module) for output, conv in outputs if output is inputs[0])
+
+    for module in names:
+        if isinstance(module, FOLDABLE):
+            handles.append(module.register_forward_hook(produced))
+        elif module in norms:
+            handles.append(module.register_forward_pre_hook(consumed))
+    try:
+        with torch.no_grad():
+            network(example.to(next(network.parameters())))
+    finally:
+        for handle in handles:
+            handle.remove()
+    runs = [conv for _, conv in outputs]
+    return [
+        (names[conv], names[norm])
+        for conv, norm in read
+        if runs.count(conv) == 1 and [n for _, n in read].count(norm) == 1 and [c for c, _ in read].count(conv) == 1
+    ]
+
+
+def _memory_order(tensor: Tensor) -> list[int]:
+    return [0, 2, 3, 1] if tensor.dim() == 4 else list(range(tensor.dim()))
+
+
+def _flatten(tensors: list[Tensor], order: list[list[int]]) -> Tensor:
+    return torch.cat([tensor.permute(dims).reshape(-1) for tensor, dims in zip(tensors, order)])
+
+
+def _replace(network: nn.Module, name: str, value: Tensor) -> None:
+    module, _, key = name.rpartition(".")
+    network.get_submodule(module)._parameters[key] = nn.Parameter(value, requires_grad=False)
+
+
+def _as_float(predictions: Any) -> Any:
+    if isinstance(predictions, Tensor):
+        return predictions.float() if predictions.is_floating_point() else predictions
+    if isinstance(predictions, dict):
+        return {name: _as_float(value) for name, value in predictions.items()}
+    if isinstance(predictions, list | tuple):
+        return type(predictions)(_as_float(value) for value in predictions)
+    return predictions
