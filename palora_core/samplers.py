@@ -75,7 +75,7 @@ class Constant:
     def __post_init__(self) -> None:
         if self.preference is not None:
             weights = check_preference(self.preference, np.size(self.preference))
-            if float(weights.min()) < 0 or float(weights.sum()) <= 0:
+            if bool((weights < 0).any()) or float(weights.sum()) <= 0:
                 raise UserError(f"preference is {self.preference}; expected weights of at least 0 that are not all 0")
             object.__setattr__(self, "preference", tuple(float(weight) for weight in self.preference))
 

@@ -1,0 +1,372 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import torchmetrics.functional as tm
+
+from palora_core.errors import UserError
+from palora_core.tasks import (
+    Classification,
+    Depth,
+    Metric,
+    Normals,
+    Regression,
+    Segmentation,
+    histogram_median,
+    mean_iou,
+)
+
+
+def segmentation_batch(seed: int, batch: int = 3, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    logits = torch.randn(batch, classes, 6, 7, generator=source)
+    return logits, torch.randint(-1, classes, (batch, 6, 7), generator=source)
+
+
+def depth_batch(seed: int, batch: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    target = torch.rand(batch, 1, 6, 7, generator=source) + 0.1
+    target[torch.rand(target.shape, generator=source) < 0.3] = 0
+    return torch.rand(target.shape, generator=source), target
+
+
+def normals_batch(seed: int, batch: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    target = F.normalize(torch.randn(batch, 3, 6, 7, generator=source), dim=1)
+    unknown = torch.rand(batch, 1, 6, 7, generator=source) < 0.3
+    prediction = target + 0.5 * torch.randn(target.shape, generator=source)
+    return prediction, torch.where(unknown, 0, target)
+
+
+def classification_batch(seed: int, batch: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, 4, generator=source), torch.randint(0, 4, (batch,), generator=source)
+
+
+def regression_batch(seed: int, batch: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, 1, generator=source), 3 * torch.randn(batch, generator=source)
+
+
+CASES = [
+    (Segmentation("sem", num_classes=5), segmentation_batch),
+    (Depth("depth"), depth_batch),
+    (Normals("normal"), normals_batch),
+    (Normals("normal", objective="cosine"), normals_batch),
+    (Classification("digit", num_classes=4), classification_batch),
+    (Regression("torque"), regression_batch),
+    (Regression("age", objective="huber", unit="years", scale=20.0), regression_batch),
+    (Regression("age", objective="l1"), regression_batch),
+]
+every_task = pytest.mark.parametrize(("task", "make"), CASES, ids=lambda value: getattr(value, "kind", ""))
+
+
+@every_task
+class TestEveryTask:
+    def test_split_in_batches_equals_the_split_as_one(self, task, make):
+        prediction, target = make(0, batch=7)
+        whole, parts = task.accumulator(), task.accumulator()
+        whole.update(prediction, target)
+        for start, stop in ((0, 4), (4, 5), (5, 7)):
+            parts.update(prediction[start:stop], target[start:stop])
+        assert parts.compute() == pytest.approx(whole.compute(), rel=1e-5)
+
+    def test_merging_accumulators_equals_one(self, task, make):
+        for convention in ("exact", "published"):
+            first, second, both = (task.accumulator(convention) for _ in range(3))
+            for accumulator, seed in ((first, 1), (second, 2), (both, 1), (both, 2)):
+                accumulator.update(*make(seed))
+            first.merge(second)
+            assert first.compute() == pytest.approx(both.compute(), rel=1e-6)
+
+    def test_returns_exactly_its_metrics_and_the_loss(self, task, make):
+        accumulator = task.accumulator()
+        accumulator.update(*make(0))
+        values = accumulator.compute()
+        assert set(values) == {"loss", *(metric.name for metric in task.metrics)}
+        assert all(isinstance(value, float) and math.isfinite(value) for value in values.values())
+
+    def test_loss_is_a_scalar_with_a_gradient_and_the_splits_loss(self, task, make):
+        prediction, target = make(0)
+        prediction.requires_grad_()
+        loss = task.loss(prediction, target)
+        loss.backward()
+        assert loss.shape == ()
+        assert prediction.grad.abs().sum() > 0
+        accumulator = task.accumulator()
+        accumulator.update(prediction, target)
+        assert accumulator.compute()["loss"] == pytest.approx(float(loss.detach()), rel=1e-5)
+        assert not any(value.requires_grad for value in accumulator.state.values())
+
+    def test_published_convention_averages_batches(self, task, make):
+        accumulator, singles = task.accumulator("published"), []
+        for seed, batch in ((1, 4), (2, 1), (3, 2)):
+            accumulator.update(*make(seed, batch=batch))
+            single = task.accumulator()
+            single.update(*make(seed, batch=batch))
+            singles.append(single.compute())
+        values = accumulator.compute()
+        for name in task.averaged_over_batches:
+            assert values[name] == pytest.approx(np.mean([single[name] for single in singles]), rel=1e-6)
+        assert "loss" in task.averaged_over_batches
+
+    def test_half_precision_predictions_are_measured_in_single(self, task, make):
+        prediction, target = make(0)
+        exact = task.loss(prediction.bfloat16().float(), target)
+        assert task.loss(prediction.bfloat16(), target).dtype == torch.float32
+        assert torch.allclose(task.loss(prediction.bfloat16(), target), exact)
+
+    def test_double_precision_stays_double(self, task, make):
+        prediction, target = make(0)
+        assert task.loss(prediction.double(), target).dtype == torch.float64
+
+    def test_wrong_shapes_are_named(self, task, make):
+        prediction, target = make(0)
+        wanted = rf"task '{task.name}' \({task.kind}\) got .*expected"
+        with pytest.raises(UserError, match=wanted):
+            task.loss(torch.cat([prediction, prediction], dim=1), target)
+        with pytest.raises(UserError, match=wanted):
+            task.loss(prediction[:1], target)
+
+    def test_convention_and_use_are_checked(self, task, make):
+        assert make(0)[0].shape[1] == task.out_channels
+        with pytest.raises(UserError, match="'exact' or 'published'"):
+            task.accumulator("guess")
+        with pytest.raises(UserError, match="has seen no batch"):
+            task.accumulator().compute()
+
+
+INVALID = [
+    (CASES[0][0], torch.randn(2, 5, 3, 3), torch.full((2, 3, 3), -1)),
+    (CASES[1][0], torch.randn(2, 1, 3, 3), torch.zeros(2, 1, 3, 3)),
+    (CASES[1][0], torch.randn(2, 1, 3, 3), torch.full((2, 1, 3, 3), math.nan)),
+    (CASES[2][0], torch.randn(2, 3, 3, 3), torch.zeros(2, 3, 3, 3)),
+    (CASES[3][0], torch.randn(2, 3, 3, 3), torch.full((2, 3, 3, 3), math.nan)),
+    (CASES[4][0], torch.randn(2, 4), torch.full((2,), -1)),
+    (CASES[5][0], torch.randn(2, 1), torch.full((2,), math.nan)),
+]
+
+
+@pytest.mark.parametrize(("task", "prediction", "target"), INVALID)
+def test_a_batch_without_a_valid_element_has_loss_zero_and_gradient_zero(task, prediction, target):
+    leaf = prediction.clone().requires_grad_()
+    loss = task.loss(leaf, target)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert torch.equal(leaf.grad, torch.zeros_like(leaf))
+
+
+@pytest.mark.parametrize(("task", "prediction", "target"), INVALID)
+@pytest.mark.parametrize("convention", ["exact", "published"])
+def test_a_split_without_a_valid_element_has_no_metrics(task, prediction, target, convention):
+    accumulator = task.accumulator(convention)
+    accumulator.update(prediction, target)
+    values = accumulator.compute()
+    assert set(values) == {"loss", *(metric.name for metric in task.metrics)}
+    assert all(math.isnan(value) for value in values.values())
+
+
+@pytest.mark.parametrize(("task", "make"), CASES[:4])
+@pytest.mark.parametrize("convention", ["exact", "published"])
+def test_a_batch_without_a_valid_element_changes_nothing(task, make, convention):
+    prediction, target = make(0)
+    empty = torch.full_like(target, -1) if task.kind == "segmentation" else torch.zeros_like(target)
+    accumulator, expected = task.accumulator(convention), task.accumulator(convention)
+    accumulator.update(prediction, target)
+    accumulator.update(prediction, empty)
+    expected.update(prediction, target)
+    assert accumulator.compute() == pytest.approx(expected.compute())
+
+
+def test_segmentation_equals_torchmetrics():
+    task, accumulator = Segmentation("sem", num_classes=5), Segmentation("sem", num_classes=5).accumulator()
+    batches = [segmentation_batch(seed) for seed in range(3)]
+    for logits, labels in batches:
+        accumulator.update(logits, labels)
+    logits, labels = (torch.cat(parts) for parts in zip(*batches))
+    values = accumulator.compute()
+    shared = {"task": "multiclass", "num_classes": 5, "ignore_index": -1}
+    assert values["miou"] == pytest.approx(float(tm.jaccard_index(logits, labels, **shared)), abs=1e-6)
+    assert values["pixel_accuracy"] == pytest.approx(float(tm.accuracy(logits, labels, **shared)), abs=1e-6)
+    assert float(task.loss(logits, labels)) == pytest.approx(float(F.cross_entropy(logits, labels, ignore_index=-1)))
+
+
+def test_a_class_that_occurs_nowhere_is_left_out_or_counts_as_zero():
+    # Labels 0 0 1 -1, predictions 0 1 1 2: class 0 has IoU 1/2, class 1 has 1/2; 2 is predicted on an ignored pixel.
+    logits = F.one_hot(torch.tensor([[[0, 1, 1, 2]]]), 4).permute(0, 3, 1, 2).float()
+    labels = torch.tensor([[[0, 0, 1, -1]]])
+    exact, published = (Segmentation("sem", 4).accumulator(name) for name in ("exact", "published"))
+    exact.update(logits, labels)
+    published.update(logits, labels)
+    assert exact.compute()["miou"] == pytest.approx(1 / 2)
+    assert published.compute()["miou"] == pytest.approx(1 / 4)
+    assert exact.compute()["pixel_accuracy"] == pytest.approx(2 / 3)
+
+
+def test_a_class_that_is_only_predicted_counts():
+    confusion = torch.tensor([[2.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    assert float(mean_iou(confusion)) == pytest.approx((2 / 3 + 0) / 2)
+    assert float(mean_iou(confusion, "zero")) == pytest.approx((2 / 3) / 3)
+    assert math.isnan(float(mean_iou(torch.zeros(3, 3))))
+
+
+def test_segmentation_takes_float_labels_with_a_channel():
+    logits, labels = segmentation_batch(0)
+    task = Segmentation("sem", num_classes=5)
+    assert torch.equal(task.loss(logits, labels.float().unsqueeze(1)), task.loss(logits, labels))
+
+
+def test_segmentation_of_one_pixel():
+    accumulator = Segmentation("sem", num_classes=2).accumulator()
+    accumulator.update(torch.tensor([0.0, 2.0]).reshape(1, 2, 1, 1), torch.tensor([[[1]]]))
+    expected = {"loss": math.log(1 + math.exp(-2)), "miou": 1.0, "pixel_accuracy": 1.0}
+    assert accumulator.compute() == pytest.approx(expected)
+
+
+def test_depth_by_hand():
+    prediction = torch.tensor([1.0, 2.0, 9.0, 3.0]).reshape(1, 1, 2, 2)
+    target = torch.tensor([2.0, 4.0, 0.0, 3.0]).reshape(1, 1, 2, 2)
+    accumulator = Depth("depth").accumulator()
+    accumulator.update(prediction, target)
+    assert accumulator.compute() == pytest.approx({"loss": 1.0, "abs_err": 1.0, "rel_err": (0.5 + 0.5) / 3})
+    assert torch.equal(Depth("depth").loss(prediction, target.squeeze(1)), Depth("depth").loss(prediction, target))
+
+
+def test_depth_averages_pixels_exactly_or_batches_as_published():
+    first = (torch.zeros(1, 1, 1, 3), torch.full((1, 1, 1, 3), 1.0))
+    second = (torch.zeros(1, 1, 1, 3), torch.tensor([5.0, 0.0, 0.0]).reshape(1, 1, 1, 3))
+    values = {}
+    for convention in ("exact", "published"):
+        accumulator = Depth("depth").accumulator(convention)
+        accumulator.update(*first)
+        accumulator.update(*second)
+        values[convention] = accumulator.compute()
+    assert values["exact"]["abs_err"] == pytest.approx((3 * 1 + 5) / 4)
+    assert values["published"]["abs_err"] == pytest.approx((1 + 5) / 2)
+
+
+def test_unknown_pixels_send_no_gradient():
+    prediction, target = depth_batch(0)
+    target[0, 0, 0, 0] = math.nan
+    prediction.requires_grad_()
+    Depth("depth").loss(prediction, target).backward()
+    unknown = torch.isnan(target) | (target == 0)
+    assert (prediction.grad[unknown] == 0).all()
+    assert (prediction.grad[~unknown] != 0).all()
+
+
+def test_normals_by_hand():
+    # Angles 0°, 90°, 180° and one unknown pixel; the third target's components sum to 0 and still it counts.
+    target = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, -1, 0], [0, 0, 0]]).T.reshape(1, 3, 2, 2)
+    prediction = torch.tensor([[5.0, 0, 0], [0, 0, 2], [-3, 3, 0], [1, 1, 1]]).T.reshape(1, 3, 2, 2)
+    accumulator = Normals("normal").accumulator()
+    accumulator.update(prediction, target)
+    expected = {
+        "loss": (0 + 2 + 2 * math.sqrt(2)) / 3,
+        "mean_angle": 90.0,
+        "median_angle": 90.0,
+        "within_11.25": 1 / 3,
+        "within_22.5": 1 / 3,
+        "within_30": 1 / 3,
+    }
+    assert accumulator.compute() == pytest.approx(expected, rel=1e-6)
+    assert float(Normals("normal", "cosine").loss(prediction, target)) == pytest.approx((0 + 1 + 2) / 3)
+
+
+def test_normals_median_is_that_of_the_split():
+    accumulator, angles = Normals("normal").accumulator(), []
+    for seed in range(4):
+        prediction, target = normals_batch(seed)
+        accumulator.update(prediction, target)
+        known = target.norm(dim=1) > 0
+        cosine = F.cosine_similarity(prediction.double(), target.double(), dim=1)
+        angles.append(torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))[known])
+    values, angles = accumulator.compute(), torch.cat(angles)
+    assert values["median_angle"] == pytest.approx(float(np.median(angles)), abs=0.011)
+    assert values["mean_angle"] == pytest.approx(float(angles.mean()), rel=1e-5)
+    assert values["within_22.5"] == pytest.approx(float((angles < 22.5).double().mean()))
+
+
+@pytest.mark.parametrize("degrees", [0.0, 0.01, 0.5, 11.2, 90.0, 179.99])
+def test_small_angles_keep_their_digits_in_single_precision(degrees):
+    target = torch.tensor([1.0, 0, 0]).reshape(1, 3, 1, 1)
+    turned = [math.cos(math.radians(degrees)), math.sin(math.radians(degrees)), 0.0]
+    accumulator = Normals("normal").accumulator()
+    accumulator.update(torch.tensor(turned).reshape(1, 3, 1, 1), target)
+    assert accumulator.compute()["mean_angle"] == pytest.approx(degrees, abs=1e-4)
+    assert accumulator.compute()["median_angle"] == pytest.approx(degrees, abs=0.0051)
+
+
+@pytest.mark.parametrize("objective", ["l1", "cosine"])
+def test_a_prediction_of_length_zero_has_a_finite_gradient_and_is_90_degrees_off(objective):
+    task = Normals("normal", objective)
+    prediction = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    target = torch.tensor([0.0, 0.6, 0.8]).reshape(1, 3, 1, 1).expand(1, 3, 2, 2)
+    task.loss(prediction, target).backward()
+    assert torch.isfinite(prediction.grad).all()
+    accumulator = task.accumulator()
+    accumulator.update(prediction, target)
+    assert accumulator.compute()["mean_angle"] == pytest.approx(90)
+
+
+@pytest.mark.parametrize("values", [[3], [0, 4], [1, 1, 5], [2, 7, 7, 9], [0, 0, 0, 6, 6, 6]])
+def test_histogram_median_is_the_median(values):
+    histogram = torch.bincount(torch.tensor(values), minlength=12)
+    assert float(histogram_median(histogram)) == pytest.approx(np.median(values))
+
+
+def test_classification_equals_torchmetrics():
+    logits, labels = classification_batch(0, batch=40)
+    accumulator = Classification("digit", num_classes=4).accumulator()
+    accumulator.update(logits, labels)
+    expected = tm.accuracy(logits, labels, task="multiclass", num_classes=4, average="micro")
+    assert accumulator.compute()["accuracy"] == pytest.approx(float(expected))
+    assert accumulator.compute()["loss"] == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-6)
+
+
+def test_classification_ignores_missing_labels_and_takes_columns():
+    logits, labels = classification_batch(0)
+    task = Classification("digit", num_classes=4)
+    missing = torch.cat([labels, torch.tensor([-1])])
+    padded = torch.cat([logits, torch.full((1, 4), 9.0)])
+    assert torch.allclose(task.loss(padded, missing), task.loss(logits, labels))
+    assert torch.equal(task.loss(logits, labels.float().unsqueeze(1)), task.loss(logits, labels))
+
+
+@pytest.mark.parametrize(("objective", "reference"), [("mse", F.mse_loss), ("huber", F.huber_loss), ("l1", F.l1_loss)])
+def test_regression_losses_equal_torchs_with_their_gradients(objective, reference):
+    prediction, target = regression_batch(0)
+    ours, theirs = prediction.clone().requires_grad_(), prediction.clone().requires_grad_()
+    loss, expected = Regression("torque", objective).loss(ours, target), reference(theirs[:, 0], target)
+    loss.backward()
+    expected.backward()
+    assert torch.allclose(loss, expected)
+    assert torch.allclose(ours.grad, theirs.grad)
+
+
+def test_regression_reports_in_its_unit_and_skips_unknown_targets():
+    task = Regression("age", objective="l1", unit="years", scale=20.0)
+    accumulator = task.accumulator()
+    accumulator.update(torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([[0.5], [0.0], [math.nan]]))
+    assert accumulator.compute() == pytest.approx({"loss": 0.75, "mae": 15.0, "mse": (100 + 400) / 2})
+    assert [metric.unit for metric in task.metrics] == ["years", "years²"]
+
+
+@pytest.mark.parametrize("make", [lambda: Normals("n", objective="dot"), lambda: Regression("r", objective="mae")])
+def test_unknown_objectives_are_rejected(make):
+    with pytest.raises(UserError, match=r"objective is .*expected"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        (Metric("accuracy", "accuracy", "%", True), 0.9547, "95.5 %"),
+        (Metric("mean_angle", "mean angle", "°", False), 12.3456, "12.35 °"),
+        (Metric("abs_err", "absolute error", "", False), 0.01409, "0.01409"),
+    ],
+)
+def test_metrics_are_written_with_their_unit(metric, value, text):
+    assert metric.format(value) == text
