@@ -416,8 +416,7 @@ def cross_entropy_terms(logits: Tensor, labels: Tensor, ignore_index: int) -> tu
 
 def masked_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """|prediction - target| where valid and 0 elsewhere; what is not valid may be NaN and has no gradient."""
-    # The target is replaced before subtracting, as 0 · NaN in the backward pass would still be NaN.
-    return torch.where(valid, (prediction - torch.where(valid, target, 0)).abs(), 0)
+    return torch.where(valid, (prediction - target).abs(), 0)
 
 
 def confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int, ignore_index: int = -1) -> Tensor:
