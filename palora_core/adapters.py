@@ -185,18 +185,17 @@ def _check_options(num_tasks: int, rank: int, alpha: float, conv_form: str) -> N
 
 def _check_layers(network: nn.Module, chosen: list[tuple[str, nn.Module]]) -> None:
     owners: dict[int, str] = {}
+    adapted = {id(layer._parameters.get("weight")) for _, layer in chosen}
     for name, module in network.named_modules(remove_duplicate=False):
         for key, parameter in module._parameters.items():
             if parameter is None:
                 continue
             path = f"{name}.{key}".lstrip(".")
             owners.setdefault(id(parameter), path)
-            if owners[id(parameter)] != path and any(
-                parameter is layer._parameters.get("weight") for _, layer in chosen
-            ):
+            if owners[id(parameter)] != path and id(parameter) in adapted:
                 raise UserError(
-                    f"The weights {owners[id(parameter)]} and {path} are tied (one tensor in two places), so they cannot "
-                    "have adapters of their own; untie them, or leave them out with select=."
+                    f"The weights {owners[id(parameter)]} and {path} are tied (one tensor in two places), so they "
+                    "cannot have adapters of their own; untie them, or leave them out with select=."
                 )
     for name, layer in chosen:
         if isinstance(layer, LowRankLayer):

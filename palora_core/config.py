@@ -158,6 +158,13 @@ def _converted(kind: Any, value: Any) -> Any:
     return kind(value)
 
 
+def _boolean(value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if str(value).lower() not in words:
+        raise ValueError
+    return words[str(value).lower()]
+
+
 def _type_name(kind: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     if typing.get_origin(kind) is tuple:

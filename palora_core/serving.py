@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from palora_core.conditioning.base import ParetoModel
+from palora_core.machine import channels_last
 from palora_core.normalisation import AnchoredBatchNorm, anchor_weights, batch_norms
 
 FOLDABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -55,9 +56,7 @@ class LiveNetwork:
     def __call__(self, x: Tensor, preference: Any) -> Any:
         """Predictions (float32) for inputs ``x`` [B, …] at λ [T]."""
         self.set(preference)
-        x = x.to(self.dtype)
-        if x.dim() == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = channels_last(x.to(self.dtype))
         return _as_float(self.network(x))
 
     @torch.inference_mode()

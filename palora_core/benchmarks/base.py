@@ -57,6 +57,7 @@ class Benchmark:
     summary: ClassVar[str] = ""
     citation: ClassVar[str] = ""
     licence: ClassVar[str] = ""
+    limits: ClassVar[str] = "For research and teaching; not validated for any other use."
     synthetic: ClassVar[bool] = False
     input_kind: ClassVar[str] = "rgb"
     recipe: ClassVar[Recipe]

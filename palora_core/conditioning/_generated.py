@@ -1,0 +1,139 @@
+"""Networks whose parameters are all computed from λ: members that are mixed, or the output of a hypernetwork."""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from palora_core.active import ActivePreference
+from palora_core.adapters import LowRankLayer
+from palora_core.conditioning.base import ParetoModel
+from palora_core.errors import UserError
+from palora_core.normalisation import AnchoredBatchNorm
+
+
+class _GeneratedType(type):
+    """Type of the classes made on the fly here; pickles name the recipe and make the class again."""
+
+    _recipe: tuple[type, type, tuple[str, ...]]
+
+
+copyreg.pickle(_GeneratedType, lambda made: (generated_class, made._recipe))  # type: ignore[arg-type,return-value]
+
+
+class GeneratedLayer(nn.Module):
+    """Mixin for any module: its parameters are those of the active preference.
+
+    The class is swapped in place, so the module's own ``forward`` reads ``self.weight`` as ever and finds the tensor that
+    the model computed for λ before the forward pass began.
+    """
+
+    active: ActivePreference
+
+    def generated(self, name: str) -> Tensor:
+        """The parameter ``name`` for the active preference."""
+        tensors = self.active.tensors
+        return self.idle(name) if tensors is None else tensors[id(self), name]
+
+    def idle(self, name: str) -> Tensor:
+        """The parameter ``name`` outside of a forward pass of the model."""
+        raise UserError(f"the parameter {name!r} depends on a preference; call model(x, preference) or model.merge(…)")
+
+    def plain_(self, values: Mapping[str, nn.Parameter]) -> None:
+        """Turn this module back, in place, into the class it came from, with ``values`` as its parameters."""
+        if isinstance(self, AnchoredBatchNorm):
+            raise TypeError("statistics are merged before parameters")
+        self.__class__ = type(self)._recipe[1]  # type: ignore[attr-defined]
+        self.__dict__.pop("active", None)
+        self._parameters.update(values)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _empty_module, (type(self),), self.__dict__.copy()
+
+
+@functools.cache
+def generated_class(mixin: type[GeneratedLayer], plain: type[nn.Module], names: tuple[str, ...]) -> type[GeneratedLayer]:
+    """The class of a ``plain`` module whose parameters ``names`` are generated."""
+    members: dict[str, Any] = {name: property(functools.partial(_read, name=name)) for name in names}
+    members |= {"_recipe": (mixin, plain, names), "__doc__": plain.__doc__}
+    return _GeneratedType(f"Generated{plain.__name__}", (mixin, plain), members)  # type: ignore[return-value]
+
+
+def _read(layer: GeneratedLayer, name: str) -> Tensor:
+    return layer.generated(name)
+
+
+def _empty_module(made: type[nn.Module]) -> nn.Module:
+    return object.__new__(made)
+
+
+def swap_parameters(
+    network: nn.Module,
+    mixin: type[GeneratedLayer],
+    active: ActivePreference,
+    replace: Callable[[nn.Module, str, nn.Parameter], nn.Parameter | None],
+) -> None:
+    """Swap, in place, the class of every module that owns parameters and put ``replace(module, name, parameter)`` there.
+
+    A tensor in two places is replaced once and stays tied.
+
+    Raises:
+        UserError: nothing to replace, or a module whose parameters cannot be reached this way.
+    """
+    owners = [module for module in network.modules() if any(p is not None for p in module._parameters.values())]
+    if not owners:
+        raise UserError(f"{type(network).__name__} has no parameters that could depend on a preference.")
+    for module in owners:
+        _check(module)
+    known: dict[int, nn.Parameter | None] = {}
+    for module in owners:
+        names = tuple(name for name, parameter in module._parameters.items() if parameter is not None)
+        for name in names:
+            parameter: nn.Parameter = module._parameters[name]  # type: ignore[assignment]
+            if id(parameter) not in known:
+                known[id(parameter)] = replace(module, name, parameter)
+        for name in names:
+            module._parameters[name] = known[id(module._parameters[name])]
+        module.__class__ = generated_class(mixin, type(module), names)
+        module.active = active  # type: ignore[assignment]
+
+
+def _check(module: nn.Module) -> None:
+    if isinstance(module, (LowRankLayer, GeneratedLayer, AnchoredBatchNorm)):
+        raise UserError("The network depends on a preference already; start from a plain one (model.merge gives one).")
+    if isinstance(module, nn.RNNBase):
+        raise UserError(f"{type(module).__name__} keeps a second list of its weights, so they cannot depend on a preference.")
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module._parameters.values()):
+        raise UserError(f"{type(module).__name__} is lazy and has no shape yet; run one batch through the network first.")
+
+
+class GeneratedModel(ParetoModel):
+    """A network all of whose parameters are functions of λ; subclasses say which in :meth:`generate`."""
+
+    controllable = True
+
+    def generate(self, preference: Tensor) -> dict[tuple[int, str], Tensor]:
+        """(id(module), parameter name) → value at λ [T], for every generated parameter; tied ones are one tensor."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, preference: Tensor) -> Any:
+        """Predictions for inputs ``x`` [B, …] at one preference λ [T]; any real λ is allowed."""
+        preference = self.as_preference(preference)
+        with self.active.use(preference, self.generate(preference)):
+            return self.network(x)
+
+    def _merge_into(self, network: nn.Module, preference: Tensor) -> None:
+        values = self.generate(preference)
+        made: dict[int, nn.Parameter] = {}
+        for own, copied in list(zip(self.network.modules(), network.modules())):
+            if isinstance(copied, AnchoredBatchNorm):
+                copied.plain_(preference)  # first: it was put on top of the generated class
+            if isinstance(own, GeneratedLayer) and isinstance(copied, GeneratedLayer):
+                mine = {name: values[id(own), name] for name in type(own)._recipe[2]}  # type: ignore[attr-defined]
+                for value in mine.values():
+                    made.setdefault(id(value), nn.Parameter(value.detach().clone()))
+                copied.plain_({name: made[id(value)] for name, value in mine.items()})

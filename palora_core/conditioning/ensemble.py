@@ -1,0 +1,137 @@
+"""PaMaL's conditioning: T members of every parameter, θ(λ) = Σ_t λ_t θ_t (Dimitriadis, Frossard, Fleuret, ICML 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from palora_core.conditioning._affine import AffinePasses, AffineTensor, _gramian
+from palora_core.conditioning._generated import GeneratedLayer, GeneratedModel, swap_parameters
+from palora_core.conditioning.base import Conditioning, Pass, conditionings
+
+
+class EnsembleLayer(GeneratedLayer):
+    """Mixin for a module whose parameters are stored as T members [T, *shape] under the plain names."""
+
+    def generated(self, name: str) -> Tensor:
+        """Σ_t λ_t θ_t."""
+        preference = self.active.preference
+        if self.active.tensors is None and preference is not None:
+            return mix(self.members(name), preference)
+        return super().generated(name)
+
+    def members(self, name: str) -> nn.Parameter:
+        """The members [T, *shape] of one parameter."""
+        return self._parameters[name]  # type: ignore[return-value]
+
+    def idle(self, name: str) -> Tensor:
+        """The centre's value: the mean of the members."""
+        return self.members(name).mean(0)
+
+
+def mix(members: Tensor, preference: Tensor) -> Tensor:
+    """Σ_t λ_t θ_t for members [T, *shape]."""
+    return (preference @ members.flatten(1)).view(members.shape[1:])
+
+
+class EnsembleModel(GeneratedModel):
+    """T networks that share one shape; λ mixes all their weights, biases and normalisation scales."""
+
+    memory_format: torch.memory_format = torch.contiguous_format
+
+    def to(self, *args: Any, memory_format: torch.memory_format | None = None, **kwargs: Any) -> EnsembleModel:
+        """As ``nn.Module.to``; a memory format is that of the mixed weights, as stacks of 4-D members cannot have it."""
+        if memory_format is not None:
+            self.memory_format = memory_format
+        return super().to(*args, **kwargs)
+
+    def _named_layers(self) -> list[tuple[str, EnsembleLayer]]:
+        return [(n, layer) for n, layer in self.network.named_modules() if isinstance(layer, EnsembleLayer)]
+
+    def _places(self) -> dict[int, tuple[nn.Parameter, list[tuple[int, str]]]]:
+        """id(members) → (members, every place that reads them)."""
+        found: dict[int, tuple[nn.Parameter, list[tuple[int, str]]]] = {}
+        for _, layer in self._named_layers():
+            for name in type(layer)._recipe[2]:  # type: ignore[attr-defined]
+                found.setdefault(id(layer.members(name)), (layer.members(name), []))[1].append((id(layer), name))
+        return found
+
+    def generate(self, preference: Tensor) -> dict[tuple[int, str], Tensor]:
+        """Σ_t λ_t θ_t of every parameter."""
+        values: dict[tuple[int, str], Tensor] = {}
+        for members, places in self._places().values():
+            values |= dict.fromkeys(places, mix(members, preference))
+        return values
+
+    @contextmanager
+    def accumulate(self) -> Iterator[Callable[[Tensor], Pass]]:
+        """Passes on mixed weights as leaves: ∂/∂θ_t = Σ_m λ_mt g_m, exactly, with one network's activations alive."""
+        found, layout = self._places().values(), self.memory_format
+        passes = AffinePasses(self, [AffineTensor(at, None, m, [m], layout) for m, at in found], _member_gramian)
+        yield passes.at
+        passes.finish()
+
+    def basis(self) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """Every parameter: (zero, its members [T, *shape])."""
+        result = {}
+        for prefix, layer in self._named_layers():
+            for name in type(layer)._recipe[2]:  # type: ignore[attr-defined]
+                members = layer.members(name)
+                result[f"{prefix}.{name}".lstrip(".")] = (torch.zeros_like(members[0]), members)
+        return result
+
+
+def _member_gramian(preference: Tensor, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Member t's gradient is λ_t g, so inner products over all members are ‖λ‖² times those of the mixed weights."""
+    return preference.dot(preference) * _gramian(gradients)
+
+
+@conditionings.register("ensemble")
+@dataclass(frozen=True)
+class Ensemble(Conditioning):
+    """T members of every parameter, mixed by λ (PaMaL): exactly (T − 1) · 100 % more parameters.
+
+    BatchNorm scales and shifts are mixed too; running statistics are one set, as in the paper, until they are
+    estimated per preference.
+
+    Attributes:
+        reinit: draw every member anew with the layer's default initialisation, as the paper's code does; otherwise all
+            members start as the network given, so that a trained one is kept for Σλ = 1.
+    """
+
+    controllable: ClassVar[bool] = True
+
+    reinit: bool = True
+
+    def condition(self, network: nn.Module, num_tasks: int) -> EnsembleModel:
+        """Turn every parameter of ``network`` into T members, in place, and wrap it."""
+        model = EnsembleModel(network, num_tasks)
+        drawn = self._draw(network, num_tasks)
+
+        def members(module: nn.Module, name: str, parameter: nn.Parameter) -> nn.Parameter:
+            stacked = torch.stack([values[id(parameter)] for values in drawn])
+            return nn.Parameter(stacked, requires_grad=parameter.requires_grad)
+
+        swap_parameters(network, EnsembleLayer, model.active, members)
+        return model
+
+    @torch.no_grad()
+    def _draw(self, network: nn.Module, num_tasks: int) -> list[dict[int, Tensor]]:
+        """Per member: id(parameter) → its start."""
+        drawn = []
+        for _ in range(num_tasks):
+            if self.reinit:
+                network.apply(_reset)
+            drawn.append({id(p): p.detach().clone() for p in network.parameters()})
+        return drawn
+
+
+def _reset(module: nn.Module) -> None:
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()

@@ -1,0 +1,69 @@
+"""One training step's gradients: M preferences one after another, memory of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from palora_core.balancing.base import Balancer, Step
+from palora_core.conditioning.base import ParetoModel
+from palora_core.data import Batch
+from palora_core.machine import autocast
+from palora_core.tasks import Task
+
+
+def sequential(
+    model: ParetoModel,
+    batch: Batch,
+    tasks: Sequence[Task],
+    preferences: Tensor,
+    balancer: Balancer,
+    dtype: torch.dtype = torch.float32,
+    held_out: Callable[[], Batch] | None = None,
+    lr: float = 0.0,
+) -> tuple[Tensor, Step]:
+    """Accumulate the gradients of Σ_m λ_mᵀL(λ_m) (or whatever the balancer makes of it) in ``.grad``.
+
+    Args:
+        model: the conditioned network.
+        batch: inputs and targets, on the model's device.
+        tasks: T tasks in the order of λ.
+        preferences: [M, T].
+        balancer: owns each pass's backward.
+        dtype: precision of the forward passes; losses are float32.
+        held_out: gives a held-out batch, for balancers that learn from one.
+        lr: the current learning rate, for balancers that unroll a step.
+
+    Returns:
+        (losses [M, T] without graph, the last pass's step).
+    """
+    x, targets = batch
+    rows: list[Tensor] = []
+    with model.accumulate() as at:
+        for preference in preferences:
+            one = at(preference)
+            with autocast(x.device, dtype):
+                outputs = one.forward(x)
+            losses = [task.loss(outputs[task.name], targets[task.name]) for task in tasks]
+            probe = _held_out_losses(model, tasks, preference, dtype, held_out) if held_out else None
+            step = Step(losses, one, model, outputs, probe, lr)
+            rows.append(torch.stack([loss.detach() for loss in losses]))
+            balancer.backward(step)
+    extra = model.regulariser()
+    if extra is not None:
+        extra.backward()
+    return torch.stack(rows), step
+
+
+def _held_out_losses(
+    model: ParetoModel, tasks: Sequence[Task], preference: Tensor, dtype: torch.dtype, held_out: Callable[[], Batch]
+) -> Callable[[], Sequence[Tensor]]:
+    def losses() -> Sequence[Tensor]:
+        x, targets = held_out()
+        with autocast(x.device, dtype):
+            outputs = model(x, preference)
+        return [task.loss(outputs[task.name], targets[task.name]) for task in tasks]
+
+    return losses

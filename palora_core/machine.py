@@ -1,0 +1,88 @@
+"""What this machine is and can do: device, precision, memory layout."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from palora_core.errors import UserError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device ``name``; ``"auto"`` is a GPU where there is one.
+
+    Raises:
+        UserError: a device that torch does not know or that is not here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:N.") from None
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        count = torch.cuda.device_count()
+        raise UserError(f"Device {name!r} is not available here ({count} GPUs found); use auto or cpu.")
+    return device
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 arithmetic is done in hardware on ``device``."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False
+    check = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(check and check())
+
+
+def precision_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of ``"fp32"``, ``"bf16"`` or ``"auto"`` (bf16 where the hardware has it)."""
+    if name == "auto":
+        return torch.bfloat16 if has_fast_bf16(device) else torch.float32
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    if name not in dtypes:
+        raise UserError(f"precision must be auto, fp32 or bf16, found {name!r}.")
+    return dtypes[name]
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """A block whose matrix products run in ``dtype``; nothing for float32."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """``x`` in channels-last layout if it is 4-D.
+
+    A one-channel image counts as contiguous in both layouts, so ``contiguous`` leaves its strides alone and kernels
+    take the slow path; the strides are set by hand.
+    """
+    if x.dim() != 4:
+        return x
+    x = x.contiguous(memory_format=torch.channels_last)
+    _, channels, height, width = x.shape
+    return x.as_strided(x.shape, (channels * height * width, 1, width * channels, channels))
+
+
+def describe() -> dict[str, Any]:
+    """Processor, cores, GPU and torch version, for cards and benchmarks."""
+    info = {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()}
+    info["torch"] = torch.__version__
+    if torch.cuda.is_available():
+        info["gpu"] = torch.cuda.get_device_name(0)
+    return info
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

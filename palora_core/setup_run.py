@@ -1,0 +1,63 @@
+"""From names and settings (a command line, a form) to a trainer, and from a run folder back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from palora_core.benchmarks.base import Benchmark, Progress, benchmarks
+from palora_core.config import from_dict, method_from, method_from_dict, options, override
+from palora_core.errors import UserError
+from palora_core.methods.base import Method
+from palora_core.runs import Run
+from palora_core.trainer import Trainer, TrainingOptions
+
+
+def configure(
+    benchmark: str, method: str, settings: Mapping[str, Any], parts: Mapping[str, str] | None = None
+) -> tuple[Benchmark, Method, TrainingOptions]:
+    """Benchmark, method and training options with ``settings`` applied where their names belong.
+
+    A setting is looked up in the training options, the benchmark's and the method's; ``benchmark.``, ``method.`` or
+    ``training.`` in front of it says which is meant.
+
+    Raises:
+        UserError: an unknown name or a value of another type.
+    """
+    bench: Benchmark = benchmarks.get(benchmark)()
+    chosen = method_from(method, parts)
+    own = {option.name for option in options(chosen)} | {option.path for option in options(chosen)}
+    chosen = override(chosen, {key: value for key, value in bench.recipe.method.items() if key in own})
+    split = _assign(settings, {"benchmark": bench, "method": chosen, "training": TrainingOptions.of(bench)})
+    bench = override(bench, split["benchmark"])
+    return bench, override(chosen, split["method"]), override(TrainingOptions.of(bench), split["training"])
+
+
+def _assign(settings: Mapping[str, Any], configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    result: dict[str, dict[str, Any]] = {group: {} for group in configs}
+    known = {group: {o.path for o in options(c)} | {o.name for o in options(c)} for group, c in configs.items()}
+    for key, value in settings.items():
+        group, _, rest = key.partition(".")
+        if group in configs and rest:
+            result[group][rest] = value
+            continue
+        owners = [group for group, names in known.items() if key in names]
+        if len(owners) != 1:
+            every = sorted({name for names in known.values() for name in names})
+            what = f"is in {' and '.join(owners)}; write {owners[0]}.{key}" if owners else "is unknown"
+            raise UserError(f"The option {key!r} {what}. Options here: {', '.join(every)}.")
+        result[owners[0]][key] = value
+    return result
+
+
+def resume_trainer(run: Run, data: Path, device: str = "auto", progress: Progress | None = None) -> Trainer:
+    """The trainer of an existing run folder, at its beginning; ``resume()`` moves it to the saved state."""
+    config = run.config()
+    try:
+        bench = from_dict(benchmarks.get(config["benchmark"]["name"]), config["benchmark"]["options"])
+        training = from_dict(TrainingOptions, config["training"])
+        method = method_from_dict(config["method"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{run.folder}/config.json is not a run configuration ({error}); start a new run.") from None
+    return Trainer(run, bench, method, training, data, device, progress)

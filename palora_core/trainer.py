@@ -1,0 +1,470 @@
+"""The one training loop: any method on any benchmark, resumable to the bit."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from palora_core import checkpoint, normalisation
+from palora_core.balancing.base import Step
+from palora_core.benchmarks.base import Benchmark, benchmarks
+from palora_core.config import name_of, to_dict
+from palora_core.data import Batch, save_samples
+from palora_core.engine import sequential
+from palora_core.errors import UserError
+from palora_core.files import write_atomically
+from palora_core.front import Front, evaluate
+from palora_core.machine import autocast, channels_last, choose_device, describe, precision_dtype
+from palora_core.methods.base import Method, methods
+from palora_core.networks.base import networks
+from palora_core.runs import Run
+from palora_core.simplex import evaluation_preferences
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How long, how fast and how exactly to train; a benchmark's recipe gives the defaults.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: items per step.
+        lr: Adam's learning rate.
+        lr_milestones: fractions of training after which the learning rate is multiplied by lr_factor.
+        lr_factor: see lr_milestones.
+        seed: of initialisation, order, augmentation and preferences.
+        precision: of forward passes; auto is bf16 where the hardware has it.
+        evaluate_every: epochs between fronts on the validation split; 0 for none before the end.
+        eval_batch_size: items per forward pass in evaluation.
+        front_points: preferences of the validation fronts; 0 for the benchmark's full grid.
+        batch_norm: statistics per preference (calibrated) or the usual running ones.
+        calibration_items: training items that statistics per preference are estimated from.
+        checkpoint_seconds: seconds between saved states, besides one per epoch.
+        samples: test items that travel with the model.
+    """
+
+    epochs: int = 10
+    batch_size: int = 256
+    lr: float = 1e-3
+    lr_milestones: tuple[float, ...] = ()
+    lr_factor: float = 0.5
+    seed: int = 0
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    evaluate_every: int = 1
+    eval_batch_size: int = 256
+    front_points: int = 0
+    batch_norm: Literal["calibrated", "running"] = "calibrated"
+    calibration_items: int = 256
+    checkpoint_seconds: float = 60.0
+    samples: int = 12
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "eval_batch_size", "calibration_items"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, found {getattr(self, name)}.")
+        if not 0 < self.lr < 10:
+            raise UserError(f"lr must be between 0 and 10, found {self.lr}.")
+
+    @staticmethod
+    def of(benchmark: Benchmark) -> TrainingOptions:
+        """The benchmark's own."""
+        names = {field.name for field in dataclasses.fields(TrainingOptions)}
+        recipe = dataclasses.asdict(benchmark.recipe)
+        return TrainingOptions(**{key: value for key, value in recipe.items() if key in names})
+
+
+class Trainer:
+    """Trains one method on one benchmark in one run folder.
+
+    Args:
+        run: the folder; its ``config.json`` is written by :meth:`start`.
+        benchmark: data, tasks and network.
+        method: conditioning, balancer, sampler.
+        options: training options.
+        data: the data root.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, …
+        progress: called with (what, done, total) for a progress bar.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        benchmark: Benchmark,
+        method: Method,
+        options: TrainingOptions,
+        data: Path,
+        device: str = "auto",
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        self.run, self.benchmark, self.method, self.options = run, benchmark, method, options
+        self.device = choose_device(device)
+        self.dtype = precision_dtype(options.precision, self.device)
+        self.progress = progress or (lambda what, done, total: None)
+        self.splits = benchmark.load(data, progress)
+        self.tasks = benchmark.tasks
+        self.steps_per_epoch = max(1, len(self.splits["train"]) // options.batch_size)
+        self.total_steps = self.steps_per_epoch * options.epochs
+        self.step = 0  # steps done
+        self.seconds = 0.0  # training time of earlier sessions of this run
+        self.best: list[float] | None = None
+        self._stop = False
+        self._began = self._saved = self._reported = time.monotonic()
+        self._first_step = 0
+        self._build()
+
+    def _build(self) -> None:
+        torch.manual_seed(self.options.seed)
+        name, options = self.benchmark.network
+        network = networks.get(name)(**options)
+        self.base_parameters = sum(p.numel() for p in network.parameters())
+        self.model = self.method.conditioning.condition(network, len(self.tasks)).to(self.device)
+        self.model.to(memory_format=torch.channels_last)
+        self.balancer = copy.deepcopy(self.method.balancer)
+        self.balancer.setup(len(self.tasks), self.device)
+        groups = self.model.parameter_groups(self.options.lr)
+        if self.balancer.parameters():
+            groups.append({"params": self.balancer.parameters(), "lr": self.options.lr})
+        for group in groups:
+            group["base_lr"] = group["lr"]
+        self.optimizer = torch.optim.Adam(groups, lr=self.options.lr, fused=True)
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Begin a new run: write its configuration, then train."""
+        self.run.create(self.config())
+        self._train(resumed=False)
+
+    def resume(self) -> None:
+        """Continue the run from its last saved state; the result equals that of an uninterrupted run."""
+        if self.run.status() == "finished":
+            return
+        self.load_state()
+        self._train(resumed=True)
+
+    def _train(self, resumed: bool) -> None:
+        self.run.claim()
+        self.run.forget_after(self.step)
+        self.run.event(
+            "start",
+            step=self.step,
+            total_steps=self.total_steps,
+            steps_per_epoch=self.steps_per_epoch,
+            epochs=self.options.epochs,
+            tasks=[task.name for task in self.tasks],
+            resumed=resumed,
+        )
+        self._began = self._saved = time.monotonic()
+        self._reported, self._first_step = 0.0, self.step
+        try:
+            with self._signals():
+                finished = self._loop()
+        except UserError as error:
+            self.run.event("error", step=self.step, message=str(error))
+            raise
+        if finished:
+            self._finish()
+        self.run.event("end", step=self.step, reason="finished" if finished else "stopped")
+
+    def _loop(self) -> bool:
+        """Train to the end (True) or to a stop (False)."""
+        if self.step and self.step % self.steps_per_epoch == 0:
+            self._end_of_epoch_work()
+        while self.step < self.total_steps:
+            epoch, first = divmod(self.step, self.steps_per_epoch)
+            order = self._order(epoch)
+            for index in range(first, self.steps_per_epoch):
+                losses, preferences = self._train_step(order, index)
+                self._report(losses, preferences)
+                if index == self.steps_per_epoch - 1:
+                    break  # the end of an epoch is saved below, after the balancer has seen it
+                if self._stop_wanted():
+                    self.save_state()
+                    return False
+                if time.monotonic() - self._saved > self.options.checkpoint_seconds:
+                    self.save_state()
+            self.balancer.end_epoch()
+            self.save_state()
+            if self._stop_wanted() and self.step < self.total_steps:
+                return False  # the front of this epoch is made on resuming
+            self._end_of_epoch_work()
+        return True
+
+    def _stop_wanted(self) -> bool:
+        return self._stop or self.run.stop_requested()
+
+    def _train_step(self, order: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        size = self.options.batch_size
+        generator = self._generator("batch", self.step)
+        batch = self._batch("train", order[index * size : (index + 1) * size], generator)
+        preferences = self.method.sampler.sample(
+            len(self.tasks), self.method.num_preferences, self.tau, self._generator("preferences", self.step)
+        ).to(self.device)
+        self.model.train()
+        self.model.progress(self.tau)
+        self._set_lr()
+        self.optimizer.zero_grad(set_to_none=True)
+        lr = self.optimizer.param_groups[0]["lr"]
+        losses, step = sequential(
+            self.model, batch, self.tasks, preferences, self.balancer, self.dtype, self._held_out, lr
+        )
+        if not torch.isfinite(losses).all():
+            self._fail_diverged(losses)
+        self.optimizer.step()
+        self.balancer.after_step(step, lambda: self._losses_now(batch, step))
+        self.step += 1
+        return losses, preferences
+
+    @property
+    def tau(self) -> float:
+        """Training time τ of the coming step: 0 at the first, 1 at the last."""
+        return min(1.0, self.step / max(1, self.total_steps - 1))
+
+    def _set_lr(self) -> None:
+        passed = sum(self.step >= fraction * self.total_steps for fraction in self.options.lr_milestones)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * self.options.lr_factor**passed
+
+    def _fail_diverged(self, losses: Tensor) -> None:
+        bad = [task.name for task, column in zip(self.tasks, losses.t()) if not torch.isfinite(column).all()]
+        raise UserError(
+            f"The loss of {' and '.join(bad)} became NaN or infinite at step {self.step + 1}; the last good state is "
+            "kept. Lower --set lr=…, or use --set precision=fp32, and start again."
+        )
+
+    def _losses_now(self, batch: Batch, step: Step) -> Tensor:
+        with torch.no_grad(), autocast(self.device, self.dtype):
+            outputs = self.model(batch[0], step.preference)
+        return torch.stack([task.loss(outputs[task.name], batch[1][task.name]) for task in self.tasks])
+
+    # -- data --------------------------------------------------------------------------------------------------------
+    def _generator(self, purpose: str, *position: int) -> torch.Generator:
+        """Randomness that depends on the seed, a purpose and a place in training only, so a resume repeats it."""
+        words = [self.options.seed, *purpose.encode(), *position]
+        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
+        return torch.Generator().manual_seed(seed)
+
+    def _order(self, epoch: int) -> Tensor:
+        return torch.randperm(len(self.splits["train"]), generator=self._generator("order", epoch))
+
+    def _batch(self, split: str, indices: Tensor, generator: torch.Generator | None = None) -> Batch:
+        batch = self.splits[split].batch(indices)
+        if generator is not None:
+            batch = self.benchmark.augment(batch, generator)
+        x, targets = batch
+        targets = {name: target.to(self.device, non_blocking=True) for name, target in targets.items()}
+        return channels_last(x.to(self.device, non_blocking=True)), targets
+
+    def _held_out(self) -> Batch:
+        size = min(self.options.batch_size, len(self.splits["val"]))
+        indices = torch.randint(len(self.splits["val"]), (size,), generator=self._generator("held out", self.step))
+        return self._batch("val", indices)
+
+    # -- evaluation --------------------------------------------------------------------------------------------------
+    def calibrate(self) -> None:
+        """Estimate BatchNorm statistics per preference from the first training items, where that is wanted."""
+        if self.options.batch_norm == "running":
+            return
+        count = min(self.options.calibration_items, len(self.splits["train"]))
+        size = min(self.options.batch_size, count)
+
+        def batches() -> Iterator[Tensor]:
+            for start in range(0, count - size + 1, size):
+                yield self._batch("train", torch.arange(start, start + size))[0]
+
+        with autocast(self.device, self.dtype):
+            normalisation.calibrate(self.model, batches)
+
+    def front(self, split: str, points: int | None = None) -> Front:
+        """The model's front on a split."""
+        tasks = len(self.tasks)
+        grid = evaluation_preferences(tasks, points) if points and self.model.controllable else None
+        about = {
+            "benchmark": name_of_benchmark(self.benchmark),
+            "method": name_of(methods, self.method),
+            "title": self.method.title,
+            "split": split,
+            "items": len(self.splits[split]),
+            "seed": self.options.seed,
+            "step": self.step,
+            "batch_norm": self.options.batch_norm,
+        }
+        return evaluate(
+            self.model.eval(),
+            self.splits[split],
+            self.tasks,
+            self.benchmark.reference,
+            grid,
+            self.options.eval_batch_size,
+            self.dtype,
+            progress=lambda done, total: self.progress(f"{split} front", done, total),
+            about=about,
+        )
+
+    def _end_of_epoch_work(self) -> None:
+        """Front on the validation split and the best weights so far; a function of the saved state alone."""
+        epoch = self.step // self.steps_per_epoch
+        every = self.options.evaluate_every
+        last = epoch == self.options.epochs
+        if not last and (every <= 0 or epoch % every):
+            return
+        self.calibrate()
+        front = self.front("val", self.options.front_points or None)
+        summary = front.summary()
+        self.run.event(
+            "front",
+            step=self.step,
+            epoch=epoch,
+            split="val",
+            preferences=front.preferences.round(4).tolist(),
+            objectives=front.objectives.tolist(),
+            metrics={name: values.tolist() for name, values in front.metrics.items()},
+            hypervolume=summary["hypervolume"],
+            spearman=[_number(value) for value in summary["spearman"]],
+        )
+        score = [summary["hypervolume"], -float(front.objectives.mean())]
+        if self.best is None or score > self.best:
+            self.best = score
+            checkpoint.save(self.run.folder, self.model, self.card(front), "best.safetensors")
+
+    def _finish(self) -> None:
+        self.calibrate()
+        front = self.front("test")
+        front.save(self.run.folder / "front.json")
+        count = min(self.options.samples, len(self.splits["test"]))
+        save_samples(self.run.folder / "samples.npz", self.splits["test"], count)  # type: ignore[arg-type]
+        checkpoint.save(self.run.folder, self.model, self.card(front))
+
+    # -- what is written ---------------------------------------------------------------------------------------------
+    def config(self) -> dict[str, Any]:
+        """The run's configuration, enough to build this trainer again."""
+        return {
+            "format": 1,
+            "benchmark": {"name": name_of_benchmark(self.benchmark), "options": to_dict(self.benchmark)},
+            "method": {"name": name_of(methods, self.method), **to_dict(self.method)},
+            "training": to_dict(self.options),
+        }
+
+    def card(self, front: Front) -> dict[str, Any]:
+        """The model card: what, from what, how, on what machine, how good, under which licence, with what limits."""
+        name, options = self.benchmark.network
+        extra = sum(p.numel() for p in self.model.parameters()) - self.base_parameters
+        config = self.config()
+        return {
+            "name": f"{config['benchmark']['name']}-{config['method']['name']}",
+            "title": f"{self.method.title} on {self.benchmark.title}",
+            "benchmark": config["benchmark"],
+            "method": config["method"],
+            "network": {"name": name, "options": options},
+            "tasks": [{"name": task.name, "kind": task.kind} for task in self.tasks],
+            "parameters": {
+                "base": self.base_parameters,
+                "extra": extra,
+                "overhead_percent": 100 * extra / self.base_parameters,
+            },
+            "training": {
+                **config["training"],
+                "steps": self.step,
+                "seconds": round(self.elapsed),
+                "train_items": len(self.splits["train"]),
+                "finished": self.step >= self.total_steps,
+            },
+            "machine": describe(),
+            "front": front.summary(),
+            "data": self.benchmark.summary,
+            "citation": {"method": self.method.source, "benchmark": self.benchmark.citation},
+            "licence": self.benchmark.licence,
+            "limits": self.benchmark.limits,
+        }
+
+    @property
+    def elapsed(self) -> float:
+        """Training seconds of this run, earlier sessions included."""
+        return self.seconds + time.monotonic() - self._began
+
+    def _report(self, losses: Tensor, preferences: Tensor) -> None:
+        self.progress("training", self.step, self.total_steps)
+        now = time.monotonic()
+        last = self.step == self.total_steps
+        if not last and now - self._reported < 0.5:
+            return
+        self._reported = now
+        done = self.step - self._first_step
+        self.run.event(
+            "step",
+            step=self.step,
+            epoch=(self.step - 1) // self.steps_per_epoch + 1,
+            tau=round(self.tau, 4),
+            losses=[round(value, 6) for value in losses.mean(0).tolist()],
+            preferences=[[round(value, 4) for value in row] for row in preferences.tolist()],
+            seconds_left=round((self.total_steps - self.step) * (now - self._began) / done, 1),
+        )
+
+    def save_state(self) -> None:
+        """Write everything that an exact resume needs, atomically; never a state with NaN in it."""
+        if any(not torch.isfinite(parameter).all() for parameter in self.model.parameters()):
+            raise UserError(
+                f"The weights became NaN or infinite at step {self.step}; the last good state is kept. Lower "
+                "--set lr=…, or use --set precision=fp32, and start again."
+            )
+        state = {
+            "step": self.step,
+            "seconds": self.elapsed,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "balancer": self.balancer.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+        write_atomically(self.run.folder / "state.pt", lambda path: torch.save(state, path))
+        self._saved = time.monotonic()
+
+    def load_state(self) -> None:
+        """Continue from ``state.pt``; from the beginning where the run was killed before its first one."""
+        path = self.run.folder / "state.pt"
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:  # torch reports damage in many ways
+            raise UserError(f"{path} is damaged ({type(error).__name__}); start a new run instead.") from None
+        checkpoint.load_weights(self.model, state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.balancer.load_state_dict(state["balancer"])
+        torch.set_rng_state(state["rng"].cpu())
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT ask for a stop after the current step."""
+
+        def stop(*_: Any) -> None:
+            self._stop = True
+
+        try:
+            before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        except ValueError:  # not in the main thread: stop files still work
+            before = {}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def name_of_benchmark(benchmark: Benchmark) -> str:
+    """The benchmark's registry name."""
+    return name_of(benchmarks, benchmark)
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else value

@@ -1,0 +1,72 @@
+"""Train one method on one benchmark: ``python scripts/train.py --benchmark multimnist --method palora --out runs/a``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from _cli import DEFAULT_DATA, Bar, main, settings
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train one method on one benchmark.")
+    parser.add_argument("--benchmark", help="e.g. multimnist, rooms, streets")
+    parser.add_argument("--method", default="palora", help="e.g. palora, ls, pamal (default: palora)")
+    parser.add_argument("--conditioning", help="replace the method's conditioning")
+    parser.add_argument("--balancer", help="replace the method's balancer")
+    parser.add_argument("--sampler", help="replace the method's preference sampler")
+    parser.add_argument("--out", type=Path, required=True, help="the run folder")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--precision", choices=("fp32", "bf16", "auto"))
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any option, e.g. rank=8")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data root (default: ./data or $DATA_DIR)")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out where it stopped")
+    return parser.parse_args()
+
+
+def run() -> int:
+    args = arguments()
+    from palora_core.errors import UserError
+    from palora_core.runs import Run
+    from palora_core.setup_run import configure, resume_trainer
+    from palora_core.trainer import Trainer
+
+    bar = Bar()
+    folder = Run(args.out)
+    if args.resume:
+        trainer = resume_trainer(folder, args.data, args.device, bar)
+        trainer.resume()
+    else:
+        if not args.benchmark:
+            raise UserError("--benchmark is missing; for example --benchmark multimnist.")
+        given = {
+            name: getattr(args, name) for name in ("seed", "epochs", "precision") if getattr(args, name) is not None
+        }
+        parts = {name: getattr(args, name) for name in ("conditioning", "balancer", "sampler") if getattr(args, name)}
+        bench, method, options = configure(args.benchmark, args.method, {**given, **settings(args.set)}, parts)
+        trainer = Trainer(folder, bench, method, options, args.data, args.device, bar)
+        trainer.start()
+    bar.close()
+    return report(folder)
+
+
+def report(folder) -> int:
+    status = folder.events()[-1]
+    if status.get("reason") != "finished":
+        print(
+            f"stopped at step {status['step']}; continue with: python scripts/train.py --out {folder.folder} --resume"
+        )
+        return 0
+    from palora_core.front import Front
+
+    summary = Front.load(folder.folder / "front.json").summary()
+    reference = ", ".join(f"{value:g}" for value in summary["reference"])
+    print(f"{folder.folder}: hypervolume {summary['hypervolume']:.4f} (reference {reference}), ", end="")
+    print(f"{summary['nondominated']}/{summary['points']} points non-dominated")
+    return 0
+
+
+if __name__ == "__main__":
+    main(run)
