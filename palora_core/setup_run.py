@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from palora_core.balancing.base import balancers
+from palora_core.balancing.linear import Linear
 from palora_core.benchmarks.base import Benchmark, Progress, benchmarks
 from palora_core.config import from_dict, method_from, method_from_dict, options, override
 from palora_core.errors import UserError
@@ -27,11 +30,20 @@ def configure(
     """
     bench: Benchmark = benchmarks.get(benchmark)()
     chosen = method_from(method, parts)
-    own = {option.name for option in options(chosen)} | {option.path for option in options(chosen)}
-    chosen = override(chosen, {key: value for key, value in bench.recipe.method.items() if key in own})
+    chosen = _with_recipe(chosen, bench.recipe.method, parts or {})
     split = _assign(settings, {"benchmark": bench, "method": chosen, "training": TrainingOptions.of(bench)})
     bench = override(bench, split["benchmark"])
     return bench, override(chosen, split["method"]), override(TrainingOptions.of(bench), split["training"])
+
+
+def _with_recipe(method: Method, recipe: Mapping[str, Any], parts: Mapping[str, str]) -> Method:
+    """The method with the benchmark's values for the options it has; a balancing only in place of plain λᵀL."""
+    values = dict(recipe)
+    balancer = values.pop("balancer", None)
+    if balancer and "balancer" not in parts and method.controllable and type(method.balancer) is Linear:
+        method = dataclasses.replace(method, balancer=balancers.get(balancer)())
+    own = {option.name for option in options(method)} | {option.path for option in options(method)}
+    return override(method, {key: value for key, value in values.items() if key in own})
 
 
 def _assign(settings: Mapping[str, Any], configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
