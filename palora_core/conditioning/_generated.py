@@ -28,8 +28,8 @@ copyreg.pickle(_GeneratedType, lambda made: (generated_class, made._recipe))  # 
 class GeneratedLayer(nn.Module):
     """Mixin for any module: its parameters are those of the active preference.
 
-    The class is swapped in place, so the module's own ``forward`` reads ``self.weight`` as ever and finds the tensor that
-    the model computed for λ before the forward pass began.
+    The class is swapped in place, so the module's own ``forward`` reads ``self.weight`` as ever and finds the tensor
+    that the model computed for λ before the forward pass began.
     """
 
     active: ActivePreference
@@ -56,7 +56,9 @@ class GeneratedLayer(nn.Module):
 
 
 @functools.cache
-def generated_class(mixin: type[GeneratedLayer], plain: type[nn.Module], names: tuple[str, ...]) -> type[GeneratedLayer]:
+def generated_class(
+    mixin: type[GeneratedLayer], plain: type[nn.Module], names: tuple[str, ...]
+) -> type[GeneratedLayer]:
     """The class of a ``plain`` module whose parameters ``names`` are generated."""
     members: dict[str, Any] = {name: property(functools.partial(_read, name=name)) for name in names}
     members |= {"_recipe": (mixin, plain, names), "__doc__": plain.__doc__}
@@ -77,9 +79,9 @@ def swap_parameters(
     active: ActivePreference,
     replace: Callable[[nn.Module, str, nn.Parameter], nn.Parameter | None],
 ) -> None:
-    """Swap, in place, the class of every module that owns parameters and put ``replace(module, name, parameter)`` there.
+    """Swap, in place, the class of every module that owns parameters.
 
-    A tensor in two places is replaced once and stays tied.
+    Each parameter makes way for ``replace(module, name, parameter)``, of which None is a legal value. A tensor in two places is replaced once and stays tied.
 
     Raises:
         UserError: nothing to replace, or a module whose parameters cannot be reached this way.
@@ -106,9 +108,13 @@ def _check(module: nn.Module) -> None:
     if isinstance(module, (LowRankLayer, GeneratedLayer, AnchoredBatchNorm)):
         raise UserError("The network depends on a preference already; start from a plain one (model.merge gives one).")
     if isinstance(module, nn.RNNBase):
-        raise UserError(f"{type(module).__name__} keeps a second list of its weights, so they cannot depend on a preference.")
+        raise UserError(
+            f"{type(module).__name__} keeps a second list of its weights, so they cannot depend on a preference."
+        )
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module._parameters.values()):
-        raise UserError(f"{type(module).__name__} is lazy and has no shape yet; run one batch through the network first.")
+        raise UserError(
+            f"{type(module).__name__} is lazy and has no shape yet; run one batch through the network first."
+        )
 
 
 class GeneratedModel(ParetoModel):

@@ -1,4 +1,4 @@
-"""PaMaL's conditioning: T members of every parameter, θ(λ) = Σ_t λ_t θ_t (Dimitriadis, Frossard, Fleuret, ICML 2023)."""
+"""PaMaL's conditioning: T members of every parameter, θ(λ) = Σ_t λ_t θ_t (Dimitriadis et al., ICML 2023)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class EnsembleModel(GeneratedModel):
     memory_format: torch.memory_format = torch.contiguous_format
 
     def to(self, *args: Any, memory_format: torch.memory_format | None = None, **kwargs: Any) -> EnsembleModel:
-        """As ``nn.Module.to``; a memory format is that of the mixed weights, as stacks of 4-D members cannot have it."""
+        """As ``nn.Module.to``; a memory format is that of the mixed weights, since 5-D members cannot have it."""
         if memory_format is not None:
             self.memory_format = memory_format
         return super().to(*args, **kwargs)

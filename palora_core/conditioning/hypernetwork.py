@@ -128,7 +128,9 @@ def _spread(tensor: Tensor) -> Tensor:
 class HyperModel(GeneratedModel):
     """A network without parameters of its own, and the generator that makes them from λ."""
 
-    def __init__(self, network: nn.Module, num_tasks: int, generator: nn.Module, places: list[list[tuple[str, str]]]) -> None:
+    def __init__(
+        self, network: nn.Module, num_tasks: int, generator: nn.Module, places: list[list[tuple[str, str]]]
+    ) -> None:
         super().__init__(network, num_tasks)
         self.generator = generator
         self.places = places

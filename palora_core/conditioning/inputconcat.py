@@ -20,8 +20,8 @@ FIRST_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 class WidenedLayer(nn.Module):
     """Mixin for the first layer, which reads λ as T more inputs behind its own.
 
-    A convolution over images sees λ as maps [T, H, W]: two transposed convolutions make 8 × 8 ones, which are stretched
-    to the images' size (``embedding``). Other layers see λ itself, the same at every position. Outside of a forward
+    A convolution over images sees λ as maps [T, H, W]: two transposed convolutions (``embedding``) make 10 × 10 ones,
+    which are stretched to the images' size. Other layers see λ itself, the same at every position. Outside of a forward
     pass of the model the additional inputs are zero.
     """
 
@@ -36,12 +36,12 @@ class WidenedLayer(nn.Module):
         return super().forward(append(x, self.embed(preference), isinstance(self, nn.Linear)))
 
     def embed(self, preference: Tensor) -> Tensor:
-        """λ [T] as what is appended to the inputs: [T, 8, 8] for images, [T] otherwise."""
+        """λ [T] as what is appended to the inputs: [T, 10, 10] for images, [T] otherwise."""
         embedding = self._modules.get("embedding")
         return preference if embedding is None else embedding(preference.view(1, -1, 1, 1))[0]
 
     def plain_(self, preference: Tensor) -> None:
-        """Fix λ, in place: a Linear gets its plain shape back with λ's share in its bias, a convolution keeps the maps."""
+        """Fix λ, in place: a Linear gets its plain shape back, λ's share in its bias; a convolution keeps the maps."""
         plain, inputs = type(self)._plain_class, self.weight.shape[1] - self.num_tasks  # type: ignore[attr-defined]
         constant, weight, bias = self.embed(preference), self.weight, self.bias
         self._modules.pop("embedding", None)
@@ -125,8 +125,8 @@ class InputConcat(Conditioning):
     """λ as T additional inputs of the first layer (COSMOS); weights of the other inputs are kept.
 
     ``merge(λ)`` of a network that begins with a Linear layer is the plain network. One that begins with a convolution
-    keeps T more input channels, fed from a buffer ``<first layer>.constant``: what they add to the output depends on the
-    image's size and borders, so it cannot be a bias.
+    keeps T more input channels, fed from a buffer ``<first layer>.constant``: what they add to the output depends on
+    the image's size and borders, so it cannot be a bias.
 
     Attributes:
         layer: dotted name of the layer that reads λ; empty is the first Linear or Conv layer of the network.
@@ -146,10 +146,14 @@ class InputConcat(Conditioning):
         found = [(n, m) for n, m in network.named_modules() if type(m) in FIRST_LAYERS and self.layer in ("", n)]
         if not found:
             place = f"at {self.layer!r}" if self.layer else "anywhere"
-            raise UserError(f"{type(network).__name__} has no Linear or Conv layer {place} that could read a preference.")
+            raise UserError(
+                f"{type(network).__name__} has no Linear or Conv layer {place} that could read a preference."
+            )
         name, layer = found[0]
         if getattr(layer, "groups", 1) != 1:
-            raise UserError(f"Layer {name!r} has {layer.groups} groups, so it cannot read a preference; name another layer.")
+            raise UserError(
+                f"Layer {name!r} has {layer.groups} groups, so it cannot read a preference; name another layer."
+            )
         return layer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from torch import nn
 
@@ -22,6 +23,6 @@ def mlp(outputs: Mapping[str, int], inputs: int, hidden: Sequence[int] = (256,))
         hidden: width of every hidden layer.
     """
     widths = [inputs, *hidden]
-    layers = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Linear(a, b), nn.ReLU())]
+    layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
     heads = {task: nn.Linear(widths[-1], count) for task, count in outputs.items()}
     return MultiTaskNetwork(nn.Sequential(*layers), heads)

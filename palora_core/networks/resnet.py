@@ -39,7 +39,9 @@ def resnet18(outputs: Mapping[str, int], size: int = 64, width: float = 1.0) -> 
     widths = [max(4, round(count * width)) for count in WIDTHS]
     stages = zip([widths[0], *widths], widths, (1, 2, 2, 2))
     trunk = OrderedDict[str, nn.Module](
-        conv1=nn.Conv2d(3, widths[0], 3, padding=1, bias=False), bn1=nn.BatchNorm2d(widths[0]), relu=nn.ReLU(inplace=True)
+        conv1=nn.Conv2d(3, widths[0], 3, padding=1, bias=False),
+        bn1=nn.BatchNorm2d(widths[0]),
+        relu=nn.ReLU(inplace=True),
     )
     for number, (before, after, stride) in enumerate(stages, 1):
         trunk[f"layer{number}"] = _stage(before, after, stride)

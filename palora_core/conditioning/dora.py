@@ -1,0 +1,114 @@
+"""PaDoRA's conditioning: per task a weight-decomposed low-rank adapter (DoRA; Liu et al., ICML 2024), mixed by λ."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from palora_core.adapters import LowRankLayer, insert_adapters
+from palora_core.conditioning._affine import AffinePasses, AffineTensor
+from palora_core.conditioning.base import Conditioning, Pass, conditionings
+from palora_core.conditioning.lowrank import LowRankModel
+
+
+class DoRALayer(LowRankLayer):
+    """Mixin: W(λ) = W + Σ_t λ_t (W_t − W) with W_t = m_t · (W + α/r · B_t A_t) / ‖W + α/r · B_t A_t‖.
+
+    Norms are one per output row (or channel) and count as constants in the gradient, as in section 4.3 of the paper;
+    ``magnitude`` [T, out] starts as the norms of W, so that W(λ) = W at the start. One-hot λ is exactly the DoRA of
+    that task. (The research code scales every adapter inside its norm instead, by λ_t·α/r, and there a task whose λ_t
+    is 0 still acts through its magnitude.)
+    """
+
+    magnitude: Tensor
+
+    def deltas(self) -> Tensor:
+        """W_t − W for all t, [T, *weight.shape]."""
+        base = self.base_weight
+        directions = base + super().deltas()
+        return self._scales(directions) * directions - base
+
+    def _scales(self, directions: Tensor) -> Tensor:
+        """m_t over the norms of ``directions`` [T, out, …], ready to multiply them."""
+        norms = directions.detach().flatten(2).norm(dim=2).clamp_min(torch.finfo(directions.dtype).tiny)
+        return (self.magnitude / norms).view(*norms.shape, *[1] * (directions.dim() - 2))
+
+    def mixed_weight(self, preference: Tensor) -> Tensor:
+        """W + Σ_t λ_t (W_t − W) for λ [T], shaped like W."""
+        return self.base_weight + torch.tensordot(preference, self.deltas(), 1)
+
+    def plain_(self, weight: Tensor) -> None:
+        """Turn this layer back, in place, into the class it came from, with ``weight`` as its weight."""
+        super().plain_(weight)
+        del self.magnitude
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _empty_layer, (type(self)._plain_class,), self.__dict__.copy()  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _dora_class(plain: type[nn.Module]) -> type[DoRALayer]:
+    return type(f"DoRA{plain.__name__}", (DoRALayer, plain), {"_plain_class": plain, "__doc__": plain.__doc__})
+
+
+def _empty_layer(plain: type[nn.Module]) -> DoRALayer:
+    return object.__new__(_dora_class(plain))
+
+
+class DoRAModel(LowRankModel):
+    """A network whose layers carry T DoRA adapters mixed by λ."""
+
+    @property
+    def num_adapter_parameters(self) -> int:
+        """How many parameters the adapters add, magnitudes included."""
+        return super().num_adapter_parameters + sum(layer.magnitude.numel() for layer in self.layers)  # type: ignore[misc]
+
+    @contextmanager
+    def accumulate(self) -> Iterator[Callable[[Tensor], Pass]]:
+        """Passes on merged weights; the chain rule to W, A, B and m runs once a step."""
+        passes = AffinePasses(self, [_affine(layer) for layer in self.layers])
+        yield passes.at
+        passes.finish()
+
+
+def _affine(layer: LowRankLayer) -> AffineTensor:
+    base = layer.base_weight
+    sources = [base, layer.adapter_a, layer.adapter_b, layer.magnitude]
+    image = base.dim() == 4 and base.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if image else torch.contiguous_format
+    return AffineTensor([(id(layer), "weight")], base, layer.deltas(), sources, layout)
+
+
+@conditionings.register("dora")
+@dataclass(frozen=True)
+class DoRA(Conditioning):
+    """DoRA adapters on every linear and convolution layer, one per task.
+
+    Attributes:
+        rank: r.
+        alpha: α; the low-rank parts are scaled by α/r.
+        conv_form: ``"kernel"`` (peft's) or ``"flat"`` (PaLoRA's tables).
+        adapter_lr_scale: learning rate of the low-rank factors over that of all else; 0 means T.
+    """
+
+    controllable: ClassVar[bool] = True
+
+    rank: int = 4
+    alpha: float = 1.0
+    conv_form: Literal["kernel", "flat"] = "kernel"
+    adapter_lr_scale: float = 1.0
+
+    def condition(self, network: nn.Module, num_tasks: int) -> DoRAModel:
+        """Insert adapters into ``network`` in place and wrap it."""
+        model = DoRAModel(network, num_tasks, self.adapter_lr_scale or None)
+        for layer in insert_adapters(network, num_tasks, self.rank, self.alpha, self.conv_form, model.active):
+            layer.__class__ = _dora_class(type(layer)._plain_class)  # type: ignore[attr-defined]
+            norms = layer.base_weight.detach().flatten(1).norm(dim=1)
+            layer.magnitude = nn.Parameter(norms.repeat(num_tasks, 1))
+        return model

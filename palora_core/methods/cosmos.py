@@ -1,0 +1,26 @@
+"""COSMOS: conditioned one-shot multi-objective search (Ruchte & Grabocka, ICDM 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from palora_core.balancing.base import Balancer
+from palora_core.balancing.cosmos import Cosmos
+from palora_core.conditioning.base import Conditioning
+from palora_core.conditioning.inputconcat import InputConcat
+from palora_core.methods.base import Method, methods
+from palora_core.samplers import Dirichlet, PreferenceSampler
+
+
+@methods.register("cosmos")
+@dataclass(frozen=True)
+class COSMOS(Method):
+    """λ as T more inputs of the first layer, λᵀL − c·cos(L, λ) on one random preference a step."""
+
+    title: ClassVar[str] = "COSMOS"
+    source: ClassVar[str] = "Ruchte, Grabocka: Scalable Pareto Front Approximation, ICDM 2021 (arXiv 2103.13392)"
+
+    conditioning: Conditioning = field(default_factory=InputConcat)
+    balancer: Balancer = field(default_factory=Cosmos)
+    sampler: PreferenceSampler = field(default_factory=Dirichlet)
