@@ -262,6 +262,8 @@ def _memory_order(tensor: Tensor) -> list[int]:
 
 
 def _flatten(tensors: list[Tensor], order: list[list[int]]) -> Tensor:
+    if not tensors:
+        return torch.empty(0)
     return torch.cat([tensor.permute(dims).reshape(-1) for tensor, dims in zip(tensors, order)])
 
 

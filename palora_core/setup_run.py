@@ -10,6 +10,7 @@ from typing import Any
 from palora_core.balancing.base import balancers
 from palora_core.balancing.linear import Linear
 from palora_core.benchmarks.base import Benchmark, Progress, benchmarks
+from palora_core.checkpoint import read_card
 from palora_core.config import from_dict, method_from, method_from_dict, options, override
 from palora_core.errors import UserError
 from palora_core.methods.base import Method
@@ -34,6 +35,25 @@ def configure(
     split = _assign(settings, {"benchmark": bench, "method": chosen, "training": TrainingOptions.of(bench)})
     bench = override(bench, split["benchmark"])
     return bench, override(chosen, split["method"]), override(TrainingOptions.of(bench), split["training"])
+
+
+def configure_expansion(
+    benchmark: str, source: Path, settings: Mapping[str, Any]
+) -> tuple[Benchmark, Method, TrainingOptions]:
+    """Pareto expansion (§4.4 of the paper): PaLoRA with trained adapters only, starting from a plain checkpoint.
+
+    The learning rate is the recipe's last one, the preferences are spread from the first step on, and the network's
+    options follow the checkpoint's card where it has one.
+    """
+    bench: Benchmark = benchmarks.get(benchmark)()
+    fixed = {"adapters_only": True, "evaluate_every": 1, "start_from": str(source), "batch_norm": "running"}
+    recipe = bench.recipe
+    fixed["lr"] = recipe.lr * recipe.lr_factor ** len(recipe.lr_milestones)
+    if source.is_dir():
+        card = read_card(source)
+        if card["benchmark"]["name"] == benchmark:
+            fixed |= {f"benchmark.{key}": value for key, value in card["benchmark"]["options"].items()}
+    return configure(benchmark, "palora", {**fixed, "lr_milestones": (), **settings}, {"sampler": "fixed"})
 
 
 def _with_recipe(method: Method, recipe: Mapping[str, Any], parts: Mapping[str, str]) -> Method:

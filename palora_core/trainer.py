@@ -51,6 +51,7 @@ class TrainingOptions:
         calibration_items: training items that statistics per preference are estimated from.
         checkpoint_seconds: seconds between saved states, besides one per epoch.
         samples: test items that travel with the model.
+        start_from: a model folder or a plain state_dict file whose weights the network starts with.
     """
 
     epochs: int = 10
@@ -67,6 +68,7 @@ class TrainingOptions:
     calibration_items: int = 256
     checkpoint_seconds: float = 60.0
     samples: int = 12
+    start_from: str = ""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "eval_batch_size", "calibration_items"):
@@ -126,6 +128,8 @@ class Trainer:
         torch.manual_seed(self.options.seed)
         name, options = self.benchmark.network
         network = networks.get(name)(**options)
+        if self.options.start_from:
+            checkpoint.load_plain(network, Path(self.options.start_from))
         self.base_parameters = sum(p.numel() for p in network.parameters())
         self.model = self.method.conditioning.condition(network, len(self.tasks)).to(self.device)
         self.model.to(memory_format=torch.channels_last)
@@ -179,6 +183,8 @@ class Trainer:
         """Train to the end (True) or to a stop (False)."""
         if self.step and self.step % self.steps_per_epoch == 0:
             self._end_of_epoch_work()
+        if not self.step and self.options.start_from:
+            self._front_event(self.front("val", self.options.front_points or None))  # where an expansion starts
         while self.step < self.total_steps:
             epoch, first = divmod(self.step, self.steps_per_epoch)
             order = self._order(epoch)
@@ -319,11 +325,18 @@ class Trainer:
             return
         self.calibrate()
         front = self.front("val", self.options.front_points or None)
+        summary = self._front_event(front)
+        score = [summary["hypervolume"], -float(front.objectives.mean())]
+        if self.best is None or score > self.best:
+            self.best = score
+            checkpoint.save(self.run.folder, self.model, self.card(front), "best.safetensors")
+
+    def _front_event(self, front: Front) -> dict[str, Any]:
         summary = front.summary()
         self.run.event(
             "front",
             step=self.step,
-            epoch=epoch,
+            epoch=self.step // self.steps_per_epoch,
             split="val",
             preferences=front.preferences.round(4).tolist(),
             objectives=front.objectives.tolist(),
@@ -331,10 +344,7 @@ class Trainer:
             hypervolume=summary["hypervolume"],
             spearman=[_number(value) for value in summary["spearman"]],
         )
-        score = [summary["hypervolume"], -float(front.objectives.mean())]
-        if self.best is None or score > self.best:
-            self.best = score
-            checkpoint.save(self.run.folder, self.model, self.card(front), "best.safetensors")
+        return summary
 
     def _finish(self) -> None:
         self.calibrate()

@@ -1,4 +1,4 @@
-"""Train one method on one benchmark: ``python scripts/train.py --benchmark multimnist --method palora --out runs/a``."""
+"""Train one method on one benchmark: ``python scripts/train.py --benchmark multimnist --out runs/a``."""
 
 from __future__ import annotations
 

@@ -1,0 +1,74 @@
+"""Evaluate a model's front: ``python scripts/evaluate.py trained_models/multimnist --split test --out front.json``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from _cli import DEFAULT_DATA, Bar, main
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Evaluate K preferences of a model on a split.")
+    parser.add_argument("model", type=Path, help="a model folder or a run folder")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
+    parser.add_argument("--points", type=int, help="number of preferences (default: 11 for two tasks, 66 for three)")
+    parser.add_argument(
+        "--convention", choices=("exact", "published"), default="exact", help="how metrics are averaged"
+    )
+    parser.add_argument("--precision", choices=("fp32", "bf16", "auto"), default="fp32")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
+    return parser.parse_args()
+
+
+def run() -> None:
+    args = arguments()
+    from palora_core.benchmarks.base import benchmarks
+    from palora_core.checkpoint import load
+    from palora_core.config import from_dict
+    from palora_core.front import evaluate
+    from palora_core.machine import choose_device, precision_dtype
+    from palora_core.simplex import evaluation_preferences
+
+    model, card = load(args.model)
+    device = choose_device(args.device)
+    benchmark = from_dict(benchmarks.get(card["benchmark"]["name"]), card["benchmark"]["options"])
+    bar = Bar()
+    split = benchmark.load(args.data, bar)[args.split]
+    grid = evaluation_preferences(len(benchmark.tasks), args.points) if args.points else None
+    front = evaluate(
+        model.to(device),
+        split,
+        benchmark.tasks,
+        benchmark.reference,
+        grid,
+        benchmark.recipe.eval_batch_size,
+        precision_dtype(args.precision, device),
+        args.convention,
+        lambda done, total: bar("evaluating", done, total),
+        {"benchmark": card["benchmark"]["name"], "method": card["method"]["name"], "split": args.split},
+    )
+    bar.close()
+    front.save(args.out)
+    print_table(front)
+
+
+def print_table(front) -> None:
+    names = list(front.metrics)
+    print("  ".join([*(f"λ {task}" for task in front.tasks), *(f"loss {task}" for task in front.tasks), *names]))
+    for row in range(len(front.preferences)):
+        values = [*front.preferences[row], *front.objectives[row], *(front.metrics[name][row] for name in names)]
+        print("  ".join(f"{value:.4f}" for value in values))
+    summary = front.summary()
+    reference = ", ".join(f"{value:g}" for value in summary["reference"])
+    print(f"hypervolume {summary['hypervolume']:.4f} (reference {reference})")
+    print(f"non-dominated {summary['nondominated']}/{summary['points']}")
+    print(
+        "Spearman(λ_t, L_t) " + ", ".join(f"{task} {value:.3f}" for task, value in zip(front.tasks, front.spearman()))
+    )
+
+
+if __name__ == "__main__":
+    main(run)
