@@ -29,7 +29,7 @@ class MultiMNIST(Benchmark):
         train_images: training images; 0 for 50,000 from the full MNIST, 20,000 from the subset.
         test_images: validation and test images each; 0 for 10,000 from the full MNIST, 4,000 from the subset.
         data_seed: of the choice of digits; independent of the training seed.
-        batch_norm: a BatchNorm after each convolution (not in the paper).
+        norm_layers: a BatchNorm after each convolution (not in the paper).
     """
 
     title: ClassVar[str] = "MultiMNIST"
@@ -49,7 +49,7 @@ class MultiMNIST(Benchmark):
     train_images: int = 0
     test_images: int = 0
     data_seed: int = 0
-    batch_norm: bool = False
+    norm_layers: bool = False
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -64,7 +64,7 @@ class MultiMNIST(Benchmark):
     @property
     def network(self) -> tuple[str, dict[str, Any]]:
         """LeNet."""
-        return "lenet", {"outputs": self.outputs, "batch_norm": self.batch_norm}
+        return "lenet", {"outputs": self.outputs, "batch_norm": self.norm_layers}
 
     def load(self, data: Path, progress: Progress | None = None) -> dict[str, Split]:
         """Generate all splits (a second or two)."""
