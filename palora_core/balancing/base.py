@@ -57,14 +57,14 @@ class Step:
         return shared, specific
 
     def gramian(self, shared: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Inner products [T, T] of the tasks' gradients over all shared parameters, adapters included."""
+        """Inner products [T, T] of T lists of gradients over all shared parameters, adapters included."""
         total = self.one.extra_gramian(shared).clone() if self.one.extra_gramian else None
         for rows in zip(*shared):
             flat = torch.stack([row.detach().reshape(-1) for row in rows])
             product = flat @ flat.t()
             total = product if total is None else total + product
         if total is None:
-            return torch.zeros(len(self.losses), len(self.losses), device=self.preference.device)
+            return torch.zeros(len(shared), len(shared)).to(self.preference)
         return total
 
 
@@ -117,31 +117,49 @@ class Balancer:
 class GradientBalancer(Balancer):
     """Base of balancers that weigh the T task gradients by a function of their Gramian.
 
-    One backward pass per task, reused for the combination. Under a controllable method, task t's gradient enters
-    scaled by T·λ_t, so the centre of the simplex is the method itself and λ still steers it.
+    One backward pass per task, reused for the combination. λ steers by factors T·λ_t, so the centre of the simplex is
+    the method itself. They scale the gradients before the method sees them, or, with ``steers_gradients = False``, the
+    method's weights: right for methods that undo the scale of a gradient, on which the former has no effect.
     """
+
+    steers_gradients: ClassVar[bool] = True
 
     def weights(self, gramian: Tensor, step: Step) -> Tensor:
         """Weights [T] of the task gradients on the shared parameters, from their (λ-scaled) Gramian [T, T]."""
         raise NotImplementedError
 
+    def weigh(self, gramian: Tensor, step: Step) -> Tensor:
+        """Weights [T] of the plain task gradients, λ's factors included, from their plain Gramian [T, T]."""
+        scale = step.preference * len(step.losses)
+        seen = gramian * torch.outer(scale, scale) if self.steers_gradients else gramian
+        return self.weights(seen, step).to(scale) * scale
+
     def head_weights(self, weights: Tensor, step: Step) -> Tensor:
-        """Weights [T] of each head's own gradient; ones by default (heads are in no conflict)."""
-        return torch.ones_like(weights)
+        """Weights [T] of each head's own gradient, given those of :meth:`weigh`; by default only λ's factors."""
+        return step.preference * len(step.losses)
 
     def backward(self, step: Step) -> Tensor | None:
         """Weigh, combine and accumulate the task gradients."""
         shared, specific = step.task_gradients()
-        scale = step.preference * len(step.losses)
-        gramian = step.gramian(shared) * torch.outer(scale, scale)
-        weights = self.weights(gramian, step).to(scale) * scale
-        heads = self.head_weights(weights, step) * scale
+        weights = self.weigh(step.gramian(shared), step)
+        self.combine(step, shared, specific, weights, self.head_weights(weights, step))
+        return weights
+
+    def combine(
+        self,
+        step: Step,
+        shared: Sequence[Sequence[Tensor]],
+        specific: Sequence[Sequence[Tensor]],
+        weights: Tensor,
+        heads: Tensor,
+    ) -> None:
+        """Add Σ_t weights_t · ∇L_t to the shared leaves and heads_t · ∇L_t to those of task t's head."""
+        factors = weights.tolist()
         for leaf, rows in zip(step.one.shared, zip(*shared)):
             combined = torch.zeros_like(leaf)
-            for weight, row in zip(weights.tolist(), rows):
+            for weight, row in zip(factors, rows):
                 combined.add_(row, alpha=weight)
             accumulate_gradient(leaf, combined)
         for task, leaves in enumerate(step.one.specific):
             for leaf, gradient in zip(leaves, specific[task]):
                 accumulate_gradient(leaf, gradient, heads[task])
-        return weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,13 +45,25 @@ class GradientNormalised(Balancer):
     def backward(self, step: Step) -> Tensor:
         """Backward per task, then one weighted sum."""
         shared, specific = step.task_gradients()
-        prior = self.task_weights(torch.stack([loss.detach() for loss in step.losses]))
-        norms = step.gramian(shared).diagonal().clamp_min(0).sqrt() * prior
-        weights = step.preference * prior / (norms + self.xi)
+        return self.combine(step, shared, specific, gradient_norms(step, shared))
+
+    def combine(self, step: Step, shared: list[list[Tensor]], specific: list[list[Tensor]], norms: Tensor) -> Tensor:
+        """Accumulate the weighted sum of the tasks' gradients; returns the weights [T]."""
+        weights = self.weights(step, norms)
         for task, weight in enumerate(weights.tolist()):
             for leaf, gradient in zip([*step.one.shared, *step.one.specific[task]], [*shared[task], *specific[task]]):
                 accumulate_gradient(leaf, gradient, weight)
         return weights
+
+    def weights(self, step: Step, norms: Tensor) -> Tensor:
+        """λ_t w_t / (w_t ‖∇L_t‖ + ξ) for the factors w and the plain losses' norms [T]."""
+        prior = self.task_weights(torch.stack([loss.detach() for loss in step.losses]))
+        return step.preference * prior / (norms * prior + self.xi)
+
+
+def gradient_norms(step: Step, shared: Sequence[Sequence[Tensor]]) -> Tensor:
+    """‖∇L_t‖ [T] over all shared parameters, adapters included, from the tasks' gradients of the shared leaves."""
+    return step.gramian(shared).diagonal().clamp_min(0).sqrt()
 
 
 class _LossHistory:

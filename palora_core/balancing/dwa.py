@@ -1,0 +1,65 @@
+"""Dynamic weight average: tasks whose loss falls slowly weigh more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from palora_core.balancing.base import balancers
+from palora_core.balancing.losses import LossBalancer
+
+
+@balancers.register("dwa")
+@dataclass
+class DynamicWeightAverage(LossBalancer):
+    """Σ_t w_t L_t, w = T·softmax(r / temperature), r_t the ratio of the last two mean losses (Liu et al.: CVPR 2019).
+
+    The means are over epochs as in the paper, or over windows of passes as in the released PaLoRA code, which averages
+    the newest 25 and the 25 before at every pass. Weights are ones until two means exist.
+
+    Attributes:
+        temperature: the larger, the more even the weights.
+        window: 0 for epochs, else the number of passes in each of the two windows.
+    """
+
+    state: ClassVar[tuple[str, ...]] = ("recent", "means", "count")
+    temperature: float = 2.0
+    window: int = 0
+
+    def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
+        """No history. Losses are kept as numbers: ``recent`` is this epoch's sum, or the passes of both windows."""
+        self.recent: list[list[float]] = []
+        self.means: list[list[float]] = []
+        self.count = 0
+
+    def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
+        """The weighted sum; notes the losses."""
+        weights = self._weights(len(losses)).to(losses)
+        self._note(losses.tolist())
+        return (preference * len(losses) * weights * losses).sum()
+
+    def end_epoch(self) -> None:
+        """Turn the epoch's sum into a mean."""
+        if self.window == 0 and self.count:
+            self.means = [*self.means, [value / self.count for value in self.recent[0]]][-2:]
+            self.recent, self.count = [], 0
+
+    def _weights(self, num_tasks: int) -> Tensor:
+        if len(self.means) < 2:
+            return torch.ones(num_tasks)
+        older, newer = torch.tensor(self.means, dtype=torch.float64)
+        return num_tasks * (newer / older / self.temperature).softmax(dim=0)
+
+    def _note(self, losses: list[float]) -> None:
+        self.count += 1
+        if self.window == 0:
+            before = self.recent[0] if self.recent else [0.0] * len(losses)
+            self.recent = [[a + b for a, b in zip(before, losses)]]
+            return
+        self.recent = [*self.recent, losses][-2 * self.window :]
+        if len(self.recent) == 2 * self.window:
+            halves = torch.tensor(self.recent, dtype=torch.float64).view(2, self.window, -1)
+            self.means = halves.mean(dim=1).tolist()

@@ -1,0 +1,70 @@
+"""State that balancers keep besides their options: learnt vectors with an Adam of their own, random generators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class LearntVector:
+    """A vector [T] trained by its own Adam from gradients given to it.
+
+    Args:
+        start: the T first values.
+        lr: Adam's learning rate.
+        weight_decay: Adam's L2 coefficient.
+        device: where the vector lives.
+    """
+
+    def __init__(
+        self, start: Sequence[float], lr: float, weight_decay: float = 0.0, device: torch.device | str = "cpu"
+    ) -> None:
+        self.values = torch.tensor(start, device=device, dtype=torch.float32)
+        self.optimizer = torch.optim.Adam([self.values], lr=lr, weight_decay=weight_decay)
+
+    def descend(self, gradient: Tensor) -> None:
+        """One step against ``gradient`` [T]."""
+        self.values.grad = gradient.detach().to(self.values)
+        self.optimizer.step()
+        self.values.grad = None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A copy of the values and of Adam's moments, for a checkpoint."""
+        inner = self.optimizer.state_dict()["state"].get(0, {})
+        return {"values": self.values.clone(), "adam": {name: value.clone() for name, value in inner.items()}}
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self.values.copy_(state["values"])
+        whole = self.optimizer.state_dict()
+        whole["state"] = {0: state["adam"]} if state["adam"] else {}
+        self.optimizer.load_state_dict(whole)
+
+
+class Randomness:
+    """A random generator seeded like the run, apart from it, with a state that fits in a checkpoint.
+
+    The seed is that of ``torch.manual_seed``: the same in every process of a distributed run that seeds alike, and
+    independent of how many numbers others have drawn since.
+
+    Args:
+        device: where numbers are drawn.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.generator = torch.Generator(device).manual_seed(torch.initial_seed())
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The generator's state, for a checkpoint."""
+        return {"generator": self.generator.get_state()}
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        # Another kind of device has another kind of state: a run that moved cannot continue bit for bit anyway.
+        if state["generator"].shape == self.generator.get_state().shape:
+            self.generator.set_state(state["generator"].cpu())
