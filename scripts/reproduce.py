@@ -1,0 +1,128 @@
+"""Train methods × seeds on a benchmark and write the table: ``python scripts/reproduce.py multimnist --seeds 0 1 2``.
+
+Runs that are finished are kept, unfinished ones resumed, so the command may be stopped and started again at will.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from _cli import DEFAULT_DATA, ROOT, Bar, main
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train methods × seeds and write a table.")
+    parser.add_argument("benchmark")
+    parser.add_argument(
+        "--methods", nargs="+", help="default: every registered method; name:key=value+key=value varies one"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="for every method")
+    parser.add_argument("--jobs", type=int, default=1, help="training processes at once")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "reproduce", help="folder of the runs")
+    parser.add_argument("--table", type=Path, help="write NAME.json and NAME.md here")
+    return parser.parse_args()
+
+
+def run() -> None:
+    args = arguments()
+    from palora_core.methods.base import methods
+    from palora_core.runs import Run
+
+    wanted = args.methods or methods.names()
+    plan = [(method, seed) for seed in args.seeds for method in wanted]
+    folders = {(m, s): args.out / args.benchmark / f"{folder_name(m)}-s{s}" for m, s in plan}
+    waiting = [key for key in plan if Run(folders[key]).status() != "finished"]
+    active: dict[tuple[str, int], subprocess.Popen] = {}
+    bar, total, failed = Bar(), len(plan), []
+    while waiting or active:
+        while waiting and len(active) < args.jobs:
+            key = waiting.pop(0)
+            active[key] = start(args, *key, folders[key])
+        for key, process in list(active.items()):
+            if process.poll() is not None:
+                del active[key]
+                failed += [key] if process.returncode else []
+        bar("runs", total - len(waiting) - len(active), total)
+        time.sleep(0.2)
+    bar.close()
+    for method, seed in failed:
+        print(f"failed: {method} seed {seed}, see {folders[method, seed]}/log.txt", file=sys.stderr)
+    write_table(args, wanted, folders)
+
+
+def folder_name(method: str) -> str:
+    return method.replace(":", "-").replace("=", "").replace("+", "-").replace(".", "_")
+
+
+def start(args: argparse.Namespace, method: str, seed: int, folder: Path) -> subprocess.Popen:
+    name, _, variation = method.partition(":")
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--out", str(folder)]
+    command += ["--data", str(args.data), "--device", args.device]
+    if (folder / "config.json").exists():
+        command.append("--resume")
+    else:
+        parts = {"balancer", "sampler", "conditioning"}
+        pairs = [pair for pair in variation.split("+") if pair]
+        flags = [f"--{p.partition('=')[0]}={p.partition('=')[2]}" for p in pairs if p.partition("=")[0] in parts]
+        sets = [p for p in pairs if p.partition("=")[0] not in parts]
+        command += ["--benchmark", args.benchmark, "--method", name, "--seed", str(seed), *flags]
+        command += ["--epochs", str(args.epochs)] if args.epochs else []
+        command += [word for pair in [*args.set, *sets] for word in ("--set", pair)]
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ)
+    if args.jobs > 1:
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.jobs)))
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
+        )
+
+
+def write_table(args: argparse.Namespace, wanted: list[str], folders: dict[tuple[str, int], Path]) -> None:
+    from palora_core.benchmarks.base import benchmarks
+    from palora_core.machine import describe
+    from palora_core.runs import Run
+    from palora_core.tables import Result, markdown, row
+
+    benchmark = benchmarks.get(args.benchmark)()
+    rows = []
+    for method in wanted:
+        done = [folders[method, seed] for seed in args.seeds if Run(folders[method, seed]).status() == "finished"]
+        if not done:
+            continue
+        entry = row([Result.read(folder) for folder in done], benchmark)
+        variation = method.partition(":")[2]
+        rows.append({**entry, "title": f"{entry['title']} ({variation})" if variation else entry["title"]})
+    rows.sort(key=lambda entry: -entry["hypervolume"]["mean"])
+    columns = [("hypervolume", "HV (loss)", 1, 4)]
+    columns += [("metric_hypervolume", "HV (metric, ref. 0)", 1, 4)] if rows and "metric_hypervolume" in rows[0] else []
+    for task in benchmark.tasks:
+        for metric in task.metrics:
+            factor, unit = (100, " %") if metric.unit == "%" else (1, f" {metric.unit}".rstrip())
+            columns.append(
+                (f"best {task.name}/{metric.name}", f"{task.name} {metric.label}{unit}", factor, 2 if unit else 4)
+            )
+        columns.append((f"best {task.name}/loss", f"{task.name} loss", 1, 4))
+    columns += [("nondominated", "non-dominated", 1, 1), ("overhead_percent", "extra parameters %", 1, 2)]
+    columns += [("seconds", "training s", 1, 0)]
+    text = markdown(rows, columns)
+    print(text)
+    if args.table:
+        args.table.parent.mkdir(parents=True, exist_ok=True)
+        args.table.with_suffix(".md").write_text(text)
+        data = {"benchmark": args.benchmark, "machine": describe(), "rows": rows}
+        args.table.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(run)
