@@ -22,7 +22,7 @@ def order_penalty(losses: Tensor, preferences: Tensor, temperature: float = 1.0)
         preferences: [M, T], M ≥ 2.
         temperature: factor on violations.
     """
-    ordered = losses.gather(0, preferences.argsort(0, stable=True).to(losses.device))
+    ordered = losses.gather(0, preferences.argsort(dim=0, stable=True).to(losses.device))
     rises = temperature * ordered.diff(dim=0).relu()
     return (rises.exp().mean(0)).log().sum()
 

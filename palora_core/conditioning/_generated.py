@@ -73,6 +73,20 @@ def _empty_module(made: type[nn.Module]) -> nn.Module:
     return object.__new__(made)
 
 
+def parameter_owners(network: nn.Module) -> list[nn.Module]:
+    """The modules that own parameters.
+
+    Raises:
+        UserError: there are none, or one whose parameters cannot be computed from λ.
+    """
+    owners = [module for module in network.modules() if any(p is not None for p in module._parameters.values())]
+    if not owners:
+        raise UserError(f"{type(network).__name__} has no parameters that could depend on a preference.")
+    for module in owners:
+        _check(module)
+    return owners
+
+
 def swap_parameters(
     network: nn.Module,
     mixin: type[GeneratedLayer],
@@ -81,16 +95,13 @@ def swap_parameters(
 ) -> None:
     """Swap, in place, the class of every module that owns parameters.
 
-    Each parameter makes way for ``replace(module, name, parameter)``, of which None is a legal value. A tensor in two places is replaced once and stays tied.
+    Each parameter makes way for ``replace(module, name, parameter)``, of which None is a legal value. A tensor in
+    two places is replaced once and stays tied.
 
     Raises:
-        UserError: nothing to replace, or a module whose parameters cannot be reached this way.
+        UserError: see :func:`parameter_owners`.
     """
-    owners = [module for module in network.modules() if any(p is not None for p in module._parameters.values())]
-    if not owners:
-        raise UserError(f"{type(network).__name__} has no parameters that could depend on a preference.")
-    for module in owners:
-        _check(module)
+    owners = parameter_owners(network)
     known: dict[int, nn.Parameter | None] = {}
     for module in owners:
         names = tuple(name for name, parameter in module._parameters.items() if parameter is not None)

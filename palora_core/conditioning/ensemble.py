@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from palora_core.conditioning._affine import AffinePasses, AffineTensor, _gramian
-from palora_core.conditioning._generated import GeneratedLayer, GeneratedModel, swap_parameters
+from palora_core.conditioning._generated import GeneratedLayer, GeneratedModel, parameter_owners, swap_parameters
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
 
 
@@ -110,6 +110,7 @@ class Ensemble(Conditioning):
 
     def condition(self, network: nn.Module, num_tasks: int) -> EnsembleModel:
         """Turn every parameter of ``network`` into T members, in place, and wrap it."""
+        parameter_owners(network)  # refuses before anything is drawn anew
         model = EnsembleModel(network, num_tasks)
         drawn = self._draw(network, num_tasks)
 
