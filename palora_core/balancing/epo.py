@@ -78,8 +78,10 @@ class EPO(Balancer):
         """One backward pass per task, then their weighted sum."""
         shared, specific = step.task_gradients()
         losses = torch.stack([loss.detach() for loss in step.losses])
-        numbers = [t.double().cpu().numpy() for t in (step.gramian(shared), losses, step.preference.clamp_min(0))]
-        weights = len(losses) * epo_weights(*numbers, self.tolerance)
+        gramian, found, preference = (
+            t.double().cpu().numpy() for t in (step.gramian(shared), losses, step.preference.clamp_min(0))
+        )
+        weights = len(losses) * epo_weights(gramian, found, preference, self.tolerance)
         for task, weight in enumerate(weights.tolist()):
             leaves = [*step.one.shared, *step.one.specific[task]]
             for leaf, gradient in zip(leaves, [*shared[task], *specific[task]]):

@@ -22,7 +22,7 @@ class _GeneratedType(type):
     _recipe: tuple[type, type, tuple[str, ...]]
 
 
-copyreg.pickle(_GeneratedType, lambda made: (generated_class, made._recipe))  # type: ignore[arg-type,return-value]
+copyreg.pickle(_GeneratedType, lambda made: (generated_class, made._recipe))  # type: ignore[arg-type,has-type,return-value]
 
 
 class GeneratedLayer(nn.Module):
@@ -111,7 +111,7 @@ def swap_parameters(
                 known[id(parameter)] = replace(module, name, parameter)
         for name in names:
             module._parameters[name] = known[id(module._parameters[name])]
-        module.__class__ = generated_class(mixin, type(module), names)
+        module.__class__ = generated_class(mixin, type(module), names)  # type: ignore[arg-type]
         module.active = active  # type: ignore[assignment]
 
 

@@ -32,7 +32,8 @@ class DoRALayer(LowRankLayer):
         """W_t − W for all t, [T, *weight.shape]."""
         base = self.base_weight
         directions = base + super().deltas()
-        return self._scales(directions) * directions - base
+        scales: Tensor = self._scales(directions)
+        return scales * directions - base
 
     def _scales(self, directions: Tensor) -> Tensor:
         """m_t over the norms of ``directions`` [T, out, …], ready to multiply them."""
@@ -58,7 +59,7 @@ def _dora_class(plain: type[nn.Module]) -> type[DoRALayer]:
 
 
 def _empty_layer(plain: type[nn.Module]) -> DoRALayer:
-    return object.__new__(_dora_class(plain))
+    return object.__new__(_dora_class(plain))  # type: ignore[arg-type]
 
 
 class DoRAModel(LowRankModel):
@@ -79,7 +80,7 @@ class DoRAModel(LowRankModel):
 
 def _affine(layer: LowRankLayer) -> AffineTensor:
     base = layer.base_weight
-    sources = [base, layer.adapter_a, layer.adapter_b, layer.magnitude]
+    sources: list[Any] = [base, layer.adapter_a, layer.adapter_b, layer.magnitude]
     image = base.dim() == 4 and base.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if image else torch.contiguous_format
     return AffineTensor([(id(layer), "weight")], base, layer.deltas(), sources, layout)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -46,12 +46,12 @@ class DenseGenerator(nn.Module):
 
     def __init__(self, tensors: Sequence[Tensor], num_tasks: int, hidden: int) -> None:
         super().__init__()
-        like = {"device": tensors[0].device, "dtype": tensors[0].dtype}
+        like: dict[str, Any] = {"device": tensors[0].device, "dtype": tensors[0].dtype}
         self.shapes = [tensor.shape for tensor in tensors]
-        self.embed = perceptron([num_tasks, hidden, hidden, hidden]).to(**like)  # type: ignore[arg-type]
-        self.heads = nn.ModuleList(nn.Linear(hidden, t.numel(), **like) for t in tensors)  # type: ignore[arg-type]
+        self.embed = perceptron([num_tasks, hidden, hidden, hidden]).to(**like)
+        self.heads = nn.ModuleList(nn.Linear(hidden, t.numel(), **like) for t in tensors)
         with torch.no_grad():
-            size = self.embed(torch.full((num_tasks,), 1 / num_tasks, **like)).norm()  # type: ignore[arg-type]
+            size = self.embed(torch.full((num_tasks,), 1 / num_tasks, **like)).norm()
             for head, tensor in zip(self.heads, tensors):
                 head.weight.normal_().mul_(_spread(tensor) / size)
                 head.bias.copy_(tensor.reshape(-1))
@@ -92,19 +92,19 @@ class ChunkGenerator(nn.Module):
         chunk_width: int = 64,
     ) -> None:
         super().__init__()
-        like = {"device": tensors[0].device, "dtype": tensors[0].dtype}
+        like: dict[str, Any] = {"device": tensors[0].device, "dtype": tensors[0].dtype}
         self.shapes = [tensor.shape for tensor in tensors]
         self.total = sum(shape.numel() for shape in self.shapes)
         size = min(size or math.ceil(self.total / CHUNKS / CHUNK_STEP) * CHUNK_STEP, self.total)
-        self.preferences = nn.Parameter(torch.randn(num_tasks, preference_width, **like))  # type: ignore[arg-type]
-        self.chunks = nn.Parameter(torch.randn(math.ceil(self.total / size), chunk_width, **like))  # type: ignore[arg-type]
+        self.preferences = nn.Parameter(torch.randn(num_tasks, preference_width, **like))
+        self.chunks = nn.Parameter(torch.randn(math.ceil(self.total / size), chunk_width, **like))
         widths = [preference_width + chunk_width, hidden, hidden, hidden]
-        self.embed = perceptron(widths).to(**like)  # type: ignore[arg-type]
-        self.matrix = nn.Parameter(torch.empty(size, hidden, **like))  # type: ignore[arg-type]
+        self.embed = perceptron(widths).to(**like)
+        self.matrix = nn.Parameter(torch.empty(size, hidden, **like))
         self.register_buffer("scale", torch.stack([_spread(t) / SPREAD for t in tensors]).detach())
         self.register_buffer("shift", torch.stack([t.detach().mean() for t in tensors]))
         with torch.no_grad():
-            centre = torch.full((num_tasks,), 1 / num_tasks, **like)  # type: ignore[arg-type]
+            centre = torch.full((num_tasks,), 1 / num_tasks, **like)
             self.matrix.normal_().div_(self._embeddings(centre).norm(dim=1).mean())  # outputs of about unit variance
 
     def _embeddings(self, preference: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ class WidenedLayer(nn.Module):
 
     active: ActivePreference
     num_tasks: int
+    weight: Tensor
+    bias: Tensor | None
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's own forward on [inputs, λ]."""
@@ -52,7 +54,7 @@ class WidenedLayer(nn.Module):
             added = weight[:, inputs:] @ constant
             self.bias = nn.Parameter(added if bias is None else bias + added)
         else:
-            self.__class__ = _FIXED[plain]
+            self.__class__ = _FIXED[plain]  # type: ignore[assignment]
             self.register_buffer("constant", constant.clone())
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
@@ -101,7 +103,7 @@ def _widened_class(plain: type[nn.Module]) -> type[WidenedLayer]:
 
 
 def _empty_layer(plain: type[nn.Module]) -> WidenedLayer:
-    return object.__new__(_widened_class(plain))
+    return object.__new__(_widened_class(plain))  # type: ignore[arg-type]
 
 
 class InputConcatModel(ParetoModel):
@@ -165,7 +167,7 @@ def _widen(layer: nn.Module, num_tasks: int, active: ActivePreference) -> None:
     fan_in = (inputs + num_tasks) * old[0, 0].numel()
     added = old.new_empty(old.shape[0], num_tasks, *old.shape[2:]).uniform_(-(fan_in**-0.5), fan_in**-0.5)
     layer.weight = nn.Parameter(torch.cat([old, added], 1), requires_grad=old.requires_grad)
-    layer.__class__ = _widened_class(type(layer))
+    layer.__class__ = _widened_class(type(layer))  # type: ignore[arg-type]
     layer.num_tasks, layer.active = num_tasks, active  # type: ignore[assignment]
     if isinstance(layer, nn.Conv2d):
         layer.embedding = nn.Sequential(

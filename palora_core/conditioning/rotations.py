@@ -53,7 +53,7 @@ def _rotated_class(plain: type[nn.Module]) -> type[RotatedLayer]:
 
 
 def _empty_layer(plain: type[nn.Module]) -> RotatedLayer:
-    return object.__new__(_rotated_class(plain))
+    return object.__new__(_rotated_class(plain))  # type: ignore[arg-type]
 
 
 @dataclass
@@ -144,5 +144,5 @@ def _rotate(task: str, head: nn.Module, latent: int) -> None:
         raise UserError(f"The head of task {task!r} has no plain Linear or Conv layer whose inputs can be rotated.")
     weight = first.weight
     size = min(latent, weight.shape[1])
-    first.__class__ = _rotated_class(type(first))
+    first.__class__ = _rotated_class(type(first))  # type: ignore[arg-type,assignment]
     first.rotation = nn.Parameter(torch.zeros(size, size, dtype=weight.dtype, device=weight.device))
