@@ -81,6 +81,22 @@ class Front:
             "worst_loss": self.objectives.max(0).tolist(),
         }
 
+    @staticmethod
+    def union(fronts: Sequence[Front], preferences: np.ndarray, about: dict[str, Any]) -> Front:
+        """One front of several single-point ones, e.g. a grid of separately trained linear scalarizations.
+
+        Args:
+            fronts: K fronts of one point each, on the same split and tasks.
+            preferences: the λ [K, T] each was trained for.
+            about: what the union is.
+        """
+        first = fronts[0]
+        if any(len(f.preferences) != 1 or f.tasks != first.tasks for f in fronts) or len(preferences) != len(fronts):
+            raise UserError("Only fronts of one point each, for the same tasks, can be joined into a grid.")
+        objectives = np.concatenate([f.objectives for f in fronts])
+        metrics = {name: np.concatenate([f.metrics[name] for f in fronts]) for name in first.metrics}
+        return Front(np.asarray(preferences), objectives, metrics, first.tasks, first.reference, about)
+
     def save(self, path: Path | str) -> None:
         """Write JSON."""
         data = {
@@ -112,15 +128,17 @@ class Front:
                 raise UserError(f"{origin} has front format {data['format']!r}, this program reads {FRONT_FORMAT}.")
             arrays = [np.array(data[key], dtype=np.float64) for key in ("preferences", "objectives")]
             metrics = {name: np.array(values, dtype=np.float64) for name, values in data["metrics"].items()}
-            tasks, reference = tuple(data["tasks"]), tuple(float(v) for v in data["reference"])
+            tasks, reference = tuple(map(str, data["tasks"])), tuple(float(v) for v in data["reference"])
+            shape = (len(arrays[0]), len(tasks))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, UserError):
                 raise
             raise UserError(f"{origin} is not a front file ({error!r}); evaluate the model again.") from None
-        shape = (len(arrays[0]), len(tasks))
-        if arrays[0].shape != shape or arrays[1].shape != shape or any(v.shape != shape[:1] for v in metrics.values()):
+        fits = all(a.shape == shape for a in arrays) and all(v.shape == shape[:1] for v in metrics.values())
+        if not fits or len(reference) != len(tasks) or 0 in shape:
             raise UserError(f"{origin} is inconsistent: its tables disagree on K or T; evaluate the model again.")
-        return Front(*arrays, metrics, tasks, reference, data.get("about", {}))
+        about = data.get("about")
+        return Front(*arrays, metrics, tasks, reference, about if isinstance(about, dict) else {})
 
 
 def evaluate(
