@@ -223,7 +223,7 @@ def serving(case: Case, repetitions: int, budget: float) -> list[Figure]:
     goals = {"fp32": 0.92, "bf16": 0.36, "merge fp32": None, "merge bf16": 0.05}
     return [
         Figure(
-            f"{case.name}: serving, {'merge + forward' if ' ' not in name else 'merge alone'} / plain forward, {name[-4:]}",
+            f"{case.name}: serving, {'merge alone' if 'merge' in name else 'merge + forward'} / plain, {name[-4:]}",
             times[name].median_cpu / times["plain"].median_cpu,
             goals[name],
         )
