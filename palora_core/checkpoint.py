@@ -80,9 +80,12 @@ def build(card: Mapping[str, Any], state: Mapping[str, Tensor] | None = None) ->
         network = networks.get(card["network"]["name"])(**card["network"]["options"])
         method = method_from_dict(card["method"])
         num_tasks = len(card["tasks"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"The model card describes no network that can be built ({error}); restore it.") from None
-    model = method.conditioning.condition(network, num_tasks)
+        model = method.conditioning.condition(network, num_tasks)
+    except UserError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"The model card describes no network that can be built ({reason}); restore it.") from None
     if state is not None:
         load_weights(model, state)
     return model

@@ -130,12 +130,13 @@ def name_of(registry: Registry, value: Any) -> str:
 def parse(option: Option, value: Any) -> Any:
     """``value`` (text from a command line, or already typed) as the option's type."""
     if option.choices:
-        if value in option.choices:
-            return value
+        for choice in option.choices:
+            if str(value) == str(choice):
+                return choice
         raise UserError(f"{option.path} must be one of {', '.join(map(str, option.choices))}, found {value!r}.")
     try:
         return _converted(option.type, value)
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError):
         raise UserError(f"{option.path} must be {_type_name(option.type)}, found {value!r}.") from None
 
 
@@ -146,16 +147,19 @@ def _converted(kind: Any, value: Any) -> Any:
             return None
         return _converted(next(a for a in arguments if a is not type(None)), value)
     if origin is tuple:
-        items = ast.literal_eval(f"({value},)") if isinstance(value, str) else value
+        items = _items(value) if isinstance(value, str) else value
         return tuple(_converted(arguments[0], item) for item in items)
     if kind is bool:
-        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-        return (
-            value if isinstance(value, bool) else words[str(value).lower()] if str(value).lower() in words else int("x")
-        )
+        return _boolean(value)
     if kind is int and not isinstance(value, str) and value != int(value):
         raise ValueError
     return kind(value)
+
+
+def _items(text: str) -> tuple[Any, ...]:
+    """The items of ``"0.5, 0.75"``, with or without brackets; none of ``""`` or ``"none"``."""
+    text = text.strip().removeprefix("(").removeprefix("[").removesuffix(")").removesuffix("]").strip().rstrip(",")
+    return ast.literal_eval(f"({text},)") if text and text.lower() != "none" else ()
 
 
 def _boolean(value: Any) -> bool:

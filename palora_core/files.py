@@ -12,11 +12,13 @@ from typing import Any
 
 from palora_core.errors import UserError
 
+TEMPORARY = ".unfinished"
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Call ``write`` with a temporary path beside ``path``, flush it to disk, then put it in place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -30,9 +32,14 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether ``path`` is what a writer that was killed left behind."""
+    return path.name.startswith(".") and path.name.endswith(TEMPORARY)
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write JSON atomically; NaN and infinity become null."""
-    text = json.dumps(_plain(data), indent=1, allow_nan=False)
+    text = json.dumps(plain(data), indent=1, allow_nan=False)
     write_atomically(path, lambda temporary: temporary.write_text(text + "\n"))
 
 
@@ -46,7 +53,9 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise UserError(f"There is no {what} at {path}.") from None
-    except (ValueError, UnicodeDecodeError):
+    except OSError as error:
+        raise UserError(f"The {what} {path} cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError):
         raise UserError(f"The {what} {path} is damaged (not valid JSON); restore it or make it again.") from None
 
 
@@ -59,11 +68,12 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """``value`` as JSON has it: lists for tuples, text keys, null for NaN and infinity."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value

@@ -1,7 +1,8 @@
 """The run folder is the only truth about a training run: whoever reads it knows all there is to know.
 
-``config.json`` what runs · ``events.jsonl`` one line of JSON per event · ``process.json`` who runs it · ``state.pt`` for
-an exact resume · ``stop`` a file that asks for a stop · ``log.txt`` output of a process started by the dashboard ·
+``config.json`` what runs · ``events.jsonl`` one line of JSON per event · ``process.json`` who runs it, while it runs ·
+``state.pt`` for an exact resume · ``stop`` a file that asks for a stop · ``log.txt`` and ``job.json`` output and order
+of a process started by the dashboard ·
 ``model.safetensors``, ``card.json``, ``front.json``, ``samples.npz`` and ``best.safetensors`` the result.
 """
 
@@ -11,12 +12,21 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from palora_core.errors import UserError
-from palora_core.files import read_json, write_atomically, write_json
+from palora_core.files import is_temporary, plain, read_json, write_atomically, write_json
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+ALLOWED = ("log.txt", "process.json", "stop", "job.json")  # what a new run may find in its folder
+TAIL = 1 << 18  # bytes; an event is at most a front of a few hundred preferences
 
 Status = Literal["new", "running", "stopping", "stopped", "finished", "failed", "crashed"]
 
@@ -29,31 +39,72 @@ class Run:
 
     # -- writing (the training process) ------------------------------------------------------------------------------
     def create(self, config: dict[str, Any]) -> None:
-        """Make the folder and write its configuration.
+        """Make the folder, note that this process trains in it, and write its configuration.
 
         Raises:
-            UserError: the folder already holds something.
+            UserError: the folder already holds something, or another process is at work in it.
         """
-        if self.folder.is_dir() and any(p.name not in ("log.txt", "process.json") for p in self.folder.iterdir()):
-            raise UserError(f"{self.folder} is not empty; choose another --out, or continue that run with --resume.")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / "config.json", config)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"The run folder {self.folder} cannot be made ({error.strerror}); use another.") from None
+        with self._locked():
+            self._check_owner()
+            if any(path.name not in ALLOWED and not is_temporary(path) for path in self.folder.iterdir()):
+                raise UserError(f"{self.folder} is not empty; choose another --out, or continue it with --resume.")
+            self._own()
+            write_json(self.folder / "config.json", config)
 
     def claim(self) -> None:
-        """Note that this process trains here.
+        """Note that this process trains here, and clear up what a killed one left behind.
 
         Raises:
             UserError: another living process does.
         """
+        with self._locked():
+            self._check_owner()
+            self._own()
+            if not self._stop_is_for(os.getpid()):
+                (self.folder / "stop").unlink(missing_ok=True)
+            for path in filter(is_temporary, self.folder.iterdir()):
+                path.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Note that this process trains here no more."""
+        with self._locked():
+            owner = self.process()
+            if owner and owner["pid"] == os.getpid():
+                (self.folder / "process.json").unlink(missing_ok=True)
+                (self.folder / "stop").unlink(missing_ok=True)
+
+    def _check_owner(self) -> None:
         owner = self.process()
         if owner and owner["pid"] != os.getpid() and is_alive(owner):
             raise UserError(f"{self.folder} is being trained by process {owner['pid']}; stop that run first.")
-        write_json(self.folder / "process.json", {"pid": os.getpid(), "start": process_start(os.getpid())})
-        (self.folder / "stop").unlink(missing_ok=True)
+
+    def _own(self) -> None:
+        self.note_process(os.getpid())
+
+    def note_process(self, pid: int) -> None:
+        """Write down that process ``pid`` trains here."""
+        write_json(self.folder / "process.json", {"pid": pid, "start": process_start(pid)})
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Only one process at a time is in this block for a folder; the lock of a killed one is gone with it."""
+        if fcntl is None:  # pragma: no cover - no such locks there
+            yield
+            return
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def event(self, kind: str, **data: Any) -> None:
         """Append one event; a line is written in one call, so readers never see two mixed."""
-        line = json.dumps({"time": round(time.time(), 3), "kind": kind, **data})
+        line = json.dumps(plain({"time": round(time.time(), 3), "kind": kind, **data}))
         with (self.folder / "events.jsonl").open("a") as file:
             file.write(line + "\n")
 
@@ -78,38 +129,69 @@ class Run:
         except FileNotFoundError:
             return
         for line in text.splitlines():
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue
+            event = _event(line)
+            if event is not None:
+                yield event
 
     def process(self) -> dict[str, Any] | None:
-        """Process id and start time of whoever trains or trained here."""
+        """Process id and start time of whoever trains here, or was killed doing so."""
         try:
-            return read_json(self.folder / "process.json", "process note")
+            note = read_json(self.folder / "process.json", "process note")
         except UserError:
             return None
+        return note if isinstance(note, dict) and isinstance(note.get("pid"), int) else None
 
     def status(self) -> Status:
         """What the run is doing, from its events and its process."""
-        last = next((e for e in reversed(self.events()) if e["kind"] in ("start", "end", "error")), None)
         owner = self.process()
-        alive = owner is not None and is_alive(owner)
-        if last and last["kind"] == "end" and not alive:
-            return "finished" if last.get("reason") == "finished" else "stopped"
-        if last and last["kind"] == "error" and not alive:
-            return "failed"
-        if alive:
+        if owner is not None and is_alive(owner):
             return "stopping" if self.stop_requested() else "running"
-        return "crashed" if owner or last else "new"
+        last = self.last_event()
+        kind = last["kind"] if last else ""
+        if kind == "end":
+            return "finished" if last.get("reason") == "finished" else "stopped"  # type: ignore[union-attr]
+        if kind == "error":
+            return "failed"
+        if owner or last:
+            return "stopped" if self.stop_requested() else "crashed"
+        return "new"
+
+    def last_event(self) -> dict[str, Any] | None:
+        """The newest event; only the end of the file is read, however long the run."""
+        try:
+            with (self.folder / "events.jsonl").open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - TAIL))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return None
+        found = (event for event in map(_event, reversed(lines)) if event is not None)
+        return next(found, None)
 
     def request_stop(self) -> None:
         """Ask the run to save its state and end after the current step."""
-        (self.folder / "stop").touch()
+        owner = self.process()
+        (self.folder / "stop").write_text(str(owner["pid"]) if owner else "")
 
     def stop_requested(self) -> bool:
         """Whether a stop was asked for."""
         return (self.folder / "stop").exists()
+
+    def _stop_is_for(self, pid: int) -> bool:
+        """Whether the stop was asked of process ``pid``, perhaps while it was still loading its data."""
+        try:
+            return (self.folder / "stop").read_text().strip() == str(pid)
+        except OSError:
+            return False
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    """The event in a line; None for one that is half written or no event."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
 
 
 def _is_before(event: dict[str, Any], step: int) -> bool:

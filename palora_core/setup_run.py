@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,11 @@ def _assign(settings: Mapping[str, Any], configs: Mapping[str, Any]) -> dict[str
         owners = [group for group, names in known.items() if key in names]
         if len(owners) != 1:
             every = sorted({name for names in known.values() for name in names})
-            what = f"is in {' and '.join(owners)}; write {owners[0]}.{key}" if owners else "is unknown"
-            raise UserError(f"The option {key!r} {what}. Options here: {', '.join(every)}.")
+            if owners:
+                raise UserError(f"The option {key!r} is in {' and '.join(owners)}; write {owners[0]}.{key}.")
+            close = difflib.get_close_matches(key, every, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else "."
+            raise UserError(f"The option {key!r} is unknown{hint} Options here: {', '.join(every)}.")
         result[owners[0]][key] = value
     return result
 

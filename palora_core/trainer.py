@@ -74,8 +74,18 @@ class TrainingOptions:
         for name in ("epochs", "batch_size", "eval_batch_size", "calibration_items"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, found {getattr(self, name)}.")
+        for name in ("evaluate_every", "front_points", "checkpoint_seconds", "samples", "seed"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name} must be at least 0, found {getattr(self, name)}.")
+        if self.seed >= 2**63:
+            raise UserError(f"seed must be below 2^63, found {self.seed}.")
         if not 0 < self.lr < 10:
             raise UserError(f"lr must be between 0 and 10, found {self.lr}.")
+        if not 0 < self.lr_factor <= 1 or not all(0 <= fraction <= 1 for fraction in self.lr_milestones):
+            raise UserError(
+                "lr_factor must be in (0, 1] and lr_milestones fractions of training in [0, 1], found "
+                f"{self.lr_factor} and {self.lr_milestones}."
+            )
 
     @staticmethod
     def of(benchmark: Benchmark) -> TrainingOptions:
@@ -83,6 +93,10 @@ class TrainingOptions:
         names = {field.name for field in dataclasses.fields(TrainingOptions)}
         recipe = dataclasses.asdict(benchmark.recipe)
         return TrainingOptions(**{key: value for key, value in recipe.items() if key in names})
+
+
+class _StoppedInFront(Exception):
+    """A stop was asked for while a front was evaluated."""
 
 
 class Trainer:
@@ -128,7 +142,7 @@ class Trainer:
         torch.manual_seed(self.options.seed)
         name, options = self.benchmark.network
         network = networks.get(name)(**options)
-        if self.options.start_from:
+        if self.options.start_from and not self.saved_state.exists():
             checkpoint.load_plain(network, Path(self.options.start_from))
         self.base_parameters = sum(p.numel() for p in network.parameters())
         self.model = self.method.conditioning.condition(network, len(self.tasks)).to(self.device)
@@ -169,15 +183,26 @@ class Trainer:
         )
         self._began = self._saved = time.monotonic()
         self._reported, self._first_step = 0.0, self.step
+        with self._signals():
+            try:
+                finished = self._to_the_end()
+                self.run.event("end", step=self.step, reason="finished" if finished else "stopped")
+            except Exception as error:
+                message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                self.run.event("error", step=self.step, message=message)
+                raise
+            finally:
+                self.run.release()
+
+    def _to_the_end(self) -> bool:
+        """Train, then write the model (True); or stop on the way (False)."""
         try:
-            with self._signals():
-                finished = self._loop()
-        except UserError as error:
-            self.run.event("error", step=self.step, message=str(error))
-            raise
-        if finished:
+            if not self._loop():
+                return False
             self._finish()
-        self.run.event("end", step=self.step, reason="finished" if finished else "stopped")
+        except _StoppedInFront:  # the state was saved before the front was begun, and a resume makes it again
+            return False
+        return True
 
     def _loop(self) -> bool:
         """Train to the end (True) or to a stop (False)."""
@@ -233,7 +258,10 @@ class Trainer:
     @property
     def tau(self) -> float:
         """Training time τ of the coming step: 0 at the first, 1 at the last."""
-        return min(1.0, self.step / max(1, self.total_steps - 1))
+        return self._tau_at(self.step)
+
+    def _tau_at(self, step: int) -> float:
+        return min(1.0, step / max(1, self.total_steps - 1))
 
     def _set_lr(self) -> None:
         passed = sum(self.step >= fraction * self.total_steps for fraction in self.options.lr_milestones)
@@ -312,9 +340,14 @@ class Trainer:
             grid,
             self.options.eval_batch_size,
             self.dtype,
-            progress=lambda done, total: self.progress(f"{split} front", done, total),
+            progress=lambda done, total: self._front_progress(split, done, total),
             about=about,
         )
+
+    def _front_progress(self, split: str, done: int, total: int) -> None:
+        self.progress(f"{split} front", done, total)
+        if done < total and self.step and self._stop_wanted():
+            raise _StoppedInFront
 
     def _end_of_epoch_work(self) -> None:
         """Front on the validation split and the best weights so far; a function of the saved state alone."""
@@ -413,11 +446,16 @@ class Trainer:
             "step",
             step=self.step,
             epoch=(self.step - 1) // self.steps_per_epoch + 1,
-            tau=round(self.tau, 4),
+            tau=round(self._tau_at(self.step - 1), 4),  # the one that these preferences were chosen at
             losses=[round(value, 6) for value in losses.mean(0).tolist()],
             preferences=[[round(value, 4) for value in row] for row in preferences.tolist()],
             seconds_left=round((self.total_steps - self.step) * (now - self._began) / done, 1),
         )
+
+    @property
+    def saved_state(self) -> Path:
+        """The file that an exact resume reads."""
+        return self.run.folder / "state.pt"
 
     def save_state(self) -> None:
         """Write everything that an exact resume needs, atomically; never a state with NaN in it."""
@@ -435,23 +473,29 @@ class Trainer:
             "balancer": self.balancer.state_dict(),
             "rng": torch.get_rng_state(),
         }
-        write_atomically(self.run.folder / "state.pt", lambda path: torch.save(state, path))
+        if self.device.type == "cuda":
+            state["device_rng"] = torch.cuda.get_rng_state(self.device)
+        write_atomically(self.saved_state, lambda path: torch.save(state, path))
         self._saved = time.monotonic()
 
     def load_state(self) -> None:
         """Continue from ``state.pt``; from the beginning where the run was killed before its first one."""
-        path = self.run.folder / "state.pt"
+        path = self.saved_state
         if not path.exists():
             return
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
+            checkpoint.load_weights(self.model, state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.balancer.load_state_dict(state["balancer"])
+            torch.set_rng_state(state["rng"].cpu())
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(state["device_rng"].cpu(), self.device)
+            self.step, self.seconds, self.best = int(state["step"]), float(state["seconds"]), state["best"]
         except Exception as error:  # torch reports damage in many ways
-            raise UserError(f"{path} is damaged ({type(error).__name__}); start a new run instead.") from None
-        checkpoint.load_weights(self.model, state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.balancer.load_state_dict(state["balancer"])
-        torch.set_rng_state(state["rng"].cpu())
-        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+            raise UserError(
+                f"{path} is damaged or belongs to another run ({type(error).__name__}); start a new run instead."
+            ) from None
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
