@@ -51,12 +51,12 @@ class FairGrad(GradientBalancer):
 @balancers.register("nash_mtl")
 @dataclass
 class NashMTL(GradientBalancer):
-    """Σ_t α_t g_t, G α = 1/α for G/‖G‖: the tasks' Nash bargaining solution (Navon et al.: Nash-MTL, ICML 2022).
+    """Σ_t α_t g_t with G α = 1/α: the tasks' Nash bargaining solution (Navon et al.: Nash-MTL, ICML 2022).
 
-    Solved exactly instead of by sequential convex programs. As in the authors' code α belongs to the normalised
-    Gramian, weighs the heads too, and the gradient of the shared parameters is clipped. α is computed every
-    ``update_every`` steps, once for each of the step's M preferences, and reused in between at the cost of one
-    backward pass. λ scales the α_t, since α undoes any scale of the gradients.
+    Solved exactly instead of by sequential convex programs. As in the authors' code α weighs the heads too, and the
+    gradient of the shared parameters is clipped. α is computed every ``update_every`` steps, once for each of the
+    step's M preferences, and reused in between at the cost of one backward pass. λ scales the α_t, since α undoes any
+    scale of the gradients.
 
     Attributes:
         update_every: steps between two solutions.
@@ -75,8 +75,7 @@ class NashMTL(GradientBalancer):
 
     def weights(self, gramian: Tensor, step: Step) -> Tensor:
         """α, remembered for the coming steps."""
-        size = gramian.norm().clamp_min(torch.finfo(gramian.dtype).tiny)
-        alpha = as_weights(fair_weights(as_array(gramian / size)), gramian)
+        alpha = as_weights(fair_weights(as_array(gramian)), gramian)
         self.solutions.append(alpha.tolist())
         return alpha
 

@@ -41,7 +41,10 @@ class LearntVector:
     def state(self, state: dict[str, Any]) -> None:
         self.values.copy_(state["values"])
         whole = self.optimizer.state_dict()
-        whole["state"] = {0: state["adam"]} if state["adam"] else {}
+        moments = dict(state["adam"])
+        if moments:
+            moments["step"] = moments["step"].cpu()  # where Adam keeps it, wherever the checkpoint was loaded
+        whole["state"] = {0: moments} if moments else {}
         self.optimizer.load_state_dict(whole)
 
 
