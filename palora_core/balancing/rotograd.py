@@ -52,15 +52,16 @@ class RotoGrad(Balancer):
     def backward(self, step: Step) -> Tensor:
         """Returns the factors [T] that were put on the task gradients at the features."""
         features, layers = _parts(step)
-        gradients = self._task_gradients(step, features)
+        gradients = [gradient.to(layers[0].rotation) for gradient in self._task_gradients(step, features)]
         norms = torch.stack([gradient.norm() for gradient in gradients])
         if self.initial is None:
-            self.initial = norms.tolist()
+            self.initial = _averaged(norms.clone()).tolist()
         size = common_size(norms, norms.new_tensor(self.initial))
         units = [gradient / norm.clamp_min(_TINY) for gradient, norm in zip(gradients, norms)]
         common = torch.stack(units).mean(0)
         self._turn(step, layers, units, common)
-        found = torch.autograd.grad(features, step.one.shared, size * common, allow_unused=True)
+        onward = (size * common).to(features.dtype)
+        found = torch.autograd.grad(features, step.one.shared, onward, allow_unused=True)
         for leaf, gradient in zip(step.one.shared, found):
             if gradient is not None:
                 accumulate_gradient(leaf, gradient)

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from palora_core.active import ActivePreference
@@ -140,7 +141,9 @@ class GeneratedModel(ParetoModel):
     def forward(self, x: Tensor, preference: Tensor) -> Any:
         """Predictions for inputs ``x`` [B, …] at one preference λ [T]; any real λ is allowed."""
         preference = self.as_preference(preference)
-        with self.active.use(preference, self.generate(preference)):
+        with torch.autocast(preference.device.type, enabled=False):  # weights in full precision, whatever x is in
+            values = self.generate(preference)
+        with self.active.use(preference, values):
             return self.network(x)
 
     def _merge_into(self, network: nn.Module, preference: Tensor) -> None:

@@ -214,3 +214,21 @@ def test_channels_last_model_trains_and_answers(name):
     assert difference(wanted, model(x.contiguous(memory_format=torch.channels_last), row)) < 1e-5
     train_step(model, row[None], balancers.get("linear")(), x.contiguous(memory_format=torch.channels_last))
     assert any(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_autocast_trains_and_answers_alike(name):
+    model, x, row = make(name), images(16), torch.tensor([0.2, 0.3, 0.5])
+    balancer = balancers.get("rotograd" if name.startswith("rotations") else "linear")()
+    balancer.setup(T)
+    with model.accumulate() as at:
+        one = at(row)
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = one.forward(x)
+        balancer.backward(Step(task_losses({t: y.float() for t, y in outputs.items()}), one, model, outputs, lr=1e-2))
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients and all(torch.isfinite(g).all() and g.dtype == torch.float32 for g in gradients)
+    model.eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        answer = {task: y.float() for task, y in model(x, row).items()}
+    assert difference(model(x, row), answer) < 0.1
