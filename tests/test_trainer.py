@@ -216,7 +216,8 @@ def test_options_out_of_range_are_named(name, value):
 def test_the_learning_rate_falls_at_the_milestones(tmp_path):
     work = trainer(tmp_path / "run", lr=1e-3, lr_milestones=(0.5, 0.75), lr_factor=0.5)
     rates = []
-    for work.step in range(work.total_steps):
+    for step in range(work.total_steps):
+        work.step = step
         work._set_lr()
         rates.append(work.optimizer.param_groups[0]["lr"])
     assert rates == [1e-3] * 4 + [5e-4] * 2 + [2.5e-4] * 2
@@ -227,7 +228,8 @@ def test_the_learning_rate_falls_at_the_milestones(tmp_path):
 def test_training_time_runs_from_0_to_1(whole, tmp_path):
     work = trainer(tmp_path / "run")
     times = []
-    for work.step in range(work.total_steps):
+    for step in range(work.total_steps):
+        work.step = step
         times.append(work.tau)
     assert times[0] == 0
     assert times[-1] == 1
