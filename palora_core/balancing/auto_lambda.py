@@ -93,6 +93,6 @@ class AutoLambda(GradientBalancer):
         for leaf, gradient in zip(step.one.shared, found):
             if gradient is None and leaf.dim() > 1:
                 raise RuntimeError("Step.held_out must run step.one.forward: its losses do not depend on the leaves")
-        gradients = iter(torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found))
-        result = [[next(gradients) for _ in group] for group in groups]
+        filled = iter(torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found))
+        result = [[next(filled) for _ in group] for group in groups]
         return result[0], result[1:]
