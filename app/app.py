@@ -1,0 +1,29 @@
+"""Entry point of the dashboard: ``streamlit run app/app.py``.
+
+One ASGI application serves the pages and, on the same port, the socket that the pad streams preferences over.
+"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+# `streamlit run` puts this folder first on the path and imports this file under the name "app". Giving the module a
+# __path__ makes it stand for the package around it, so that `app.models` means the same in pages and in tests.
+__path__ = [str(HERE)]
+if str(HERE.parent) not in sys.path:
+    sys.path.insert(0, str(HERE.parent))
+
+import streamlit as st  # noqa: E402
+from starlette.routing import Route, WebSocketRoute  # noqa: E402
+
+from app.assets import asset, plotly_script  # noqa: E402
+from app.channel import live_socket  # noqa: E402
+
+app = st.App(
+    HERE / "main.py",
+    routes=[
+        WebSocketRoute("/palora/ws", live_socket),
+        Route("/palora/assets/{version}/{name:path}", asset),
+        Route("/palora/plotly.min.js", plotly_script),
+    ],
+)

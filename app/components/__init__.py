@@ -1,0 +1,1 @@
+"""Components: data in, pictures out."""

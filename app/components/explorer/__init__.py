@@ -1,0 +1,90 @@
+"""The explorer: pad, sliders, live pictures and the evaluated front as one component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from app.assets import loader
+from app.models import LoadedModel
+from app.queries import columns, even_steps
+from palora_core.front import Front
+
+_HERE = Path(__file__).resolve().parent
+
+
+def explorer_data(
+    loaded: LoadedModel,
+    images: Sequence[tuple[str, str]],
+    image: str,
+    preference: Sequence[float],
+    command: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What the browser is told; everything else comes over the live socket.
+
+    Args:
+        loaded: the model.
+        images: (image id, label) of what can be chosen.
+        image: the one to begin with.
+        preference: λ [T] to begin with.
+        command: ``{"id": n, "preference": …, "image": …}``; carried out once per id.
+    """
+    return {
+        "model": loaded.entry.id,
+        "tasks": [_task(loaded, index) for index in range(loaded.num_tasks)],
+        "pictures": loaded.has_pictures,
+        "images": [{"id": image_id, "label": label} for image_id, label in images],
+        "image": image,
+        "preference": list(preference),
+        "front": None if loaded.front is None else front_data(loaded, loaded.front),
+        "even": None if loaded.front is None else even_steps(loaded.front),
+        "command": command,
+    }
+
+
+def front_data(loaded: LoadedModel, front: Front) -> dict[str, Any]:
+    """The front as lists: preferences [K, T], columns, and which points are not dominated."""
+    split = front.about.get("split", "test")
+    return {
+        "preferences": front.preferences.round(5).tolist(),
+        "columns": [column.to_json() for column in columns(front, loaded.tasks)],
+        "nondominated": front.nondominated().tolist(),
+        "about": f"{split} split, {len(front.preferences)} points",
+    }
+
+
+def show_explorer(key: str, data: dict[str, Any], on_view: Callable[[], None]) -> None:
+    """Render it. ``on_view`` runs after every release, when ``session_state[key]["view"]`` holds image and λ."""
+    _component()(key=key, data=data, on_view_change=on_view)
+
+
+@cache
+def _component() -> Any:
+    import streamlit as st
+
+    html, css = ((_HERE / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css"))
+    # Styles are not isolated: plotly puts its own rules into the document, where a shadow root would not see them.
+    return st.components.v2.component(
+        "palora_explorer", html=html, css=css, js=loader("explorer/main.js"), isolate_styles=False
+    )
+
+
+def _task(loaded: LoadedModel, index: int) -> dict[str, Any]:
+    task = loaded.tasks[index]
+    return {
+        "name": task.name,
+        "title": task.name.replace("_", " "),
+        "kind": task.kind,
+        "metrics": [
+            {
+                "key": f"{task.name}/{metric.name}",
+                "name": metric.name,
+                "label": metric.label,
+                "unit": metric.unit,
+                "higher": metric.higher_is_better,
+            }
+            for metric in task.metrics
+        ],
+    }

@@ -1,0 +1,94 @@
+// The socket to the inference queue. One prediction is in flight at a time; the newest preference wins.
+
+const RETRY_FIRST = 500;
+const RETRY_LAST = 8000;
+
+function unpack(buffer) {
+  const length = new DataView(buffer).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  let offset = 4 + length;
+  header.blobs = header.sizes.map((size) => {
+    const part = new Uint8Array(buffer, offset, size);
+    offset += size;
+    return part;
+  });
+  return header;
+}
+
+export class Connection {
+  /** handlers: opened(), closed(), answered(header, request), failed(sentence, request). */
+  constructor(handlers) {
+    this.handlers = handlers;
+    this.sequence = 0;
+    this.requests = new Map();
+    this.inFlight = null;
+    this.newest = null;
+    this.retry = RETRY_FIRST;
+    this.ended = false;
+    this.open();
+  }
+
+  open() {
+    const address = new URL('palora/ws', document.baseURI);
+    address.protocol = address.protocol.replace('http', 'ws');
+    const socket = new WebSocket(address);
+    this.socket = socket;
+    socket.binaryType = 'arraybuffer';
+    socket.onopen = () => {
+      this.retry = RETRY_FIRST;
+      this.inFlight = null;
+      this.requests.clear();
+      this.handlers.opened();
+      this.pump();
+    };
+    socket.onmessage = (event) => this.receive(event.data);
+    socket.onclose = () => {
+      if (this.ended || socket !== this.socket) return;
+      this.handlers.closed();
+      setTimeout(() => this.ended || this.open(), this.retry);
+      this.retry = Math.min(RETRY_LAST, 2 * this.retry);
+    };
+  }
+
+  get ready() {
+    return this.socket.readyState === WebSocket.OPEN;
+  }
+
+  end() {
+    this.ended = true;
+    this.socket.close();
+  }
+
+  /** Ask for a scene or a gallery; nothing happens while the socket is closed (opened() asks again). */
+  ask(message) {
+    if (!this.ready) return null;
+    const request = { ...message, seq: (this.sequence += 1), sent: performance.now() };
+    this.requests.set(request.seq, request);
+    const { sent, since, ...wire } = request;
+    this.socket.send(JSON.stringify(wire));
+    return request;
+  }
+
+  /** Ask for a prediction; while one is in flight only the newest request is kept. */
+  predict(message) {
+    this.newest = message;
+    this.pump();
+  }
+
+  pump() {
+    if (!this.newest || this.inFlight || !this.ready) return;
+    const message = this.newest;
+    this.newest = null;
+    this.inFlight = this.ask(message);
+  }
+
+  receive(data) {
+    const header = typeof data === 'string' ? JSON.parse(data) : unpack(data);
+    const request = this.requests.get(header.seq);
+    this.requests.delete(header.seq);
+    if (this.inFlight && header.seq === this.inFlight.seq) this.inFlight = null;
+    if (header.type === 'error') this.handlers.failed(header.error, request);
+    else if (header.type !== 'dropped') this.handlers.answered(header, request);
+    this.pump();
+  }
+}

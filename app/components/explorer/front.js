@@ -1,0 +1,258 @@
+// The evaluated front as a plotly figure that is built once; only the marker of the current preference moves.
+
+import { element } from './panels.js';
+import { formatAll, Interpolator, withUnit } from './simplex.js';
+
+let library = null;
+
+/** plotly.js, loaded once per page from this server. */
+function plotly() {
+  library ??= new Promise((resolve, reject) => {
+    if (window.Plotly) return resolve(window.Plotly);
+    const script = element('script', { src: new URL('palora/plotly.min.js', document.baseURI).href, async: true });
+    script.onload = () => (window.Plotly ? resolve(window.Plotly) : reject(new Error('plotly did not load')));
+    script.onerror = () => reject(new Error('plotly did not load'));
+    document.head.append(script);
+  });
+  return library;
+}
+
+const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'] };
+
+export class FrontPlot {
+  /** chosen(λ) is called when a point is clicked; kind: '2d', '3d' or 'lines'. */
+  constructor(card, front, tasks, chosen) {
+    Object.assign(this, { card, front, tasks, chosen });
+    this.plot = card.querySelector('.p-plot');
+    this.marker = card.querySelector('.p-marker');
+    this.around = new Interpolator(front.preferences);
+    this.kind = tasks.length > 3 ? 'lines' : '2d';
+    this.axes = this.defaultAxes();
+    this.buildControls();
+    this.ready = this.build();
+    // Streamlit's theme arrives as CSS variables; a change of the text colour is how a switch can be noticed.
+    card.addEventListener('transitionend', (event) => event.propertyName === 'color' && this.build());
+  }
+
+  defaultAxes() {
+    const first = this.front.columns.findIndex((c) => c.key.startsWith(`${this.tasks[0].name}/`));
+    const second = this.front.columns.findIndex((c) => c.key.startsWith(`${this.tasks[Math.min(1, this.tasks.length - 1)].name}/`));
+    const third = this.front.columns.findIndex((c) => c.key.startsWith(`${this.tasks[Math.min(2, this.tasks.length - 1)].name}/`));
+    return [first, second, third];
+  }
+
+  buildControls() {
+    const node = this.card.querySelector('.p-axes');
+    const selects = ['x', 'y', 'z'].map((axis, i) => {
+      const select = element('select', { 'aria-label': `${axis} axis` });
+      select.append(...this.front.columns.map((c, k) => element('option', { value: k, textContent: c.label })));
+      select.value = this.axes[i];
+      select.addEventListener('change', () => {
+        this.axes[i] = Number(select.value);
+        this.ready = this.build();
+      });
+      return element('label', { className: 'p-axis' }, axis, select);
+    });
+    this.selects = selects;
+    node.replaceChildren(...selects);
+    if (this.tasks.length === 3) {
+      const toggle = element('button', { type: 'button', textContent: '3-D', 'aria-pressed': false });
+      toggle.addEventListener('click', () => {
+        this.kind = this.kind === '3d' ? '2d' : '3d';
+        toggle.setAttribute('aria-pressed', this.kind === '3d');
+        this.ready = this.build();
+      });
+      node.append(toggle);
+    }
+    node.hidden = this.kind === 'lines' || this.tasks.length < 2;
+  }
+
+  colours() {
+    const style = getComputedStyle(this.card);
+    const probe = (name, fallback) => style.getPropertyValue(name).trim() || fallback;
+    return {
+      text: style.color,
+      line: probe('--st-border-color', '#cccccc'),
+      point: probe('--st-primary-color', '#3b5bdb'),
+      paper: probe('--st-background-color', '#ffffff'),
+    };
+  }
+
+  async build() {
+    let Plotly;
+    try {
+      Plotly = await plotly();
+    } catch {
+      this.plot.textContent = 'The plot library did not load; reload the page.';
+      return;
+    }
+    this.selects[2].hidden = this.kind !== '3d';
+    const colours = this.colours();
+    const { data, layout } = { '2d': () => this.flat(colours), '3d': () => this.space(colours), lines: () => this.lines(colours) }[this.kind]();
+    await Plotly.react(this.plot, data, { ...this.common(colours), ...layout }, CONFIG);
+    this.plot.removeAllListeners?.('plotly_click');
+    this.plot.on('plotly_click', (event) => this.clicked(event));
+    this.plot.removeAllListeners?.('plotly_afterplot');
+    this.plot.on('plotly_afterplot', () => this.placeMarker());
+    this.placeMarker();
+  }
+
+  clicked(event) {
+    const point = event.points.find((p) => p.customdata !== undefined && p.customdata !== null);
+    if (!point) return;
+    const k = Number(Array.isArray(point.customdata) || ArrayBuffer.isView(point.customdata) ? point.customdata[0] : point.customdata);
+    if (this.front.preferences[k]) this.chosen(this.front.preferences[k]);
+  }
+
+  common(colours) {
+    return {
+      font: { color: colours.text, family: 'inherit', size: 11 },
+      paper_bgcolor: 'rgba(0,0,0,0)',
+      plot_bgcolor: 'rgba(0,0,0,0)',
+      margin: { l: 52, r: 10, t: 8, b: 42 },
+      showlegend: false,
+      hovermode: 'closest',
+      dragmode: false,
+    };
+  }
+
+  title(column, upright) {
+    // Axis titles of y are turned: an arrow to the right then points up.
+    const better = column.higher ? (upright ? '→ better' : 'better →') : upright ? 'better ←' : '← better';
+    const unit = column.unit ? ` [${column.unit}]` : '';
+    return column.higher || upright ? `${column.label}${unit}  ${better}` : `${better}  ${column.label}${unit}`;
+  }
+
+  values(index) {
+    const column = this.front.columns[index];
+    return column.values.map((v) => (v == null ? null : column.unit === '%' ? 100 * v : v));
+  }
+
+  axis(index, colours, upright = false) {
+    const column = this.front.columns[index];
+    return {
+      title: { text: this.title(column, upright), font: { size: 11.5 }, standoff: 6 },
+      gridcolor: colours.line,
+      linecolor: colours.line,
+      zeroline: false,
+      automargin: true,
+      nticks: 6,
+    };
+  }
+
+  /** Points take the colours of their preference where T = 3: one channel per task, kept light enough to see. */
+  pointColours(colours) {
+    if (this.tasks.length !== 3) return colours.point;
+    const tint = [[204, 51, 17], [0, 153, 136], [0, 68, 187]];
+    return this.front.preferences.map((p) => {
+      const mix = [0, 1, 2].map((c) => Math.round(p.reduce((sum, w, t) => sum + w * tint[t][c], 0)));
+      return `rgb(${mix.join(',')})`;
+    });
+  }
+
+  hover(axes) {
+    return this.front.preferences.map((p) => {
+      const lines = axes.map((a) => {
+        const column = this.front.columns[a];
+        return `${column.label} ${withUnit(column.values[this.front.preferences.indexOf(p)], column.unit)}`;
+      });
+      return `λ = ${formatAll(p)}<br>${lines.join('<br>')}`;
+    });
+  }
+
+  points(axes, colours) {
+    const dominated = this.front.nondominated.map((good) => !good);
+    return {
+      mode: this.tasks.length === 2 ? 'lines+markers' : 'markers',
+      customdata: this.front.preferences.map((_, k) => k),
+      text: this.hover(axes),
+      hovertemplate: '%{text}<extra></extra>',
+      line: { color: colours.point, width: 1.5 },
+      marker: {
+        size: 9,
+        color: this.pointColours(colours),
+        symbol: dominated.map((bad) => (bad ? 'circle-open' : 'circle')),
+        line: { width: 1.2, color: this.tasks.length === 3 ? colours.paper : colours.point },
+      },
+    };
+  }
+
+  flat(colours) {
+    const [x, y] = this.axes;
+    const trace = { type: 'scatter', x: this.values(x), y: this.values(y), ...this.points([x, y], colours) };
+    return { data: [trace], layout: { xaxis: this.axis(x, colours), yaxis: this.axis(y, colours, true) } };
+  }
+
+  space(colours) {
+    const [x, y, z] = this.axes;
+    const data = { type: 'scatter3d', x: this.values(x), y: this.values(y), z: this.values(z), ...this.points([x, y, z], colours) };
+    data.marker = { ...data.marker, size: 4, symbol: 'circle', line: { width: 0 } };
+    const marker = { type: 'scatter3d', mode: 'markers', x: [0], y: [0], z: [0], hoverinfo: 'skip', marker: { size: 8, symbol: 'diamond', color: colours.text } };
+    const scene = Object.fromEntries(
+      [['xaxis', x], ['yaxis', y], ['zaxis', z]].map(([name, i]) => [name, { ...this.axis(i, colours), title: { text: this.front.columns[i].label } }]),
+    );
+    return { data: [data, marker], layout: { scene: { ...scene, dragmode: 'turntable' }, uirevision: 'keep', dragmode: 'turntable' } };
+  }
+
+  /** More than three tasks: one line per preference over all objectives, each scaled from best to worst. */
+  lines(colours) {
+    const shown = this.tasks.map((task) => this.front.columns.findIndex((c) => c.key === `${task.name}/loss`));
+    this.scaled = shown.map((index) => {
+      const known = this.front.columns[index].values.filter((v) => v != null);
+      const [low, high] = [Math.min(...known), Math.max(...known)];
+      return { index, scale: (v) => (v - low) / (high - low || 1) };
+    });
+    const names = this.tasks.map((task) => task.title);
+    const [x, y, k, text] = [[], [], [], []];
+    const hover = this.front.preferences.map((p) => `λ = ${p.length > 6 ? formatAll(p.slice(0, 6)).replace(')', ', …)') : formatAll(p)}`);
+    this.front.preferences.forEach((_, point) => {
+      this.scaled.forEach(({ index, scale }, t) => {
+        x.push(names[t]);
+        y.push(scale(this.front.columns[index].values[point]));
+        k.push(point);
+        text.push(hover[point]);
+      });
+      [x, y, k, text].forEach((list) => list.push(null));
+    });
+    const all = {
+      type: 'scatter', mode: 'lines+markers', x, y, customdata: k, text, hovertemplate: '%{text}<extra></extra>',
+      line: { color: colours.point, width: 1 }, marker: { size: 5 }, opacity: 0.35, connectgaps: false,
+    };
+    const now = { type: 'scatter', mode: 'lines+markers', x: names, y: names.map(() => null), hoverinfo: 'skip', line: { color: colours.text, width: 2.5 }, marker: { size: 7, symbol: 'diamond' } };
+    const yaxis = { title: { text: 'loss, best 0 to worst 1' }, gridcolor: colours.line, zeroline: false, range: [-0.05, 1.05] };
+    return { data: [all, now], layout: { xaxis: { gridcolor: colours.line, tickangle: names.length > 6 ? -60 : 0, automargin: true }, yaxis } };
+  }
+
+  /** Move the marker to λ; pinned is drawn as a cross in two dimensions. */
+  show(preference) {
+    this.preference = preference;
+    this.placeMarker();
+  }
+
+  placeMarker() {
+    const { plot, preference } = this;
+    if (!preference || !plot._fullLayout || !window.Plotly) return;
+    const inside = preference.every((v) => v > -1e-6);
+    this.marker.hidden = this.kind !== '2d' || !inside;
+    if (!inside) return;
+    const at = (index) => {
+      const column = this.front.columns[index];
+      const value = this.around.value(column.values, preference);
+      return value == null ? null : column.unit === '%' ? 100 * value : value;
+    };
+    if (this.kind === '2d') {
+      const { xaxis, yaxis } = plot._fullLayout;
+      const [x, y] = [at(this.axes[0]), at(this.axes[1])];
+      if (x == null || y == null || !xaxis) return void (this.marker.hidden = true);
+      const left = xaxis._offset + xaxis.l2p(x);
+      const top = yaxis._offset + yaxis.l2p(y);
+      this.marker.style.transform = `translate(${left}px, ${top}px) rotate(45deg)`;
+    } else if (this.kind === '3d') {
+      const [x, y, z] = this.axes.map(at);
+      window.Plotly.restyle(plot, { x: [[x]], y: [[y]], z: [[z]] }, [1]);
+    } else if (this.scaled) {
+      const y = this.scaled.map(({ index, scale }) => scale(at(index)));
+      window.Plotly.restyle(plot, { y: [y] }, [1]);
+    }
+  }
+}

@@ -1,0 +1,336 @@
+// The explorer: pad, sliders, pictures and front around one preference λ, fed by the live socket.
+
+import { Connection } from './connection.js';
+import { FrontPlot } from './front.js';
+import { Pad } from './pad.js';
+import { element, PicturePanel, pixelsOf, ValuePanel } from './panels.js';
+import { centre, formatAll, Interpolator, piecewise, project } from './simplex.js';
+import { Sliders } from './sliders.js';
+
+const instances = new WeakMap();
+const PICTURED = ['segmentation', 'depth', 'normals'];
+const KEPT_TIMES = 2000;
+
+class Explorer {
+  constructor(root, data) {
+    Object.assign(this, { root, data, tasks: data.tasks, image: data.image, preference: data.preference });
+    this.command = data.command?.id ?? 0;
+    this.find = (name) => root.querySelector(`.p-${name}`);
+    this.status = this.find('status');
+    this.times = [];
+    this.exact = false;
+    this.even = false;
+    this.pinned = null;
+    this.wanted = 0;
+    this.painted = 0;
+    this.around = data.front ? new Interpolator(data.front.preferences) : null;
+    this.buildControls();
+    this.buildPanels();
+    this.showImages();
+    this.buildFront();
+    this.connection = new Connection({
+      opened: () => this.opened(),
+      closed: () => this.say('Connection lost, trying again …', true),
+      answered: (header, request) => this.answered(header, request),
+      failed: (sentence, request) => this.failed(sentence, request),
+    });
+    this.show();
+    root.explorer = this; // for measurements and tests
+  }
+
+  // -- building -----------------------------------------------------------------------------------------------------
+  buildControls() {
+    const scale = {
+      toPlace: (weight) => (this.even ? piecewise(this.data.even.weight, this.data.even.position, weight) : weight),
+      toWeight: (place) => (this.even ? piecewise(this.data.even.position, this.data.even.weight, place) : place),
+    };
+    const options = { change: (preference, time) => this.set(preference, time), commit: () => this.commit(), scale };
+    const node = this.find('pad');
+    const drawn = this.tasks.length === 2 || this.tasks.length === 3;
+    if (drawn) this.pad = new Pad(node, this.tasks, options);
+    else node.remove();
+    this.sliders = new Sliders(this.find('sliders'), this.tasks, options);
+    this.find('balance').addEventListener('click', (event) => {
+      this.set(centre(this.tasks.length), event.timeStamp);
+      this.commit();
+    });
+    this.find('balance').hidden = this.find('pin').hidden = this.tasks.length === 1;
+    this.find('pin').addEventListener('click', () => this.pin(!this.pinned));
+    this.find('wipe').querySelector('input').addEventListener('input', (event) => this.setWipe(event.target.value / 100));
+    const even = this.find('even');
+    even.hidden = !this.data.even;
+    even.querySelector('input').addEventListener('change', (event) => {
+      this.even = event.target.checked;
+      this.show();
+    });
+  }
+
+  buildPanels() {
+    this.panels = this.tasks.map((task) => {
+      const pictured = PICTURED.includes(task.kind);
+      return pictured ? new PicturePanel(task, { viewChanged: () => this.ask() }) : new ValuePanel(task);
+    });
+    this.inputCanvas = element('canvas', { width: 640, height: 480, role: 'img', 'aria-label': 'input picture' });
+    const head = element('header', {}, element('h3', { textContent: 'Input' }));
+    this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, element('div', { className: 'p-body' }, this.inputCanvas));
+    this.inputPanel.hidden = !this.data.pictures;
+    const figures = this.find('figures');
+    figures.append(this.inputPanel, ...this.panels.map((panel) => panel.node));
+    figures.classList.toggle('p-plenty', this.tasks.length > 6);
+    figures.addEventListener('pointerdown', (event) => this.dragWipe(event));
+    figures.addEventListener('pointermove', (event) => event.buttons & 1 && this.dragWipe(event));
+  }
+
+  buildFront() {
+    const card = this.find('front');
+    card.hidden = !this.data.front || this.tasks.length === 1;
+    if (card.hidden) return;
+    card.querySelector('.p-about').textContent = this.data.front.about;
+    this.front = new FrontPlot(card, this.data.front, this.tasks, (preference) => {
+      this.set(project(preference), performance.now());
+      this.commit();
+    });
+  }
+
+  showImages() {
+    const gallery = this.find('gallery');
+    this.thumbnails = new Map();
+    gallery.hidden = this.data.images.length < 2;
+    gallery.replaceChildren(
+      ...this.data.images.map(({ id, label }) => {
+        const picture = this.data.pictures ? element('img', { alt: '' }) : element('span', { textContent: label });
+        const button = element('button', { type: 'button', title: label, role: 'radio', 'aria-label': label }, picture);
+        button.addEventListener('click', () => this.choose(id));
+        this.thumbnails.set(id, { button, picture });
+        return button;
+      }),
+    );
+    gallery.onkeydown = (event) => this.walkGallery(event);
+    this.markImage();
+  }
+
+  walkGallery(event) {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    const ids = this.data.images.map((image) => image.id);
+    const next = ids[(ids.indexOf(this.image) + by + ids.length) % ids.length];
+    this.choose(next);
+    this.thumbnails.get(next).button.focus();
+  }
+
+  markImage() {
+    for (const [id, { button }] of this.thumbnails) {
+      button.setAttribute('aria-checked', id === this.image);
+      button.tabIndex = id === this.image ? 0 : -1;
+    }
+  }
+
+  // -- changing -----------------------------------------------------------------------------------------------------
+  set(preference, time) {
+    this.preference = preference;
+    this.show();
+    this.ask(time);
+  }
+
+  show() {
+    this.pad?.show(this.preference, this.pinned);
+    this.sliders.show(this.preference);
+    this.front?.show(this.preference);
+    this.showMetrics();
+  }
+
+  showMetrics() {
+    const onSplit = {};
+    for (const column of this.data.front?.columns ?? []) onSplit[column.key] = this.around.value(column.values, this.preference);
+    const inside = this.preference.every((v) => v > -1e-6);
+    this.panels.forEach((panel) => panel.showMetrics(this.data.front && inside ? onSplit : null, this.metrics?.[panel.task.name]));
+  }
+
+  choose(image) {
+    if (image === this.image) return;
+    this.image = image;
+    this.pin(false);
+    this.markImage();
+    this.askScene();
+    this.ask();
+    this.commit();
+  }
+
+  pin(on) {
+    this.pinned = on ? [...this.preference] : null;
+    this.panels.forEach((panel) => panel.pin(on));
+    const button = this.find('pin');
+    button.setAttribute('aria-pressed', on);
+    button.textContent = on ? 'Unpin' : 'Pin to compare';
+    const wipe = this.find('wipe');
+    wipe.hidden = !on || !this.panels.some((panel) => panel.canvas);
+    if (on) wipe.querySelector('span').textContent = `pinned ${formatAll(this.pinned)} | now`;
+    this.pad?.show(this.preference, this.pinned);
+  }
+
+  setWipe(share) {
+    this.find('wipe').querySelector('input').value = 100 * share;
+    this.panels.forEach((panel) => {
+      panel.wipe = share;
+      if (panel.canvas) panel.draw();
+    });
+  }
+
+  dragWipe(event) {
+    if (!this.pinned || event.target.tagName !== 'CANVAS' || event.target === this.inputCanvas) return;
+    const box = event.target.getBoundingClientRect();
+    this.setWipe(Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)));
+  }
+
+  commit() {
+    // Once it is released, the handle deserves the very λ it stands on, not the nearest one of the grid.
+    this.ask(undefined, true);
+    const preference = this.preference.map((v) => Number(v.toFixed(4)));
+    this.report?.('view', { image: this.image, preference });
+  }
+
+  // -- talking ------------------------------------------------------------------------------------------------------
+  opened() {
+    this.say('');
+    this.askScene();
+    this.connection.ask({ type: 'gallery', model: this.data.model, images: this.data.images.map((i) => i.id).slice(0, 64) });
+    this.ask();
+  }
+
+  askScene() {
+    this.scene = this.connection.ask({ type: 'scene', model: this.data.model, image: this.image });
+  }
+
+  ask(time, exact = this.exact) {
+    const errors = this.panels.filter((panel) => panel.view === 'error').map((panel) => panel.task.name);
+    const { model } = this.data;
+    this.connection.predict({ type: 'predict', model, image: this.image, preference: this.preference, exact, errors, since: time });
+  }
+
+  answered(header, request) {
+    if (!request) return;
+    if (header.type === 'gallery') this.showThumbnails(header);
+    else if (header.type === 'scene') this.showScene(header, request);
+    else this.showPrediction(header, request);
+  }
+
+  failed(sentence, request) {
+    if (request?.type === 'gallery') return;
+    this.say(sentence, true);
+  }
+
+  say(text, problem = false) {
+    this.status.textContent = text;
+    this.status.classList.toggle('p-problem', problem);
+  }
+
+  // -- painting -----------------------------------------------------------------------------------------------------
+  showThumbnails({ images, blobs }) {
+    images.forEach((id, i) => {
+      const found = this.thumbnails.get(id);
+      if (!found || !blobs[i].length) return;
+      const address = URL.createObjectURL(new Blob([blobs[i]], { type: 'image/webp' }));
+      found.picture.onload = () => URL.revokeObjectURL(address);
+      found.picture.src = address;
+    });
+  }
+
+  async showScene(header, request) {
+    const bitmaps = await decode(header);
+    if (request.image !== this.image || request !== this.scene) return;
+    const found = (view, task) => bitmaps[header.pictures.findIndex((p) => p.view === view && p.task === task)];
+    const input = found('input', undefined);
+    if (input) {
+      this.inputCanvas.height = Math.round((this.inputCanvas.width * input.height) / input.width);
+      this.inputCanvas.getContext('2d').drawImage(input, 0, 0, this.inputCanvas.width, this.inputCanvas.height);
+    }
+    this.panels.forEach((panel) => {
+      const entry = header.tasks[panel.task.name];
+      const truth = panel.canvas ? found('truth', panel.task.name) : entry.truth;
+      panel.setScene(input, truth, entry.legend);
+    });
+    if (this.latest?.image === this.image) this.paint(this.latest);
+  }
+
+  async showPrediction(header, request) {
+    const bitmaps = await decode(header);
+    if (request.image !== this.image || request.seq < this.painted) return;
+    this.painted = request.seq;
+    this.latest = { header, bitmaps, image: request.image };
+    this.metrics = header.metrics;
+    this.paint(this.latest);
+    this.showMetrics();
+    this.root.dataset.painted = header.preference.join(' ');
+    requestAnimationFrame(() => this.note(header, request));
+  }
+
+  paint({ header, bitmaps }) {
+    header.pictures.forEach((picture, i) => {
+      const panel = this.panels.find((p) => p.task.name === picture.task);
+      panel?.setLayer(picture.view, bitmaps[i]);
+    });
+    for (const [task, values] of Object.entries(header.values)) {
+      this.panels.find((p) => p.task.name === task)?.setValues(values);
+    }
+  }
+
+  note(header, request) {
+    const now = performance.now();
+    const time = { at: now, cached: header.cached, network: header.network_ms, round: now - request.sent };
+    if (request.since !== undefined) time.latency = now - request.since;
+    this.times.push(time);
+    if (this.times.length > KEPT_TIMES) this.times.shift();
+    if (this.connection.newest && this.times.length % 4) return; // while dragging, not every frame
+    const model = header.cached ? 'already computed' : `network ${header.network_ms.toFixed(0)} ms, ${header.precision}`;
+    const shown = time.latency ?? time.round;
+    this.say(`${shown.toFixed(0)} ms from ${time.latency === undefined ? 'request' : 'input'} to pixels · ${model}`);
+  }
+
+  /** Pixels of a task's picture as they came from the server, RGBA; for tests. */
+  pixels(task) {
+    const panel = this.panels.find((p) => p.task.name === task);
+    return Array.from(pixelsOf(panel.layers[panel.view]).data);
+  }
+
+  // -- from Python --------------------------------------------------------------------------------------------------
+  update(data) {
+    const images = JSON.stringify(data.images) !== JSON.stringify(this.data.images);
+    this.data = data;
+    if (images) {
+      this.showImages();
+      this.connection.ask({ type: 'gallery', model: data.model, images: data.images.map((i) => i.id).slice(0, 64) });
+    }
+    if (!data.command || data.command.id === this.command) return;
+    this.command = data.command.id;
+    if (data.command.image && data.command.image !== this.image) {
+      this.image = data.command.image;
+      this.pin(false);
+      this.markImage();
+      this.askScene();
+    }
+    if (data.command.preference) this.preference = data.command.preference;
+    this.show();
+    this.ask(undefined, true);
+  }
+
+  end() {
+    this.connection.end();
+  }
+}
+
+function decode(header) {
+  return Promise.all(
+    header.pictures.map((picture, i) => createImageBitmap(new Blob([header.blobs[i]], { type: picture.mime }))),
+  );
+}
+
+/** Called by Streamlit at the first rendering and at every change of the data. */
+export function mount({ data, parentElement, setStateValue }) {
+  const root = parentElement.querySelector('.palora');
+  let explorer = instances.get(root);
+  if (explorer) explorer.update(data);
+  else instances.set(root, (explorer = new Explorer(root, data)));
+  explorer.report = setStateValue;
+  return () => setTimeout(() => root.isConnected || explorer.end(), 0);
+}

@@ -1,0 +1,138 @@
+// The pad: a segment for two tasks, a triangle for three. Drag it, touch it, or use the keys.
+
+import { barycentric, centre, corner, format, formatAll, project } from './simplex.js';
+
+const NS = 'http://www.w3.org/2000/svg';
+
+export function svg(name, attributes = {}, text = null) {
+  const node = document.createElementNS(NS, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  if (text !== null) node.textContent = text;
+  return node;
+}
+
+const STEP = 0.02;
+const BIG_STEP = 0.1;
+
+export class Pad {
+  /** change(λ, event time) while moving, commit() when done; scale maps λ to a place (even steps) and back. */
+  constructor(node, tasks, { change, commit, scale }) {
+    Object.assign(this, { node, tasks, change, commit, scale, count: tasks.length, dragging: false });
+    const flat = this.count === 2;
+    node.setAttribute('viewBox', flat ? '0 0 300 84' : '0 0 300 244');
+    this.vertices = flat ? [[24, 46], [276, 46]] : [[150, 30], [30, 206], [270, 206]];
+    this.draw(flat);
+    this.listen();
+  }
+
+  draw(flat) {
+    const { node, vertices } = this;
+    const points = vertices.map((v) => v.join(',')).join(' ');
+    node.append(svg(flat ? 'polyline' : 'polygon', { class: 'p-simplex', points }));
+    if (!flat) {
+      for (const part of [0.25, 0.5, 0.75]) {
+        vertices.forEach((_, t) => {
+          const [a, b] = [(t + 1) % 3, (t + 2) % 3].map((o) => {
+            const weights = corner(3, o).map((v, i) => (i === t ? part : v * (1 - part)));
+            return this.toPoint(weights);
+          });
+          node.append(svg('line', { class: 'p-grid', x1: a[0], y1: a[1], x2: b[0], y2: b[1] }));
+        });
+      }
+    } else {
+      for (const part of [0.25, 0.5, 0.75]) {
+        const x = vertices[0][0] + part * (vertices[1][0] - vertices[0][0]);
+        node.append(svg('line', { class: 'p-grid', x1: x, y1: 38, x2: x, y2: 54 }));
+      }
+    }
+    this.tasks.forEach((task, t) => {
+      const [x, y] = vertices[t];
+      const top = flat || t === 0;
+      const anchor = flat ? ['start', 'end'][t] : ['middle', 'start', 'end'][t];
+      const at = flat ? [4, 296][t] : [x, 4, 296][t];
+      node.append(svg('text', { x: at, y: top ? y - 22 + (flat ? 0 : 8) : y + 26, 'text-anchor': anchor }, task.title));
+    });
+    this.pinned = svg('path', { class: 'p-pinned', d: 'M-7,-7 L7,7 M7,-7 L-7,7', visibility: 'hidden' });
+    this.dot = svg('circle', { class: 'p-dot', r: 11 });
+    node.append(this.pinned, this.dot);
+  }
+
+  listen() {
+    const { node } = this;
+    const move = (event) => this.change(this.toPreference(event), event.timeStamp);
+    node.addEventListener('pointerdown', (event) => {
+      if (event.button > 0) return;
+      this.dragging = true;
+      node.setPointerCapture(event.pointerId);
+      node.focus({ preventScroll: true });
+      move(event);
+    });
+    node.addEventListener('pointermove', (event) => this.dragging && move(event));
+    const end = () => {
+      if (!this.dragging) return;
+      this.dragging = false;
+      this.commit();
+    };
+    node.addEventListener('pointerup', end);
+    node.addEventListener('pointercancel', end);
+    node.addEventListener('keydown', (event) => this.key(event));
+  }
+
+  key(event) {
+    const next = this.keyed(event.key, event.shiftKey ? BIG_STEP : STEP);
+    if (!next) return;
+    event.preventDefault();
+    this.change(next, event.timeStamp);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.commit(), 300);
+  }
+
+  /** λ after a key: arrows move the handle, Home is the centre, a digit goes to that task's corner. */
+  keyed(key, step) {
+    const now = this.preference;
+    if (key === 'Home') return centre(this.count);
+    if (/^[1-9]$/.test(key) && Number(key) <= this.count) return corner(this.count, Number(key) - 1);
+    const sideways = { ArrowLeft: -1, ArrowRight: 1 }[key];
+    const upwards = { ArrowUp: 1, ArrowDown: -1 }[key];
+    if (this.count === 2) {
+      const by = step * (sideways ?? (upwards ? -upwards : 0));
+      if (!by) return null;
+      const place = Math.min(1, Math.max(0, this.scale.toPlace(now[1]) + by));
+      const weight = this.scale.toWeight(place);
+      return [1 - weight, weight];
+    }
+    if (sideways) return project([now[0], now[1] - (sideways * step) / 2, now[2] + (sideways * step) / 2]);
+    if (upwards) return project([now[0] + upwards * step, now[1] - (upwards * step) / 2, now[2] - (upwards * step) / 2]);
+    return null;
+  }
+
+  toPreference(event) {
+    const box = this.node.getBoundingClientRect();
+    const view = this.node.viewBox.baseVal;
+    const x = ((event.clientX - box.left) / box.width) * view.width;
+    const y = ((event.clientY - box.top) / box.height) * view.height;
+    if (this.count === 3) return project(barycentric([x, y], this.vertices));
+    const [left, right] = this.vertices;
+    const place = Math.min(1, Math.max(0, (x - left[0]) / (right[0] - left[0])));
+    const weight = this.scale.toWeight(place);
+    return [1 - weight, weight];
+  }
+
+  toPoint(preference) {
+    const weights = this.count === 2 ? [1 - this.scale.toPlace(preference[1]), this.scale.toPlace(preference[1])] : preference;
+    return [0, 1].map((axis) => weights.reduce((sum, w, t) => sum + w * this.vertices[t][axis], 0));
+  }
+
+  /** Show λ, and the pinned one if there is one. */
+  show(preference, pinned) {
+    this.preference = preference;
+    const [x, y] = this.toPoint(preference);
+    this.dot.setAttribute('cx', x);
+    this.dot.setAttribute('cy', y);
+    this.pinned.setAttribute('visibility', pinned ? 'visible' : 'hidden');
+    if (pinned) this.pinned.setAttribute('transform', `translate(${this.toPoint(pinned).join(',')})`);
+    const words = this.tasks.map((task, t) => `${task.title} ${format(preference[t])}`).join(', ');
+    this.node.setAttribute('aria-valuetext', words);
+    this.node.dataset.preference = formatAll(preference);
+  }
+}

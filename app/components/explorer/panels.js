@@ -1,0 +1,348 @@
+// One panel per task: its picture (prediction, ground truth or error) or its numbers, how to read it, and its metrics.
+
+import { withUnit } from './simplex.js';
+
+export function element(name, properties = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.startsWith('aria-') || key === 'role') node.setAttribute(key, value);
+    else node[key] = value;
+  }
+  node.append(...children);
+  return node;
+}
+
+const VIEWS = [['prediction', 'Prediction'], ['truth', 'Truth'], ['error', 'Error']];
+// Canvases are drawn at this many pixels in width, so that labels stay sharp on small pictures.
+const CANVAS_WIDTH = 640;
+const OVERLAY = 0.62;
+const LABEL_SHARE = 0.035;
+
+/** Title, metrics and legend that all panels have. */
+class Panel {
+  constructor(task) {
+    this.task = task;
+    this.heading = element('h3', { textContent: task.title });
+    this.tools = element('div', { className: 'p-views' });
+    this.body = element('div', { className: 'p-body' });
+    this.numbers = element('div', { className: 'p-numbers' });
+    this.legend = element('div', { className: 'p-legend' });
+    const head = element('header', {}, this.heading, this.tools);
+    this.node = element('section', { className: 'p-panel', 'aria-label': task.title }, head, this.body, this.numbers, this.legend);
+    this.node.dataset.task = task.name;
+  }
+
+  /** The first metric large: on the test set (from the front) and on this item. */
+  showMetrics(onSplit, here) {
+    const shown = this.task.metrics.slice(0, 2);
+    this.numbers.replaceChildren(
+      ...shown.map((metric, i) => {
+        const arrow = metric.higher ? '↑' : '↓';
+        const split = onSplit?.[metric.key];
+        const item = here?.[metric.name];
+        const large = split ?? item;
+        if (large == null) return '';
+        const node = element('div', { className: i === 0 ? 'p-number p-main' : 'p-number' });
+        node.title = `${metric.label}: ${metric.higher ? 'higher' : 'lower'} is better`;
+        node.append(element('span', { className: 'p-label', textContent: `${metric.label} ${arrow}` }));
+        node.append(element('b', { textContent: withUnit(large, metric.unit) }));
+        if (split != null && item != null) {
+          node.append(element('small', { textContent: `this one ${withUnit(item, metric.unit)}` }));
+        } else if (split == null) node.append(element('small', { textContent: 'this one' }));
+        return node;
+      }),
+    );
+  }
+}
+
+/** A task with a picture. */
+export class PicturePanel extends Panel {
+  constructor(task, { viewChanged }) {
+    super(task);
+    this.view = 'prediction';
+    this.layers = {};
+    this.canvas = element('canvas', { width: CANVAS_WIDTH, height: CANVAS_WIDTH * 0.75, role: 'img' });
+    this.canvas.setAttribute('aria-label', `${task.title}: prediction`);
+    this.hint = element('div', { className: 'p-hint', 'aria-live': 'off' });
+    this.body.append(this.canvas, this.hint);
+    this.buttons = VIEWS.map(([view, label]) => {
+      const button = element('button', { type: 'button', textContent: label, 'aria-pressed': view === this.view });
+      button.addEventListener('click', () => {
+        this.show(view);
+        viewChanged(this);
+      });
+      return button;
+    });
+    this.tools.append(...this.buttons);
+    this.tools.setAttribute('role', 'group');
+    this.tools.setAttribute('aria-label', `view of ${task.title}`);
+    this.canvas.addEventListener('pointermove', (event) => this.pointAt(event));
+    this.canvas.addEventListener('pointerleave', () => (this.hint.textContent = ''));
+  }
+
+  show(view) {
+    this.view = view;
+    VIEWS.forEach(([name], i) => this.buttons[i].setAttribute('aria-pressed', name === view));
+    this.canvas.setAttribute('aria-label', `${this.task.title}: ${view}`);
+    this.drawLegend();
+    this.draw();
+  }
+
+  /** A new input: its picture, its ground truth and how to read the colours. */
+  setScene(input, truth, legend) {
+    this.input = input;
+    this.read = legend;
+    this.layers = { truth };
+    const first = truth ?? input;
+    if (first) this.canvas.height = Math.round((CANVAS_WIDTH * first.height) / first.width);
+    this.buttons.forEach((button, i) => (button.hidden = i > 0 && !truth));
+    this.tools.hidden = !truth;
+    if (!truth && this.view !== 'prediction') this.show('prediction');
+    this.colours = legend.colours?.map((c) => parseInt(c.slice(1), 16));
+    this.drawLegend();
+    this.draw();
+  }
+
+  setLayer(view, bitmap) {
+    this.layers[view]?.close?.();
+    this.layers[view] = bitmap;
+    this.texts = view === 'prediction' ? null : this.texts;
+    this.draw();
+  }
+
+  /** Pin what is shown now, or release it; left of `wipe` (0 to 1) the pinned picture is drawn. */
+  pin(on) {
+    this.pinned = on && this.layers.prediction ? copyOf(this.layers.prediction) : null;
+    this.draw();
+  }
+
+  draw() {
+    const layer = this.layers[this.view];
+    const { canvas } = this;
+    const context = canvas.getContext('2d');
+    if (!layer) {
+      if (this.input) context.drawImage(this.input, 0, 0, canvas.width, canvas.height);
+      return;
+    }
+    this.paint(context, layer);
+    if (this.pinned && this.view === 'prediction') {
+      const edge = Math.round(canvas.width * (this.wipe ?? 0.5));
+      context.save();
+      context.beginPath();
+      context.rect(0, 0, edge, canvas.height);
+      context.clip();
+      this.paint(context, this.pinned);
+      context.restore();
+      context.fillStyle = '#fff';
+      context.fillRect(edge - 2, 0, 4, canvas.height);
+      this.tag(context, 'pinned', 8, edge > 90);
+      this.tag(context, 'now', edge + 10, edge < canvas.width - 70);
+    }
+  }
+
+  paint(context, layer) {
+    const { width, height } = context.canvas;
+    const classes = this.task.kind === 'segmentation';
+    context.imageSmoothingEnabled = true;
+    context.globalAlpha = 1;
+    context.clearRect(0, 0, width, height);
+    if (classes && this.input) {
+      context.drawImage(this.input, 0, 0, width, height);
+      context.globalAlpha = this.view === 'error' ? 0.85 : OVERLAY;
+    }
+    context.imageSmoothingEnabled = !classes && this.view !== 'error';
+    context.drawImage(layer, 0, 0, width, height);
+    context.globalAlpha = 1;
+    if (classes && this.view !== 'error') this.label(context, layer);
+  }
+
+  /** Names on the larger regions, so that no class is told by its colour alone. */
+  label(context, layer) {
+    const { width, height } = context.canvas;
+    const { data } = pixelsOf(layer);
+    const runs = longestRuns(data, layer.width, layer.height, this.colours ?? []);
+    context.font = '600 19px system-ui, sans-serif';
+    context.textAlign = 'center';
+    context.textBaseline = 'middle';
+    context.lineWidth = 4;
+    context.lineJoin = 'round';
+    runs.forEach(({ area, x, y }, index) => {
+      if (area < LABEL_SHARE * layer.width * layer.height) return;
+      const [px, py] = [((x + 0.5) / layer.width) * width, ((y + 0.5) / layer.height) * height];
+      const name = this.read.classes[index];
+      const half = context.measureText(name).width / 2 + 4;
+      const at = Math.min(width - half, Math.max(half, px));
+      context.strokeStyle = 'rgba(0,0,0,.75)';
+      context.strokeText(name, at, py);
+      context.fillStyle = '#fff';
+      context.fillText(name, at, py);
+    });
+  }
+
+  tag(context, text, x, fits) {
+    if (!fits) return;
+    context.font = '600 20px system-ui, sans-serif';
+    context.textAlign = 'left';
+    context.textBaseline = 'top';
+    const width = context.measureText(text).width + 14;
+    context.fillStyle = 'rgba(0,0,0,.65)';
+    context.fillRect(x, 8, width, 28);
+    context.fillStyle = '#fff';
+    context.fillText(text, x + 7, 12);
+  }
+
+  /** What lies under the pointer, in words. */
+  pointAt(event) {
+    const layer = this.layers[this.view];
+    if (!layer || !this.read) return;
+    const box = this.canvas.getBoundingClientRect();
+    const x = Math.floor(((event.clientX - box.left) / box.width) * layer.width);
+    const y = Math.floor(((event.clientY - box.top) / box.height) * layer.height);
+    const { data } = pixelsOf(layer);
+    const i = 4 * (Math.max(0, Math.min(layer.height - 1, y)) * layer.width + Math.max(0, Math.min(layer.width - 1, x)));
+    this.hint.textContent = this.describe([data[i], data[i + 1], data[i + 2], data[i + 3]]);
+  }
+
+  describe([r, g, b, a]) {
+    if (this.task.kind === 'segmentation') {
+      if (this.view === 'error') return a > 127 ? 'wrong class' : 'correct';
+      const index = (this.colours ?? []).indexOf((r << 16) | (g << 8) | b);
+      return a > 127 && index >= 0 ? this.read.classes[index] : 'unlabelled';
+    }
+    const scale = this.view === 'error' ? this.read.error : this.read;
+    if (!scale?.ramp) return `x ${((r / 127.5) - 1).toFixed(2)}, y ${((g / 127.5) - 1).toFixed(2)}, z ${((b / 127.5) - 1).toFixed(2)}`;
+    if (r === 128 && g === 128 && b === 128) return 'unknown';
+    const share = alongRamp(scale.ramp, [r, g, b]);
+    return withUnit(scale.range[0] + share * (scale.range[1] - scale.range[0]), scale.unit);
+  }
+
+  drawLegend() {
+    const { read } = this;
+    if (!read) return;
+    const scale = this.view === 'error' && read.error ? read.error : read;
+    if (this.task.kind === 'segmentation' && this.view === 'error') {
+      this.legend.replaceChildren(chip(read.wrong, 'wrong class'));
+    } else if (scale.classes) {
+      this.legend.replaceChildren(...scale.classes.map((name, i) => chip(scale.colours[i], name)));
+    } else if (scale.ramp) {
+      const bar = element('span', { className: 'p-ramp' });
+      bar.style.background = `linear-gradient(90deg, ${scale.ramp.join(', ')})`;
+      const [low, high] = scale.range.map((v, i) => `${this.view === 'error' && i ? '≥ ' : ''}${withUnit(v, scale.unit)}`);
+      this.legend.replaceChildren(element('span', { textContent: low }), bar, element('span', { textContent: high }));
+    } else {
+      this.legend.replaceChildren(element('span', { textContent: 'red: x, green: y, blue: z of the unit vector' }));
+    }
+  }
+}
+
+/** A task with class probabilities or numbers. */
+export class ValuePanel extends Panel {
+  setScene(_, truth, legend) {
+    this.read = legend;
+    this.truth = truth;
+    this.rows = null;
+    this.body.replaceChildren();
+  }
+
+  setValues(values) {
+    if (!this.read) return;
+    if (values.probabilities) this.showBars(values);
+    else this.showNumbers(values.numbers);
+  }
+
+  showBars({ probabilities, top }) {
+    if (!this.rows) {
+      this.rows = probabilities.map((_, i) => {
+        const fill = element('i');
+        const label = element('span', { className: 'p-class', textContent: this.read.classes[i] ?? i });
+        const percent = element('span', { className: 'p-percent' });
+        const node = element('div', { className: 'p-bar' }, label, element('span', { className: 'p-track' }, fill), percent);
+        return { node, fill, percent };
+      });
+      this.body.replaceChildren(...this.rows.map((row) => row.node));
+    }
+    this.rows.forEach(({ node, fill, percent }, i) => {
+      fill.style.width = `${100 * probabilities[i]}%`;
+      percent.textContent = `${(100 * probabilities[i]).toFixed(0)} %`;
+      node.classList.toggle('p-top', i === top);
+      node.classList.toggle('p-true', i === this.truth?.top);
+    });
+    const name = (index) => this.read.classes[index] ?? index;
+    const known = this.truth?.top != null;
+    const verdict = known ? (this.truth.top === top ? '✓ correct' : `✗ truth: ${name(this.truth.top)}`) : '';
+    this.legend.replaceChildren(
+      element('span', { textContent: `prediction: ${name(top)}` }),
+      element('span', { className: 'p-verdict', textContent: verdict }),
+    );
+  }
+
+  showNumbers(numbers) {
+    const [value, truth] = [numbers?.[0], this.truth?.numbers?.[0]];
+    this.body.replaceChildren(element('b', { className: 'p-value', textContent: withUnit(value, this.read.unit) }));
+    const text = truth == null ? '' : `truth ${withUnit(truth, this.read.unit)}, off by ${withUnit(Math.abs(value - truth), this.read.unit)}`;
+    this.legend.replaceChildren(element('span', { textContent: text }));
+  }
+
+  pin() {}
+}
+
+const chip = (colour, name) => {
+  const swatch = element('i');
+  swatch.style.background = colour;
+  return element('span', { className: 'p-chip' }, swatch, name);
+};
+
+const copyOf = (bitmap) => {
+  const copy = element('canvas', { width: bitmap.width, height: bitmap.height });
+  copy.getContext('2d').drawImage(bitmap, 0, 0);
+  return copy;
+};
+
+const scratch = document.createElement('canvas');
+
+/** RGBA of a layer at its own size. */
+export function pixelsOf(layer) {
+  scratch.width = layer.width;
+  scratch.height = layer.height;
+  const context = scratch.getContext('2d', { willReadFrequently: true });
+  context.clearRect(0, 0, layer.width, layer.height);
+  context.drawImage(layer, 0, 0);
+  return context.getImageData(0, 0, layer.width, layer.height);
+}
+
+/** Per class its area and the middle of its longest horizontal run. */
+function longestRuns(data, width, height, colours) {
+  const found = colours.map(() => ({ area: 0, length: 0, x: 0, y: 0 }));
+  const index = new Map(colours.map((colour, i) => [colour, i]));
+  for (let y = 0; y < height; y += 1) {
+    let start = 0;
+    let last = -1;
+    for (let x = 0; x <= width; x += 1) {
+      const i = 4 * (y * width + x);
+      const now = x === width || data[i + 3] < 128 ? -1 : index.get((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]) ?? -1;
+      if (now === last && x < width) continue;
+      if (last >= 0) {
+        const run = found[last];
+        run.area += x - start;
+        // Rows near the middle of a region win over rows of the same length at its edge.
+        if (x - start > run.length * 1.02) Object.assign(run, { length: x - start, x: (start + x - 1) / 2, y });
+      }
+      [start, last] = [x, now];
+    }
+  }
+  return found;
+}
+
+/** Where on a ramp of hex colours a colour lies, 0 to 1. */
+function alongRamp(ramp, colour) {
+  const stops = ramp.map((c) => [1, 3, 5].map((i) => parseInt(c.slice(i, i + 2), 16)));
+  let [best, share] = [Infinity, 0];
+  for (let i = 0; i + 1 < stops.length; i += 1) {
+    for (let step = 0; step <= 16; step += 1) {
+      const t = step / 16;
+      const off = colour.reduce((sum, v, c) => sum + (stops[i][c] * (1 - t) + stops[i + 1][c] * t - v) ** 2, 0);
+      if (off < best) [best, share] = [off, (i + t) / (stops.length - 1)];
+    }
+  }
+  return share;
+}

@@ -1,0 +1,120 @@
+// Arithmetic on preferences: arrays of T numbers. Nothing here touches the page.
+
+export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+export const centre = (count) => Array(count).fill(1 / count);
+
+export const corner = (count, index) => Array.from({ length: count }, (_, t) => (t === index ? 1 : 0));
+
+/** Weights below zero become zero, the rest is scaled to sum to one. */
+export function project(preference) {
+  const positive = preference.map((value) => Math.max(0, value));
+  const sum = positive.reduce((a, b) => a + b, 0);
+  return sum > 1e-9 ? positive.map((value) => value / sum) : centre(preference.length);
+}
+
+/** Set one weight; the others keep their proportions and the sum stays one. */
+export function setWeight(preference, index, value) {
+  if (preference.length === 1) return [1];
+  const weight = clamp(value, 0, 1);
+  const rest = preference.reduce((sum, v, t) => (t === index ? sum : sum + Math.max(0, v)), 0);
+  return preference.map((v, t) => {
+    if (t === index) return weight;
+    return rest > 1e-9 ? (Math.max(0, v) * (1 - weight)) / rest : (1 - weight) / (preference.length - 1);
+  });
+}
+
+/** Barycentric coordinates of a point in the triangle of three vertices [x, y]. */
+export function barycentric([x, y], [a, b, c]) {
+  const d = (b[1] - c[1]) * (a[0] - c[0]) + (c[0] - b[0]) * (a[1] - c[1]);
+  const p = ((b[1] - c[1]) * (x - c[0]) + (c[0] - b[0]) * (y - c[1])) / d;
+  const q = ((c[1] - a[1]) * (x - c[0]) + (a[0] - c[0]) * (y - c[1])) / d;
+  return [p, q, 1 - p - q];
+}
+
+export const distance = (a, b) => Math.hypot(...a.map((v, t) => v - b[t]));
+
+/** Two decimals, three where T is so large that two say nothing. */
+export const format = (value, count = 2) => value.toFixed(count > 10 ? 3 : 2);
+
+export const formatAll = (preference) => `(${preference.map((v) => format(v, preference.length)).join(', ')})`;
+
+/** Piecewise linear map through the points (xs[i], ys[i]), xs increasing. */
+export function piecewise(xs, ys, x) {
+  let i = 1;
+  while (i < xs.length - 1 && xs[i] < x) i += 1;
+  const share = (x - xs[i - 1]) / (xs[i] - xs[i - 1] || 1);
+  return ys[i - 1] + clamp(share, 0, 1) * (ys[i] - ys[i - 1]);
+}
+
+const binomial = (n, k) => {
+  let result = 1;
+  for (let i = 1; i <= k; i += 1) result = (result * (n - k + i)) / i;
+  return Math.round(result);
+};
+
+/** Weights [[k, w], …] of the evaluated preferences around λ: linear on lattices of T ≤ 3, by distance otherwise. */
+export class Interpolator {
+  constructor(preferences) {
+    this.preferences = preferences;
+    this.count = preferences[0].length;
+    let parts = 1;
+    while (binomial(parts + this.count - 1, this.count - 1) < preferences.length) parts += 1;
+    const counted = binomial(parts + this.count - 1, this.count - 1) === preferences.length;
+    const even = preferences.every((p) => p.every((v) => Math.abs(v * parts - Math.round(v * parts)) < 1e-3));
+    this.parts = counted && even && (this.count === 2 || this.count === 3) ? parts : 0;
+    this.place = new Map(preferences.map((p, k) => [this.key(p.map((v) => v * parts)), k]));
+  }
+
+  key(scaled) {
+    return scaled.slice(0, -1).map(Math.round).join(',');
+  }
+
+  weights(preference) {
+    if (this.count === 1) return [[0, 1]];
+    return this.parts ? this.inCell(project(preference)) : this.byDistance(preference);
+  }
+
+  inCell(preference) {
+    const scaled = preference.slice(0, -1).map((v) => v * this.parts);
+    const low = scaled.map((v) => Math.min(this.parts, Math.floor(v + 1e-9)));
+    const part = scaled.map((v, t) => clamp(v - low[t], 0, 1));
+    let corners;
+    if (this.count === 2) {
+      corners = [[low, 1 - part[0]], [[low[0] + 1], part[0]]];
+    } else if (part[0] + part[1] <= 1) {
+      corners = [[low, 1 - part[0] - part[1]], [[low[0] + 1, low[1]], part[0]], [[low[0], low[1] + 1], part[1]]];
+    } else {
+      corners = [
+        [[low[0] + 1, low[1] + 1], part[0] + part[1] - 1],
+        [[low[0] + 1, low[1]], 1 - part[1]],
+        [[low[0], low[1] + 1], 1 - part[0]],
+      ];
+    }
+    return corners.filter(([, w]) => w > 1e-9).map(([at, w]) => [this.place.get(at.join(',')), w]);
+  }
+
+  byDistance(preference) {
+    const raw = this.preferences.map((p) => 1 / (distance(p, preference) ** 4 + 1e-12));
+    const sum = raw.reduce((a, b) => a + b, 0);
+    return raw.map((w, k) => [k, w / sum]).filter(([, w]) => w > 1e-4);
+  }
+
+  /** The value of a column [K] at λ; null where the column has gaps. */
+  value(column, preference) {
+    let value = 0;
+    for (const [k, w] of this.weights(preference)) {
+      if (column[k] == null) return null;
+      value += w * column[k];
+    }
+    return value;
+  }
+}
+
+/** A number with its unit, as Metric.format has it: fractions in percent, four digits otherwise. */
+export function withUnit(value, unit) {
+  if (value == null || !Number.isFinite(value)) return '–';
+  if (unit === '%') return `${(100 * value).toFixed(1)} %`;
+  const digits = Number(value.toPrecision(3)).toString();
+  return unit ? `${digits} ${unit}` : digits;
+}

@@ -1,0 +1,29 @@
+"""The pages and their order. Add a page: write ``app/pages/<name>.py`` and one line here."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+if str(HERE.parent) not in sys.path:  # for AppTest and `streamlit run app/main.py`; app.py has done it otherwise
+    sys.path.insert(0, str(HERE.parent))
+
+import streamlit as st  # noqa: E402
+
+# section, file, title, icon; files that do not exist yet are left out
+PAGES = (
+    ("Steer", "explore.py", "Explore", ":material/tune:"),
+    ("Steer", "probe.py", "Probe", ":material/science:"),
+    ("Evaluate", "compare.py", "Compare", ":material/leaderboard:"),
+    ("Evaluate", "models.py", "Models", ":material/inventory_2:"),
+    ("Make", "train.py", "Train", ":material/model_training:"),
+    ("Understand", "learn.py", "Learn", ":material/school:"),
+)
+
+st.set_page_config(page_title="PaLoRA", page_icon=str(HERE / "icon.png"), layout="wide", initial_sidebar_state="auto")
+
+sections: dict[str, list[st.Page]] = {}
+for section, file, title, icon in PAGES:
+    if (HERE / "pages" / file).is_file():
+        page = st.Page(f"pages/{file}", title=title, icon=icon, default=file == "explore.py")
+        sections.setdefault(section, []).append(page)
+st.navigation(sections).run()

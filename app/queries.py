@@ -1,0 +1,201 @@
+"""Questions to an evaluated front: values at any λ, the λ that meets a wish, and equal steps along the front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from typing import Any
+
+import numpy as np
+
+from palora_core.front import Front
+from palora_core.simplex import simplex_lattice
+from palora_core.tasks import LOSS, Metric, Task
+
+# Partitions of the lattice on which wishes are answered.
+FINE = {1: 1, 2: 500, 3: 60}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One quantity over the K points of a front.
+
+    Attributes:
+        key: ``"task/metric"``; the objective is ``"task/loss"``.
+        task: task name.
+        metric: what the number means.
+        values: [K].
+    """
+
+    key: str
+    task: str
+    metric: Metric
+    values: np.ndarray
+
+    @property
+    def label(self) -> str:
+        """Text for axes and lists."""
+        return f"{self.task} {self.metric.label}"
+
+    def to_json(self) -> dict[str, Any]:
+        """For the browser; unknown values are null."""
+        return {
+            "key": self.key,
+            "task": self.task,
+            "label": self.label,
+            "unit": self.metric.unit,
+            "higher": self.metric.higher_is_better,
+            "values": [round(float(v), 6) if np.isfinite(v) else None for v in self.values],
+        }
+
+
+def columns(front: Front, tasks: Sequence[Task]) -> list[Column]:
+    """Objectives first, then every metric the front has, in the order of the tasks."""
+    found = [Column(f"{task.name}/loss", task.name, LOSS, front.objectives[:, t]) for t, task in enumerate(tasks)]
+    for task in tasks:
+        for metric in task.metrics:
+            key = f"{task.name}/{metric.name}"
+            if key in front.metrics:
+                found.append(Column(key, task.name, metric, front.metrics[key]))
+    return found
+
+
+def interpolate(preferences: np.ndarray, values: np.ndarray, at: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Values [N, …] at λ's ``at`` [N, T] from those at the evaluated ones.
+
+    Piecewise linear where the evaluated λ's are a lattice of two or three tasks; otherwise weighted by the inverse
+    fourth power of the distance.
+
+    Args:
+        preferences: evaluated λ's [K, T].
+        values: [K, …].
+        at: [N, T].
+    """
+    at = np.atleast_2d(np.asarray(at, dtype=float))
+    weights = _lattice_weights(preferences, at)
+    if weights is None:
+        distances = np.square(at[:, None] - preferences[None]).sum(-1)
+        weights = 1 / (distances**2 + 1e-12)
+        weights /= weights.sum(1, keepdims=True)
+    return np.tensordot(weights, np.asarray(values, dtype=float), axes=1)
+
+
+def _lattice_weights(preferences: np.ndarray, at: np.ndarray) -> np.ndarray | None:
+    """Weights [N, K] of linear interpolation, or None if the evaluated λ's are no lattice of T ≤ 3 tasks."""
+    count, num_tasks = preferences.shape
+    if num_tasks == 1:
+        return np.full((len(at), count), 1 / count)
+    parts = _partitions(count, num_tasks)
+    if num_tasks > 3 or parts is None or not np.allclose(preferences * parts, np.round(preferences * parts), atol=1e-3):
+        return None
+    place = {tuple(row): k for k, row in enumerate(np.round(preferences * parts).astype(int)[:, :-1].tolist())}
+    weights = np.zeros((len(at), count))
+    for n, row in enumerate(np.clip(at, 0, 1)):
+        for corner, weight in _cell(row[:-1] / max(row.sum(), 1e-9) * parts, parts):
+            weights[n, place[corner]] += weight
+    return weights
+
+
+def _cell(position: np.ndarray, parts: int) -> list[tuple[tuple[int, ...], float]]:
+    """Corners and weights of the lattice cell (segment or triangle) around ``position`` [T − 1]."""
+    low = np.minimum(np.floor(position + 1e-9).astype(int), parts)
+    part = np.clip(position - low, 0, 1)
+    steps = np.eye(len(low), dtype=int)
+    if len(low) == 1 or part.sum() <= 1:
+        corners = [(low, 1 - part.sum()), *((low + step, weight) for step, weight in zip(steps, part))]
+    else:
+        corners = [(low + 1, part.sum() - 1), (low + steps[0], 1 - part[1]), (low + steps[1], 1 - part[0])]
+    return [(tuple(corner.tolist()), float(weight)) for corner, weight in corners if weight > 1e-9]
+
+
+def _partitions(count: int, num_tasks: int) -> int | None:
+    parts = 1
+    while comb(parts + num_tasks - 1, num_tasks - 1) < count:
+        parts += 1
+    return parts if comb(parts + num_tasks - 1, num_tasks - 1) == count else None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A bound on one column: no worse than ``bound`` in its own direction."""
+
+    column: Column
+    bound: float
+
+    def __str__(self) -> str:
+        sign = "≥" if self.column.metric.higher_is_better else "≤"
+        return f"{self.column.label} {sign} {self.column.metric.format(self.bound)}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The λ [T] found, what the front promises there, and by how much each wish is missed (empty if none is)."""
+
+    preference: tuple[float, ...]
+    values: dict[str, float]
+    missed: dict[str, float]
+
+    @property
+    def feasible(self) -> bool:
+        """Whether all wishes are met."""
+        return not self.missed
+
+
+def relative_bound(column: Column, share: float) -> float:
+    """The bound "at least ``share`` of the best": a fraction of a score, or an error up to best / share."""
+    if column.metric.higher_is_better:
+        return float(np.nanmax(column.values) * share)
+    return float(np.nanmin(column.values) / share)
+
+
+def find(front: Front, wishes: Sequence[Wish], push: Column) -> Answer:
+    """The λ that is best in ``push`` among those that meet all wishes; without any, the one that misses least.
+
+    Args:
+        front: the evaluated front; values between its points are interpolated.
+        wishes: bounds.
+        push: what to make as good as possible.
+    """
+    candidates = _candidates(front)
+    gaps = np.zeros((len(wishes), len(candidates)))
+    for w, wish in enumerate(wishes):
+        values = interpolate(front.preferences, wish.column.values, candidates)
+        gaps[w] = np.maximum(0, (wish.bound - values) * (1 if wish.column.metric.higher_is_better else -1))
+    extents = np.array([np.ptp(wish.column.values) or 1.0 for wish in wishes])
+    scaled = (gaps / extents[:, None]).max(0) if len(wishes) else np.zeros(len(candidates))
+    # Interpolation and rounded bounds leave traces below a millionth of the extent.
+    allowed = scaled <= max(1e-6, scaled.min() + 1e-9)
+    goal = interpolate(front.preferences, push.values, candidates) * (1 if push.metric.higher_is_better else -1)
+    best = int(np.where(allowed, goal, -np.inf).argmax())
+    missed = {str(wish): float(gap) for wish, gap, s in zip(wishes, gaps[:, best], gaps[:, best] / extents) if s > 1e-6}
+    shown = [*(wish.column for wish in wishes), push]
+    at = candidates[best]
+    values = {c.key: float(interpolate(front.preferences, c.values, at)[0]) for c in shown}
+    return Answer(tuple(float(v) for v in at.round(4)), values, missed)
+
+
+def _candidates(front: Front) -> np.ndarray:
+    num_tasks = front.preferences.shape[1]
+    lattice = num_tasks in FINE and _partitions(len(front.preferences), num_tasks) is not None
+    return simplex_lattice(num_tasks, FINE[num_tasks]).double().numpy() if lattice else front.preferences
+
+
+def even_steps(front: Front) -> dict[str, list[float]] | None:
+    """Arc length along a two-task front: position in [0, 1] → λ of the second task, as two increasing lists.
+
+    Lengths are measured in objectives scaled to their extents, so that no unit dominates. None where there is
+    nothing to re-parameterise: other numbers of tasks, or a front of no extent.
+    """
+    if front.preferences.shape[1] != 2 or len(front.preferences) < 3:
+        return None
+    order = front.preferences[:, 1].argsort()
+    weight, points = front.preferences[order, 1], front.objectives[order]
+    extent = np.ptp(points, axis=0)
+    if not (np.isfinite(extent).all() and (extent > 0).all()):
+        return None
+    lengths = np.linalg.norm(np.diff(points / extent, axis=0), axis=1)
+    # A floor keeps every λ reachable where the front stands still.
+    lengths = np.maximum(lengths, 0.02 * lengths.sum() / len(lengths))
+    position = np.concatenate([[0], lengths.cumsum()]) / lengths.sum()
+    return {"position": position.round(5).tolist(), "weight": weight.round(5).tolist()}

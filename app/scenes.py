@@ -1,0 +1,175 @@
+"""What is on screen: one input with its ground truth, drawn once, and its predictions, drawn for every λ."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from app import drawing
+from app.drawing import Picture, Style
+from app.models import LoadedModel
+from app.uploads import UploadStore
+from palora_core.errors import UserError
+from palora_core.tasks import Task
+
+SAMPLE = "sample-"
+THUMBNAIL = (120, 80)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An answer without its sequence number: JSON header and encoded pictures."""
+
+    header: dict[str, Any]
+    blobs: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return 600 + sum(len(blob) + 60 for blob in self.blobs)
+
+
+@dataclass(eq=False)
+class Scene:
+    """One input of one model.
+
+    Attributes:
+        loaded: the model.
+        image: image id.
+        x: network input [1, …].
+        targets: ground truth by task name, without the batch dimension; empty for uploads.
+        picture: the input as RGB [H, W, 3], or None for tables.
+    """
+
+    loaded: LoadedModel
+    image: str
+    x: Tensor
+    targets: dict[str, Tensor]
+    picture: np.ndarray | None
+
+    def style(self, task: Task) -> Style:
+        """Ends of a depth task's colours, the same for all inputs of a model."""
+        return Style(*self.loaded.depth_ranges.get(task.name, (0.0, 1.0)))
+
+    def describe(self) -> Encoded:
+        """The input, the ground truth and the legends."""
+        pictures = _Pictures()
+        if self.picture is not None:
+            pictures.add(drawing.draw_input(self.picture), view="input")
+        tasks = {}
+        for task in self.loaded.tasks:
+            style = self.style(task)
+            entry: dict[str, Any] = {"legend": drawing.legend(task, style, task_names(self.loaded, task))}
+            target = self.targets.get(task.name)
+            if target is not None and task.kind in drawing.PICTURED:
+                pictures.add(drawing.draw_truth(task, target, style), view="truth", task=task.name)
+            elif target is not None:
+                entry["truth"] = drawing.true_values(task, target)
+            tasks[task.name] = entry
+        header = {"type": "scene", "tasks": tasks, "truth": bool(self.targets), "pictures": pictures.headers}
+        return Encoded(header, tuple(pictures.blobs))
+
+    def draw(self, predictions: dict[str, Tensor], errors: Sequence[str]) -> Encoded:
+        """Predictions by task name [1, …] (errors for the tasks named), and the metrics of this one item."""
+        pictures, values, metrics = _Pictures(), {}, {}
+        for task in self.loaded.tasks:
+            prediction, target = predictions[task.name], self.targets.get(task.name)
+            if task.kind in drawing.PICTURED:
+                if task.name in errors and target is not None:
+                    picture, view = drawing.draw_error(task, prediction[0], target, self.style(task)), "error"
+                else:
+                    picture, view = drawing.draw_prediction(task, prediction[0], self.style(task)), "prediction"
+                pictures.add(picture, view=view, task=task.name)
+            else:
+                values[task.name] = drawing.values(task, prediction[0])
+            if target is not None:
+                metrics[task.name] = _metrics(task, prediction, target[None])
+        header = {"type": "prediction", "values": values, "metrics": metrics, "pictures": pictures.headers}
+        return Encoded(header, tuple(pictures.blobs))
+
+
+class _Pictures:
+    """Encoded pictures and, in the same order, what each of them is."""
+
+    def __init__(self) -> None:
+        self.headers: list[dict[str, Any]] = []
+        self.blobs: list[bytes] = []
+
+    def add(self, picture: Picture, **what: Any) -> None:
+        """Encode one picture."""
+        data, mime = picture.encode()
+        height, width = picture.pixels.shape[:2]
+        self.headers.append({**what, "mime": mime, "width": width, "height": height})
+        self.blobs.append(data)
+
+
+def make_scene(loaded: LoadedModel, image: str, uploads: UploadStore) -> Scene:
+    """The scene of an image id: ``sample-3`` or the token of an upload.
+
+    Raises:
+        UserError: no such image, or one that this model cannot take.
+    """
+    if not image.startswith(SAMPLE):
+        return _uploaded(loaded, image, uploads)
+    index = image.removeprefix(SAMPLE)
+    if loaded.samples is None or not index.isdecimal() or int(index) >= len(loaded.samples):
+        raise UserError("This model has no such sample; choose one of its own.")
+    x, targets = loaded.samples.batch(torch.tensor([int(index)]))
+    picture = loaded.benchmark.to_image(x[0]) if loaded.has_pictures else None
+    names = {task.name for task in loaded.tasks}
+    return Scene(loaded, image, x, {name: target[0] for name, target in targets.items() if name in names}, picture)
+
+
+def sample_ids(loaded: LoadedModel) -> list[str]:
+    """Image ids of the samples that came with a model."""
+    return [f"{SAMPLE}{index}" for index in range(0 if loaded.samples is None else len(loaded.samples))]
+
+
+def thumbnail(loaded: LoadedModel, image: str, uploads: UploadStore) -> bytes | None:
+    """A small WebP picture of an input, or None where inputs are no pictures."""
+    scene = make_scene(loaded, image, uploads)
+    if scene.picture is None:
+        return None
+    small = Image.fromarray(scene.picture)
+    small.thumbnail(THUMBNAIL)
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=80)
+    return buffer.getvalue()
+
+
+def task_names(loaded: LoadedModel, task: Task) -> dict[str, Any]:
+    """Class names and unit of a task, from its benchmark or its card, where they say."""
+    card = next((entry for entry in loaded.card["tasks"] if entry.get("name") == task.name), {})
+    own: dict[str, Any] = {}
+    for key, attribute in (("classes", "class_names"), ("unit", "units")):
+        found = getattr(loaded.benchmark, attribute, None)
+        if isinstance(found, dict):
+            found = found.get(task.name)
+        elif key == "classes" and task.kind != "segmentation":
+            found = None
+        own[key] = found or card.get(key) or getattr(task, key, None)
+    return own
+
+
+def _uploaded(loaded: LoadedModel, token: str, uploads: UploadStore) -> Scene:
+    pixels = uploads.get(token)
+    if not loaded.has_pictures:
+        raise UserError("This model reads tables, not pictures; choose one of its samples.")
+    try:
+        x = loaded.benchmark.to_input(pixels)
+    except NotImplementedError:
+        raise UserError("This model's benchmark takes no pictures of one's own; choose a sample.") from None
+    return Scene(loaded, token, x, {}, loaded.benchmark.to_image(x[0]))
+
+
+def _metrics(task: Task, prediction: Tensor, target: Tensor) -> dict[str, float | None]:
+    accumulator = task.accumulator()
+    accumulator.update(prediction, target)
+    return {name: value if np.isfinite(value) else None for name, value in accumulator.compute().items()}
