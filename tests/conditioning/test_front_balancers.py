@@ -49,13 +49,15 @@ def begin(balancer, num_tasks=2):
 
 
 # -- COSMOS ----------------------------------------------------------------------------------------------------------
-def test_cosmos_is_the_gradient_of_its_loss():
+@pytest.mark.parametrize("direction", ["preference", "reversed"])
+def test_cosmos_is_the_gradient_of_its_loss(direction):
     torch.manual_seed(0)
     model, row = ParetoModel(network(), 2), torch.tensor([0.3, 0.7])
     twin = copy.deepcopy(model)
-    weights = Cosmos(8.0).backward(step_of(model, model.plain_pass(row), X))
+    weights = Cosmos(8.0, direction).backward(step_of(model, model.plain_pass(row), X))
     losses = torch.stack(losses_of(twin(X, row)))
-    (row.dot(losses) - 8 * row.dot(losses) / (row.norm() * losses.norm())).backward()
+    target = row if direction == "preference" else row.flip(0)
+    (row.dot(losses) - 8 * target.dot(losses) / (row.norm() * losses.norm())).backward()
     for name, wanted in gradients(twin).items():
         torch.testing.assert_close(gradients(model)[name], wanted)
     assert weights.shape == (2,)
