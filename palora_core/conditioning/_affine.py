@@ -95,6 +95,8 @@ class AffinePasses:
         """Inner products [T, T] over the sources, less those over the leaves that the caller adds itself."""
         assert self.preference is not None
         chosen = [(place, column) for column, place in enumerate(self.shared) if isinstance(place, int)]
+        if not chosen:
+            return self.preference.new_zeros(len(gradients), len(gradients))
         rows = [[row[column] for _, column in chosen] for row in gradients]
         leaves = _gramian(rows)
         if self.gramian is not None:
@@ -147,9 +149,6 @@ def _outer(preference: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _gramian(rows: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Inner products [T, T] of T lists of tensors."""
-    total: Any = 0
-    for column in zip(*rows):
-        flat = torch.stack([tensor.detach().reshape(-1) for tensor in column])
-        total = total + flat @ flat.t()
-    return total if isinstance(total, Tensor) else torch.zeros(len(rows), len(rows))
+    """Inner products [T, T] of T non-empty lists of tensors."""
+    stacked = (torch.stack([tensor.detach().reshape(-1) for tensor in column]) for column in zip(*rows))
+    return torch.stack([flat @ flat.t() for flat in stacked]).sum(0)
