@@ -1,1 +1,76 @@
-"""PaLoRA: train one network, then steer it along its Pareto front."""
+"""PaLoRA: train one network, then steer it along its Pareto front.
+
+The public names; each is imported when it is first used, so that ``import palora_core`` costs nothing.
+``methods()``, ``benchmarks()``, ``samplers()`` and ``networks()`` give what is registered, name → class or factory.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "palorize": "conditioning.lowrank",
+    "ParetoModel": "conditioning.base",
+    "annealed_preferences": "samplers",
+    "simplex_lattice": "simplex",
+    "register": "registries",
+    "load": "checkpoint",
+    "save": "checkpoint",
+    "Front": "front",
+    "evaluate": "front",
+    "LiveNetwork": "serving",
+    "UserError": "errors",
+}
+_CALLABLE = (
+    "methods",
+    "benchmarks",
+    "samplers",
+    "networks",
+)  # modules that answer a call with their registry's entries
+
+__all__ = [
+    "Front",
+    "LiveNetwork",
+    "ParetoModel",
+    "UserError",
+    "annealed_preferences",
+    "benchmarks",
+    "evaluate",
+    "load",
+    "methods",
+    "networks",
+    "palorize",
+    "register",
+    "samplers",
+    "save",
+    "simplex_lattice",
+]
+
+if TYPE_CHECKING:
+    from palora_core import benchmarks, methods, networks, samplers
+    from palora_core.checkpoint import load, save
+    from palora_core.conditioning.base import ParetoModel
+    from palora_core.conditioning.lowrank import palorize
+    from palora_core.errors import UserError
+    from palora_core.front import Front, evaluate
+    from palora_core.registries import register
+    from palora_core.samplers import annealed_preferences
+    from palora_core.serving import LiveNetwork
+    from palora_core.simplex import simplex_lattice
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CALLABLE:
+        return importlib.import_module(f"palora_core.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'palora_core' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"palora_core.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -3,7 +3,9 @@
 import difflib
 import importlib
 import pkgutil
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -122,6 +124,20 @@ class Registry:
             if (error.name or "").partition(".")[0] == own:
                 raise  # one of our own modules is missing: a fault, not a missing extra
             self.unavailable[module] = str(error)
+
+
+class _CallableModule(types.ModuleType):
+    """A module that answers a call with the entries of the registry that it holds."""
+
+    def __call__(self) -> dict[str, Callable[..., Any]]:
+        name = self.__name__.rpartition(".")[2]
+        holder = importlib.import_module(f"{self.__name__}.base") if hasattr(self, "__path__") else self
+        return getattr(holder, name)()
+
+
+def make_callable(module: str) -> None:
+    """Let ``palora_core.methods()`` list what ``palora_core.methods``, a module of that very name, holds."""
+    sys.modules[module].__class__ = _CallableModule
 
 
 def _origin(entry: Callable[..., Any]) -> str:

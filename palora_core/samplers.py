@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from palora_core.errors import UserError
-from palora_core.registry import Registry
+from palora_core.registry import Registry, make_callable
 from palora_core.simplex import check_preference, even_points, simplex_points
 
 samplers = Registry("sampler")
+make_callable(__name__)  # palora_core.samplers() gives what is registered
 
 
 @runtime_checkable

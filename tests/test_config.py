@@ -104,7 +104,7 @@ def test_settings_go_where_their_names_belong():
 
 
 def test_an_option_of_two_owners_must_say_which():
-    bench, method, training = configure("multimnist", "palora", {"benchmark.data_seed": 3, "training.seed": 2})
+    bench, _, training = configure("multimnist", "palora", {"benchmark.data_seed": 3, "training.seed": 2})
     assert bench.data_seed == 3
     assert training.seed == 2
 

@@ -93,7 +93,8 @@ def test_a_second_process_is_turned_away_and_nothing_changes(run, other_process)
 
 def test_only_one_of_many_processes_gets_the_folder(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from palora_core.runs import Run; from palora_core.errors import UserError\n"
+        "import sys; from pathlib import Path\n"
+        "from palora_core.runs import Run; from palora_core.errors import UserError\n"
         "run = Run(Path(sys.argv[1]))\n"
         "sys.stdin.readline()\n"
         "try: run.create({'pid': sys.argv[2]}); print('mine', flush=True)\n"

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from palora_core.benchmarks._mnist import Digits, overlay, read_digits
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Split
+from palora_core.errors import UserError
 from palora_core.tasks import Classification, Task
 
 
@@ -50,6 +51,11 @@ class MultiMNIST(Benchmark):
     test_images: int = 0
     data_seed: int = 0
     norm_layers: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("train_images", "test_images", "data_seed"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} must be at least 0, found {getattr(self, name)}.")
 
     @property
     def tasks(self) -> tuple[Task, ...]:

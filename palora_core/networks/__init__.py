@@ -1,0 +1,5 @@
+"""Networks; one file each."""
+
+from palora_core.registry import make_callable
+
+make_callable(__name__)  # palora_core.networks() gives what is registered

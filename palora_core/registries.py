@@ -1,0 +1,38 @@
+"""All registries by kind: ``register("method", "mine")`` files an extension from outside of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from palora_core.balancing.base import balancers
+from palora_core.benchmarks.base import benchmarks
+from palora_core.conditioning.base import conditionings
+from palora_core.errors import UserError
+from palora_core.methods.base import methods
+from palora_core.networks.base import networks
+from palora_core.registry import Registry
+from palora_core.samplers import samplers
+
+REGISTRIES: dict[str, Registry] = {
+    registry.kind: registry for registry in (methods, benchmarks, networks, samplers, conditionings, balancers)
+}
+
+
+def register(kind: str, name: str) -> Callable[[Any], Any]:
+    """Decorator that files a class or factory as the ``kind`` called ``name``.
+
+    Example:
+        >>> @register("sampler", "mine")
+        ... class Mine: ...
+
+    Args:
+        kind: ``"method"``, ``"benchmark"``, ``"network"``, ``"sampler"``, ``"conditioning"`` or ``"balancer"``.
+        name: under which it is chosen on a command line and in the dashboard.
+
+    Raises:
+        UserError: an unknown kind, or a name that is taken.
+    """
+    if kind not in REGISTRIES:
+        raise UserError(f"There is no kind {kind!r} to register; the kinds are {', '.join(sorted(REGISTRIES))}.")
+    return REGISTRIES[kind].register(name)
