@@ -250,6 +250,9 @@ def _load(entry: Entry) -> LoadedModel:
 
 
 def _front(entry: Entry, names: Sequence[str], problems: list[str]) -> Front | None:
+    if not (entry.folder / "front.json").exists():
+        problems.append(f"{entry.folder.name} has no front yet; `python scripts/evaluate.py` on its folder makes one.")
+        return None
     try:
         front = Front.load(entry.folder / "front.json")
         if list(front.tasks) != list(names):

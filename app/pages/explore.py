@@ -50,10 +50,12 @@ def page() -> None:
 def sidebar(loaded: LoadedModel) -> None:
     """What this model is, in a few lines."""
     method = str(loaded.card["method"].get("name", ""))
-    tasks = ", ".join(task.name.replace("_", " ") for task in loaded.tasks)
+    names = [task.name.replace("_", " ") for task in loaded.tasks]
+    tasks = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+    count = f"{len(names)} tasks" if len(names) > 1 else "one task"
     data = "synthetic data" if loaded.benchmark.synthetic else "data"
     title = loaded.benchmark.title or loaded.entry.benchmark
-    st.sidebar.caption(f"**{method}** on **{title}** ({data}) · {loaded.num_tasks} tasks: {tasks}")
+    st.sidebar.caption(f"**{method}** on **{title}** ({data}) · {count}: {tasks}")
     with st.sidebar.expander("How to use this page", icon=":material/help:"):
         st.markdown((TEXTS / "explore.md").read_text(encoding="utf-8"))
 

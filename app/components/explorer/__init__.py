@@ -75,7 +75,7 @@ def _task(loaded: LoadedModel, index: int) -> dict[str, Any]:
     task = loaded.tasks[index]
     return {
         "name": task.name,
-        "title": task.name.replace("_", " "),
+        "title": task.name.replace("_", " ").capitalize(),
         "kind": task.kind,
         "metrics": [
             {

@@ -93,7 +93,8 @@ export class FrontPlot {
     this.plot.removeAllListeners?.('plotly_click');
     this.plot.on('plotly_click', (event) => this.clicked(event));
     this.plot.removeAllListeners?.('plotly_afterplot');
-    this.plot.on('plotly_afterplot', () => this.placeMarker());
+    // In two dimensions the marker lies over the figure; elsewhere it is in it, and moving it plots again.
+    this.plot.on('plotly_afterplot', () => this.kind === '2d' && this.placeMarker());
     this.placeMarker();
   }
 

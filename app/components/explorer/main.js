@@ -18,7 +18,7 @@ class Explorer {
     this.find = (name) => root.querySelector(`.p-${name}`);
     this.status = this.find('status');
     this.times = [];
-    this.exact = false;
+    this.exact = false; // measurements set it: then no answer comes from the grid computed ahead
     this.even = false;
     this.pinned = null;
     this.wanted = 0;
@@ -72,11 +72,14 @@ class Explorer {
     });
     this.inputCanvas = element('canvas', { width: 640, height: 480, role: 'img', 'aria-label': 'input picture' });
     const head = element('header', {}, element('h3', { textContent: 'Input' }));
-    this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, element('div', { className: 'p-body' }, this.inputCanvas));
-    this.inputPanel.hidden = !this.data.pictures;
+    this.gallery = element('div', { className: 'p-gallery', role: 'radiogroup', 'aria-label': 'Input' });
+    const body = element('div', { className: 'p-body', hidden: !this.data.pictures }, this.inputCanvas);
+    this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, body, this.gallery);
+    this.gallery.addEventListener('keydown', (event) => this.walkGallery(event));
     const figures = this.find('figures');
     figures.append(this.inputPanel, ...this.panels.map((panel) => panel.node));
     figures.classList.toggle('p-plenty', this.tasks.length > 6);
+    figures.classList.toggle('p-bars', this.tasks.length === 2 && this.panels.every((panel) => !panel.canvas));
     figures.addEventListener('pointerdown', (event) => this.dragWipe(event));
     figures.addEventListener('pointermove', (event) => event.buttons & 1 && this.dragWipe(event));
   }
@@ -85,6 +88,7 @@ class Explorer {
     const card = this.find('front');
     card.hidden = !this.data.front || this.tasks.length === 1;
     if (card.hidden) return;
+    if (this.tasks.length > 6) this.root.append(card); // many parallel axes need the whole width
     card.querySelector('.p-about').textContent = this.data.front.about;
     this.front = new FrontPlot(card, this.data.front, this.tasks, (preference) => {
       this.set(project(preference), performance.now());
@@ -93,9 +97,10 @@ class Explorer {
   }
 
   showImages() {
-    const gallery = this.find('gallery');
+    const { gallery } = this;
     this.thumbnails = new Map();
     gallery.hidden = this.data.images.length < 2;
+    gallery.classList.toggle('p-named', !this.data.pictures);
     gallery.replaceChildren(
       ...this.data.images.map(({ id, label }) => {
         const picture = this.data.pictures ? element('img', { alt: '' }) : element('span', { textContent: label });
@@ -105,7 +110,6 @@ class Explorer {
         return button;
       }),
     );
-    gallery.onkeydown = (event) => this.walkGallery(event);
     this.markImage();
   }
 
@@ -283,8 +287,7 @@ class Explorer {
     if (this.times.length > KEPT_TIMES) this.times.shift();
     if (this.connection.newest && this.times.length % 4) return; // while dragging, not every frame
     const model = header.cached ? 'already computed' : `network ${header.network_ms.toFixed(0)} ms, ${header.precision}`;
-    const shown = time.latency ?? time.round;
-    this.say(`${shown.toFixed(0)} ms from ${time.latency === undefined ? 'request' : 'input'} to pixels · ${model}`);
+    this.say(time.latency === undefined ? model : `${time.latency.toFixed(0)} ms from input to pixels · ${model}`);
   }
 
   /** Pixels of a task's picture as they came from the server, RGBA; for tests. */

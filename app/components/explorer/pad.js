@@ -19,8 +19,8 @@ export class Pad {
   constructor(node, tasks, { change, commit, scale }) {
     Object.assign(this, { node, tasks, change, commit, scale, count: tasks.length, dragging: false });
     const flat = this.count === 2;
-    node.setAttribute('viewBox', flat ? '0 0 300 84' : '0 0 300 244');
-    this.vertices = flat ? [[24, 46], [276, 46]] : [[150, 30], [30, 206], [270, 206]];
+    node.setAttribute('viewBox', flat ? '0 0 300 70' : '0 0 300 214');
+    this.vertices = flat ? [[24, 46], [276, 46]] : [[150, 26], [46, 186], [254, 186]];
     this.draw(flat);
     this.listen();
   }
@@ -50,7 +50,7 @@ export class Pad {
       const top = flat || t === 0;
       const anchor = flat ? ['start', 'end'][t] : ['middle', 'start', 'end'][t];
       const at = flat ? [4, 296][t] : [x, 4, 296][t];
-      node.append(svg('text', { x: at, y: top ? y - 22 + (flat ? 0 : 8) : y + 26, 'text-anchor': anchor }, task.title));
+      node.append(svg('text', { x: at, y: flat ? 20 : top ? y - 12 : y + 24, 'text-anchor': anchor }, task.title));
     });
     this.pinned = svg('path', { class: 'p-pinned', d: 'M-7,-7 L7,7 M7,-7 L-7,7', visibility: 'hidden' });
     this.dot = svg('circle', { class: 'p-dot', r: 11 });

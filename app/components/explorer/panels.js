@@ -42,13 +42,11 @@ class Panel {
         const item = here?.[metric.name];
         const large = split ?? item;
         if (large == null) return '';
-        const node = element('div', { className: i === 0 ? 'p-number p-main' : 'p-number' });
+        const node = element('span', { className: i === 0 ? 'p-number p-main' : 'p-number' });
         node.title = `${metric.label}: ${metric.higher ? 'higher' : 'lower'} is better`;
-        node.append(element('span', { className: 'p-label', textContent: `${metric.label} ${arrow}` }));
-        node.append(element('b', { textContent: withUnit(large, metric.unit) }));
-        if (split != null && item != null) {
-          node.append(element('small', { textContent: `this one ${withUnit(item, metric.unit)}` }));
-        } else if (split == null) node.append(element('small', { textContent: 'this one' }));
+        node.append(`${metric.label} ${arrow} `, element('b', { textContent: withUnit(large, metric.unit) }));
+        if (split == null) node.append(' here');
+        else if (item != null && i === 0) node.append(element('small', { textContent: ` (here ${withUnit(item, metric.unit)})` }));
         return node;
       }),
     );
@@ -135,8 +133,9 @@ export class PicturePanel extends Panel {
       context.restore();
       context.fillStyle = '#fff';
       context.fillRect(edge - 2, 0, 4, canvas.height);
-      this.tag(context, 'pinned', 8, edge > 90);
-      this.tag(context, 'now', edge + 10, edge < canvas.width - 70);
+      const unit = this.unit();
+      this.tag(context, 'pinned', 5 * unit, edge > 60 * unit);
+      this.tag(context, 'now', edge + 6 * unit, edge < canvas.width - 45 * unit);
     }
   }
 
@@ -161,34 +160,42 @@ export class PicturePanel extends Panel {
     const { width, height } = context.canvas;
     const { data } = pixelsOf(layer);
     const runs = longestRuns(data, layer.width, layer.height, this.colours ?? []);
-    context.font = '600 19px system-ui, sans-serif';
+    const unit = this.unit();
+    context.font = `600 ${12 * unit}px system-ui, sans-serif`;
     context.textAlign = 'center';
     context.textBaseline = 'middle';
-    context.lineWidth = 4;
+    context.lineWidth = 2.5 * unit;
     context.lineJoin = 'round';
     runs.forEach(({ area, x, y }, index) => {
       if (area < LABEL_SHARE * layer.width * layer.height) return;
       const [px, py] = [((x + 0.5) / layer.width) * width, ((y + 0.5) / layer.height) * height];
       const name = this.read.classes[index];
-      const half = context.measureText(name).width / 2 + 4;
+      const half = context.measureText(name).width / 2 + 3 * unit;
       const at = Math.min(width - half, Math.max(half, px));
+      const down = Math.min(height - 8 * unit, Math.max(8 * unit, py));
       context.strokeStyle = 'rgba(0,0,0,.75)';
-      context.strokeText(name, at, py);
+      context.strokeText(name, at, down);
       context.fillStyle = '#fff';
-      context.fillText(name, at, py);
+      context.fillText(name, at, down);
     });
   }
 
   tag(context, text, x, fits) {
     if (!fits) return;
-    context.font = '600 20px system-ui, sans-serif';
+    const unit = this.unit();
+    context.font = `600 ${11.5 * unit}px system-ui, sans-serif`;
     context.textAlign = 'left';
     context.textBaseline = 'top';
-    const width = context.measureText(text).width + 14;
+    const width = context.measureText(text).width + 8 * unit;
     context.fillStyle = 'rgba(0,0,0,.65)';
-    context.fillRect(x, 8, width, 28);
+    context.fillRect(x, 5 * unit, width, 17 * unit);
     context.fillStyle = '#fff';
-    context.fillText(text, x + 7, 12);
+    context.fillText(text, x + 4 * unit, 8 * unit);
+  }
+
+  /** Canvas pixels per CSS pixel: texts on the canvas keep one size on every screen. */
+  unit() {
+    return this.canvas.width / (this.canvas.clientWidth || this.canvas.width);
   }
 
   /** What lies under the pointer, in words. */

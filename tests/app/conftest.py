@@ -1,0 +1,125 @@
+"""Model folders, the in-process app, one real server and one browser for all tests of the dashboard."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from tests.app import toy  # noqa: E402
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+
+
+@pytest.fixture(scope="session")
+def model_root(tmp_path_factory) -> Path:
+    torch.set_num_threads(1)
+    return toy.make_all(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def run_root(model_root, tmp_path_factory) -> Path:
+    """A run root with one finished run and one that has only begun."""
+    root = tmp_path_factory.mktemp("runs")
+    toy.make_model(root / "first", toy.Toy("dense", 2), "My run", samples=2)
+    (root / "begun").mkdir()
+    (root / "begun" / "config.json").write_text("{}")
+    return root
+
+
+@pytest.fixture
+def roots(model_root, run_root, monkeypatch):
+    """The app in this process on the toy models."""
+    from app import services
+
+    monkeypatch.setenv("PALORA_MODELS", str(model_root))
+    monkeypatch.setenv("PALORA_RUNS", str(run_root))
+    services.reset()
+    yield services.services()
+    services.reset()
+
+
+@pytest.fixture(scope="session")
+def server(model_root, run_root, tmp_path_factory):
+    """Address of a real server, in its own process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "PALORA_MODELS": str(model_root),
+        "PALORA_RUNS": str(run_root),
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    log = (tmp_path_factory.mktemp("server") / "log.txt").open("w")
+    script = Path(__file__).with_name("serve.py")
+    process = subprocess.Popen([sys.executable, str(script), str(port)], env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_healthy(address, process, Path(log.name))
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        log.close()
+
+
+def _wait_until_healthy(address: str, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended: {log.read_text()[-2000:]}")
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
+                if answer.read() == b"ok":
+                    return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError("the server did not become healthy in 60 s")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One headless browser."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, server):
+    """Open a view in a session of its own and wait until its pictures are there."""
+    contexts = []
+
+    def open_(query: str, painted: bool = True, **options):
+        context = chromium.new_context(viewport={"width": 1366, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{server}/?{query}")
+        if painted:
+            page.wait_for_selector(".palora[data-painted]", timeout=30_000)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()

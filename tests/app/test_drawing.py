@@ -1,0 +1,97 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from app import drawing, palettes
+from app.drawing import Picture, Style
+from palora_core.tasks import Classification, Depth, Normals, Regression, Segmentation
+
+SEG = Segmentation("segmentation", 5)
+STYLE = Style(1.0, 5.0)
+
+
+def decoded(picture: Picture) -> np.ndarray:
+    data, _ = picture.encode()
+    return np.array(Image.open(io.BytesIO(data)).convert("RGBA"))
+
+
+def one_hot(labels: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.one_hot(labels.clamp(min=0), 5).permute(2, 0, 1).float()
+
+
+def test_labels_come_back_exactly_from_the_file():
+    labels = torch.randint(0, 5, (32, 48))
+    rgba = decoded(drawing.draw_prediction(SEG, one_hot(labels), STYLE))
+    colours = np.array([palettes.rgb(c) for c in palettes.class_colours(5)])
+    assert (rgba[..., :3] == colours[labels.numpy()]).all() and (rgba[..., 3] == 255).all()
+
+
+def test_unlabelled_pixels_are_clear():
+    labels = torch.zeros(8, 8, dtype=torch.long)
+    labels[:4] = -1
+    alpha = decoded(drawing.draw_truth(SEG, labels, STYLE))[..., 3]
+    assert (alpha[:4] == 0).all() and (alpha[4:] == 255).all()
+
+
+def test_depth_uses_the_whole_ramp_and_clips():
+    depth = torch.tensor([[1.0, 5.0, 0.0, 9.0, 3.0]])[None]
+    picture = drawing.draw_prediction(Depth("depth"), depth, STYLE)
+    assert picture.pixels.tolist() == [[0, 254, 0, 254, 127]]
+
+
+@pytest.mark.parametrize("unknown", [0.0, float("nan")])
+def test_unknown_depth_is_grey(unknown):
+    truth = torch.tensor([[[2.0, unknown]]])
+    rgb = decoded(drawing.draw_truth(Depth("depth"), truth, STYLE))
+    assert tuple(rgb[0, 1, :3]) == palettes.rgb(palettes.UNKNOWN)
+
+
+def test_ramps_are_perceptually_ordered():
+    """Lightness grows all along, so the pictures can be read without colour."""
+    for stops in (palettes.VIRIDIS, palettes.MAGMA):
+        lightness = palettes.ramp(stops) @ np.array([0.299, 0.587, 0.114])
+        assert (np.diff(lightness) > -0.5).all() and lightness[-1] - lightness[0] > 120
+
+
+def test_class_colours_are_distinct_beyond_the_list():
+    colours = palettes.class_colours(28)
+    assert len(set(colours)) == 28
+
+
+def test_normals_as_rgb():
+    up = torch.tensor([0.0, 0.0, 2.0]).view(3, 1, 1)
+    assert decoded(drawing.draw_prediction(Normals("normals"), up, STYLE))[0, 0, :3].tolist() == [128, 128, 255]
+
+
+def test_errors():
+    labels = torch.tensor([[0, 1, -1]])
+    wrong = drawing.draw_error(SEG, one_hot(torch.tensor([[0, 0, 0]])), labels, STYLE)
+    assert wrong.pixels.tolist() == [[0, 1, 2]]
+    depth = drawing.draw_error(Depth("depth"), torch.tensor([[[2.0, 3.0, 4.0]]]), torch.tensor([[[2.0, 4.0, 0.0]]]), STYLE)
+    assert depth.pixels.tolist() == [[0, 254, 255]]
+    x, y = torch.tensor([1.0, 0, 0]).view(3, 1, 1), torch.tensor([0.0, 1, 0]).view(3, 1, 1)
+    angle = drawing.draw_error(Normals("normals"), torch.cat([x, x], 2), torch.cat([x, y], 2), STYLE)
+    assert angle.pixels.tolist() == [[0, 254]]
+
+
+def test_values():
+    shown = drawing.values(Classification("digit", 3), torch.tensor([0.0, 5.0, 0.0]))
+    assert shown["top"] == 1 and sum(shown["probabilities"]) == pytest.approx(1, abs=1e-3)
+    assert drawing.true_values(Classification("digit", 3), torch.tensor(-1)) == {"top": None}
+    assert drawing.values(Regression("r", scale=10.0), torch.tensor([0.5])) == {"numbers": [5.0]}
+    assert drawing.true_values(Regression("r"), torch.tensor(float("nan"))) == {"numbers": [None]}
+
+
+def test_large_pictures_are_not_lossless():
+    pixels = np.random.default_rng(0).integers(0, 255, (700, 700, 3), dtype=np.uint8)
+    data, mime = Picture(pixels).encode()
+    assert mime == "image/webp" and len(data) < pixels.nbytes / 2
+
+
+def test_legends():
+    assert drawing.legend(SEG, STYLE, {"classes": ["floor"]})["classes"] == ["floor", *(f"class {i}" for i in range(1, 5))]
+    assert drawing.legend(Depth("d"), STYLE, {"unit": "m"})["range"] == [1.0, 5.0]
+    assert drawing.legend(Classification("c", 2), STYLE, {})["classes"] == ["0", "1"]

@@ -1,0 +1,96 @@
+import threading
+import time
+
+import pytest
+
+from app.cache import ByteCache
+from app.worker import Dropped, Worker
+
+
+@pytest.fixture
+def worker():
+    worker = Worker()
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def gate(worker):
+    """The worker is busy until the gate opens."""
+    gate, busy = threading.Event(), threading.Event()
+    worker.submit("blocker", "x", lambda: (busy.set(), gate.wait(10)))
+    busy.wait(10)
+    yield gate
+    gate.set()
+
+
+def test_newest_of_a_session_wins(worker, gate):
+    done = []
+    futures = [worker.submit("a", "predict", lambda i=i: done.append(i) or i) for i in range(5)]
+    gate.set()
+    assert futures[-1].result(10) == 4
+    for future in futures[:-1]:
+        with pytest.raises(Dropped):
+            future.result(10)
+    assert done == [4]
+
+
+def test_sessions_take_turns(worker, gate):
+    order = []
+    futures = []
+    for session in ("a", "b", "c"):
+        for kind in ("predict", "scene"):
+            futures.append(worker.submit(session, kind, lambda s=session: order.append(s)))
+    gate.set()
+    [future.result(10) for future in futures]
+    assert order == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_a_flooding_session_does_not_hold_up_another(worker, gate):
+    for _ in range(500):
+        worker.submit("flood", "predict", lambda: time.sleep(0.01))
+    start = time.monotonic()
+    patient = worker.submit("patient", "predict", lambda: "done")
+    gate.set()
+    assert patient.result(10) == "done" and time.monotonic() - start < 1
+
+
+def test_errors_reach_the_caller_and_the_worker_lives(worker):
+    with pytest.raises(ZeroDivisionError):
+        worker.submit("a", "predict", lambda: 1 / 0).result(10)
+    assert worker.submit("a", "predict", lambda: 2).result(10) == 2
+
+
+def test_forgotten_sessions_are_not_served(worker, gate):
+    done = []
+    future = worker.submit("gone", "predict", lambda: done.append(1))
+    worker.forget("gone")
+    gate.set()
+    worker.submit("other", "predict", lambda: None).result(10)
+    assert future.cancelled() and not done
+
+
+def test_idle_time_is_used_and_requests_go_first():
+    calls = []
+    worker = Worker(idle=lambda: calls.append(1) or len(calls) < 5)
+    worker.submit("a", "predict", lambda: None).result(10)
+    deadline = time.monotonic() + 10
+    while len(calls) < 5 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.4)
+    worker.close()
+    assert len(calls) == 5
+
+
+def test_byte_cache_is_bounded_and_keeps_what_was_used_last():
+    cache = ByteCache(100, len)
+    for key in "abc":
+        cache.put(key, b"x" * 40)
+    assert cache.get("a") is None and cache.get("b") and cache.used == 80
+    cache.get("b")
+    cache.put("d", b"x" * 40)
+    assert "b" in cache and "c" not in cache
+    cache.put("b", b"x" * 10)
+    assert cache.used == 50
+    cache.put("huge", b"x" * 500)
+    assert len(cache) == 1
