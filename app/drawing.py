@@ -15,7 +15,6 @@ from torch import Tensor
 from app import palettes
 from palora_core.tasks import Task
 
-PICTURED = ("segmentation", "depth", "normals")
 # Errors at and beyond these ends of their scales look alike: a quarter of the range of depth, 60 degrees.
 DEPTH_ERROR_SHARE = 0.25
 ANGLE_ERROR_LIMIT = 60.0

@@ -28,6 +28,8 @@ from palora_core.tasks import Task
 MAX_LOADED = 4
 # How old the listing of the folders may be, in seconds; a finished run appears after at most this.
 LISTING_AGE = 2.0
+# Kinds of tasks whose predictions are pictures.
+PICTURED = ("segmentation", "depth", "normals")
 # Sweeps put their runs into sub-folders.
 RUN_DEPTH = 3
 
@@ -41,6 +43,7 @@ class Entry:
         folder: where it is; never leaves the server.
         title: its name for people.
         benchmark: registry name of its benchmark, "" if its card cannot be read.
+        pictured: how many of its tasks predict pictures.
         problem: one sentence on why it cannot be used, or None.
         stamp: changes when the files do.
     """
@@ -49,6 +52,7 @@ class Entry:
     folder: Path
     title: str
     benchmark: str
+    pictured: int
     problem: str | None
     stamp: tuple[int, ...]
 
@@ -216,16 +220,17 @@ def _read_entry(model_id: str, folder: Path, stamp: tuple[int, ...]) -> Entry:
         card = checkpoint.read_card(folder)
         title = str(card.get("title") or card.get("name") or folder.name)
         benchmark = str(card["benchmark"]["name"])
+        pictured = sum(task["kind"] in PICTURED for task in card["tasks"])
         if not (folder / checkpoint.WEIGHTS).is_file():
             raise UserError(f"{folder.name} has a card but no weights; copy the whole folder, or train it again.")
     except (UserError, KeyError, TypeError) as error:
         sentence = (
             str(error) if isinstance(error, UserError) else f"The card of {folder.name} is incomplete; restore it."
         )
-        return Entry(model_id, folder, folder.name, "", _without_paths(sentence, folder), stamp)
+        return Entry(model_id, folder, folder.name, "", 0, _without_paths(sentence, folder), stamp)
     if model_id.startswith("run:"):
         title = f"{title} · {model_id.removeprefix('run:')}"
-    return Entry(model_id, folder, title, benchmark, None, stamp)
+    return Entry(model_id, folder, title, benchmark, pictured, None, stamp)
 
 
 def _load(entry: Entry) -> LoadedModel:

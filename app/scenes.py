@@ -14,7 +14,7 @@ from torch import Tensor
 
 from app import drawing
 from app.drawing import Picture, Style
-from app.models import LoadedModel
+from app.models import PICTURED, LoadedModel
 from app.uploads import UploadStore
 from palora_core.errors import UserError
 from palora_core.tasks import Task
@@ -68,7 +68,7 @@ class Scene:
             style = self.style(task)
             entry: dict[str, Any] = {"legend": drawing.legend(task, style, task_names(self.loaded, task))}
             target = self.targets.get(task.name)
-            if target is not None and task.kind in drawing.PICTURED:
+            if target is not None and task.kind in PICTURED:
                 pictures.add(drawing.draw_truth(task, target, style), view="truth", task=task.name)
             elif target is not None:
                 entry["truth"] = drawing.true_values(task, target)
@@ -81,7 +81,7 @@ class Scene:
         pictures, values, metrics = _Pictures(), {}, {}
         for task in self.loaded.tasks:
             prediction, target = predictions[task.name], self.targets.get(task.name)
-            if task.kind in drawing.PICTURED:
+            if task.kind in PICTURED:
                 if task.name in errors and target is not None:
                     picture, view = drawing.draw_error(task, prediction[0], target, self.style(task)), "error"
                 else:

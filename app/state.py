@@ -20,8 +20,8 @@ def choose_model(entries: Sequence[Entry]) -> Entry:
     ids = [entry.id for entry in entries]
     wanted = st.session_state.get("chosen_model") or st.query_params.get("model")
     if st.session_state.get("model") not in ids:
-        usable = [entry.id for entry in entries if not entry.problem]
-        st.session_state["model"] = wanted if wanted in ids else (usable or ids)[0]
+        best = max(entries, key=lambda entry: (not entry.problem, not entry.is_run, entry.pictured))
+        st.session_state["model"] = wanted if wanted in ids else best.id
     titles = {entry.id: ("⚠ " if entry.problem else "") + entry.title for entry in entries}
     chosen = st.sidebar.selectbox(
         "Model", ids, key="model", format_func=lambda model_id: titles.get(model_id, model_id)

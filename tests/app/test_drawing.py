@@ -70,7 +70,9 @@ def test_errors():
     labels = torch.tensor([[0, 1, -1]])
     wrong = drawing.draw_error(SEG, one_hot(torch.tensor([[0, 0, 0]])), labels, STYLE)
     assert wrong.pixels.tolist() == [[0, 1, 2]]
-    depth = drawing.draw_error(Depth("depth"), torch.tensor([[[2.0, 3.0, 4.0]]]), torch.tensor([[[2.0, 4.0, 0.0]]]), STYLE)
+    depth = drawing.draw_error(
+        Depth("depth"), torch.tensor([[[2.0, 3.0, 4.0]]]), torch.tensor([[[2.0, 4.0, 0.0]]]), STYLE
+    )
     assert depth.pixels.tolist() == [[0, 254, 255]]
     x, y = torch.tensor([1.0, 0, 0]).view(3, 1, 1), torch.tensor([0.0, 1, 0]).view(3, 1, 1)
     angle = drawing.draw_error(Normals("normals"), torch.cat([x, x], 2), torch.cat([x, y], 2), STYLE)
@@ -92,6 +94,9 @@ def test_large_pictures_are_not_lossless():
 
 
 def test_legends():
-    assert drawing.legend(SEG, STYLE, {"classes": ["floor"]})["classes"] == ["floor", *(f"class {i}" for i in range(1, 5))]
+    assert drawing.legend(SEG, STYLE, {"classes": ["floor"]})["classes"] == [
+        "floor",
+        *(f"class {i}" for i in range(1, 5)),
+    ]
     assert drawing.legend(Depth("d"), STYLE, {"unit": "m"})["range"] == [1.0, 5.0]
     assert drawing.legend(Classification("c", 2), STYLE, {})["classes"] == ["0", "1"]

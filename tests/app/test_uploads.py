@@ -28,7 +28,7 @@ def test_formats(kind):
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "RGB", "I;16", "I"])
 def test_modes(mode):
     if mode == "I;16":
-        image = Image.fromarray((gradient().astype(np.uint16) * 257))
+        image = Image.fromarray(gradient().astype(np.uint16) * 257)
     elif mode == "I":
         image = Image.fromarray(gradient().astype(np.int32) * 257)
     else:

@@ -1,0 +1,181 @@
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAIN = ROOT / "app" / "main.py"
+
+
+def open_app(**parameters) -> AppTest:
+    app = AppTest.from_file(str(MAIN), default_timeout=60)
+    for name, value in parameters.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def explorer(app: AppTest) -> dict:
+    return json.loads(app.get("bidi_component")[0].proto.json)
+
+
+def texts(elements) -> str:
+    return " ".join(element.value for element in elements)
+
+
+def test_first_model_is_shown(roots):
+    app = open_app(model="three")
+    assert not app.exception and not app.error
+    data = explorer(app)
+    assert [task["name"] for task in data["tasks"]] == ["segmentation", "depth", "normals"]
+    assert data["preference"] == pytest.approx([1 / 3] * 3) and data["image"] == "sample-0"
+    assert len(data["front"]["preferences"]) == 66 and len(data["images"]) == 4
+    assert {c["key"] for c in data["front"]["columns"]} >= {"segmentation/loss", "segmentation/miou", "depth/abs_err"}
+
+
+def test_choosing_another_model(roots):
+    app = open_app(model="three")
+    app.selectbox(key="model").set_value("two").run()
+    data = explorer(app)
+    assert not app.exception and data["model"] == "two" and data["even"]
+    assert app.query_params["model"] in ("two", ["two"])
+
+
+def test_a_link_reproduces_the_view(roots):
+    data = explorer(open_app(model="two", sample="sample-2", preference="0.2,0.8"))
+    assert data["model"] == "two" and data["image"] == "sample-2" and data["preference"] == [0.2, 0.8]
+
+
+@pytest.mark.parametrize("preference", ["nan,1", "0.5", "a,b", "1,2,3", "", "1e999,0", "0.5;0.5"])
+def test_bad_links_fall_back(roots, preference):
+    app = open_app(model="two", sample="sample-99", preference=preference)
+    data = explorer(app)
+    assert not app.exception and data["preference"] == [0.5, 0.5] and data["image"] == "sample-0"
+
+
+def test_unknown_model_in_the_link(roots):
+    app = open_app(model="../../etc")
+    assert not app.exception and explorer(app)["model"] == "three", "the one with most to see"
+
+
+def test_no_models_yet(tmp_path, monkeypatch):
+    from app import services
+
+    monkeypatch.setenv("PALORA_MODELS", str(tmp_path / "none"))
+    monkeypatch.setenv("PALORA_RUNS", str(tmp_path / "nothing"))
+    services.reset()
+    app = open_app()
+    assert not app.exception and "no model to show yet" in texts(app.info)
+    services.reset()
+
+
+@pytest.mark.parametrize("model", ["damaged", "empty"])
+def test_unusable_models_give_a_sentence_and_a_way_out(roots, model):
+    app = open_app(model=model)
+    assert not app.exception and len(app.error) == 1
+    assert "Choose another model" in texts(app.markdown)
+    app.selectbox(key="model").set_value("two").run()
+    assert not app.error and explorer(app)["model"] == "two"
+
+
+def test_model_without_samples_and_front(roots):
+    app = open_app(model="bare")
+    assert not app.exception and len(app.warning) == 2 and "picture of your own" in texts(app.info)
+
+
+@pytest.mark.parametrize(("model", "count"), [("one", 1), ("digits", 2), ("forty", 40), ("run:first", 2)])
+def test_any_number_of_tasks(roots, model, count):
+    app = open_app(model=model)
+    assert not app.exception and len(explorer(app)["tasks"]) == count
+
+
+def test_finder_moves_the_explorer(roots):
+    app = open_app(model="two")
+    app.selectbox(key="find_bound").set_value("segmentation/miou").run()
+    app.selectbox(key="find_push").set_value("depth/abs_err").run()
+    app.button(key="find_go").click().run()
+    command = explorer(app)["command"]
+    assert not app.exception and sum(command["preference"]) == pytest.approx(1)
+    assert "gives segmentation mIoU" in texts(app.success)
+
+
+def test_infeasible_wish_says_how_far_off(roots):
+    app = open_app(model="two")
+    app.selectbox(key="find_bound").set_value("segmentation/miou").run()
+    app.button_group(key="find_kind").set_value(["value"]).run() if hasattr(app, "button_group") else None
+    if not any(item.key == "find_value_segmentation/miou" for item in app.number_input):
+        pytest.skip("AppTest cannot press this segmented control")
+    app.number_input(key="find_value_segmentation/miou").set_value(99.9).run()
+    app.button(key="find_go").click().run()
+    assert "misses it by" in texts(app.warning)
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def uploading(data: bytes) -> AppTest:
+    """The page's own handler of a picture, run as a script."""
+
+    def script(data: bytes) -> None:
+        import streamlit as st
+
+        from app import state
+        from app.pages.explore import take_picture
+        from app.services import services
+
+        loaded = services().registry.get("two")
+        take_picture(loaded, data, "mine.png")
+        st.write(state.images(loaded)[-1][0], (state.command(loaded) or {}).get("image", "none"))
+
+    return AppTest.from_function(script, args=(data,), default_timeout=60)
+
+
+def test_good_picture_becomes_the_image(roots):
+    app = uploading(png(Image.fromarray(np.zeros((50, 60, 3), np.uint8)))).run()
+    assert not app.exception and not app.error and "upload-" in texts(app.markdown)
+
+
+@pytest.mark.parametrize(
+    "data", [b"not a picture", b"", png(Image.new("1", (8000, 8000)))], ids=["text", "empty", "big"]
+)
+def test_bad_pictures_give_a_sentence(roots, data):
+    app = uploading(data).run()
+    assert not app.exception and len(app.error) == 1 and "none" in texts(app.markdown)
+
+
+def test_reports_of_a_browser_are_checked(roots):
+    def script() -> None:
+        import streamlit as st
+
+        from app import state
+        from app.services import services
+
+        loaded = services().registry.get("two")
+        bad = [None, 7, {"preference": "x"}, {"preference": [float("nan"), 1], "image": "../x"}, {"preference": [1]}]
+        for report in bad:
+            state.remember(loaded, report)
+        st.write(state.view(loaded)["preference"] == [0.5, 0.5] and state.view(loaded)["image"] == "sample-0")
+        state.remember(loaded, {"preference": [0.25, 0.75], "image": "sample-1"})
+        st.write(dict(st.query_params))
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert not app.exception and "True" in texts(app.markdown)
+    assert json.loads(app.json[0].value)["preference"] == "0.25,0.75"
+
+
+def test_merged_weights_are_those_of_the_plain_network(roots):
+    import torch
+    from safetensors.torch import load
+
+    from app.export import merged_safetensors
+
+    loaded = roots.registry.get("two")
+    state = load(merged_safetensors(loaded, [0.3, 0.7]))
+    expected = loaded.model.merge(torch.tensor([0.3, 0.7])).state_dict()
+    assert state.keys() == expected.keys() and all(torch.equal(state[name], expected[name]) for name in state)
