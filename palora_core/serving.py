@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from palora_core.machine import channels_last
 from palora_core.normalisation import AnchoredBatchNorm, anchor_weights, batch_norms
 
 FOLDABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+BLOCK = 1 << 16  # elements; a few of these fit into a core's cache
 
 
 class LiveNetwork:
@@ -86,9 +87,10 @@ class LiveNetwork:
         if self.preference is not None and torch.equal(preference, self.preference):
             return
         if self._affine:
-            self._flat.mix(preference)
             weights = anchor_weights(preference)
+            self._flat.mix(preference)
             self._folding.apply(weights)
+            self._flat.mix_scaled(preference)
             for norm, means, variances in self._norms:
                 norm.running_mean.copy_(weights.to(means) @ means)
                 norm.running_var.copy_(weights.to(variances) @ variances)
@@ -109,6 +111,7 @@ class LiveNetwork:
         for fold in self._folds:
             fold.install(self._flat)
         self._folding = _Folding([fold for fold in self._folds if fold not in constant])
+        self._flat.scale_by(self._folding.rows)
 
 
 class _FlatMix:
@@ -137,28 +140,79 @@ class _FlatMix:
         self._last = deltas[-1].to(dtype) if deltas else base.to(dtype)
         self.buffer = self._start.clone()
         self.views: dict[str, Tensor] = {}
+        self.places: dict[str, slice] = {}
         offset = 0
         for name, dims in zip(self.names, order):
             shape = self.bases[name].shape
-            chunk = self.buffer[offset : offset + shape.numel()].view([shape[d] for d in dims])
-            view = chunk.permute([dims.index(d) for d in range(len(dims))])
-            self.views[name] = view
-            _replace(network, name, view)
+            self.places[name] = slice(offset, offset + shape.numel())
+            chunk = self.buffer[self.places[name]].view([shape[d] for d in dims])
+            self.views[name] = chunk.permute([dims.index(d) for d in range(len(dims))])
+            _replace(network, name, self.views[name])
             offset += shape.numel()
         self.bases, self.deltas = {}, {}
+        self.scale_by({})
+
+    def scale_by(self, rows: Mapping[str, Tensor]) -> None:
+        """From now on, multiply the rows of these tensors by the vectors [C] given, which may change between mixes."""
+        scaled = sorted((name for name in self.places if name in rows), key=lambda name: self.places[name].start)
+        self._blocks: list[_Block] = []
+        self._scaled: list[_Block] = []
+        end = 0
+        for name in scaled:
+            place, scale = self.places[name], rows[name]
+            self._blocks += [self._block(slice(end, place.start))] if place.start > end else []
+            width = (place.stop - place.start) // len(scale)
+            # Blocks that stay in the cache between mixing and scaling; on a GPU a launch costs more than the memory.
+            count = max(1, BLOCK // width) if scale.device.type == "cpu" else len(scale)
+            for first, part in zip(range(0, len(scale), count), scale.split(count)):
+                start = place.start + first * width
+                self._scaled.append(self._block(slice(start, start + len(part) * width), part))
+            end = place.stop
+        if end < len(self.buffer):
+            self._blocks.append(self._block(slice(end, len(self.buffer))))
+
+    def _block(self, place: slice, scale: Tensor | None = None) -> _Block:
+        shape = (-1,) if scale is None else (len(scale), -1)
+        start, last, out = (t[place].view(shape) for t in (self._start, self._last, self.buffer))
+        differences = [t[place].view(shape) for t in self._differences]
+        return _Block(start, differences, last, out, None if scale is None else scale.view(-1, 1))
 
     def mix(self, preference: Tensor) -> None:
-        """Write value(λ) into the buffer."""
+        """Write value(λ) into the buffer, except where rows are scaled."""
+        for block in self._blocks:
+            block.mix(preference.tolist())
+
+    def mix_scaled(self, preference: Tensor) -> None:
+        """Write value(λ) into the buffer where rows are scaled."""
         weights = preference.tolist()
-        source = self._start
-        for weight, difference in zip(weights, self._differences):
-            torch.add(source, difference, alpha=weight, out=self.buffer)
-            source = self.buffer
+        for block in self._scaled:
+            block.mix(weights)
+
+
+@dataclass(eq=False)
+class _Block:
+    """A stretch of the flat buffer: start + Σ_{t<T} λ_t difference_t (+ (Σ λ_t − 1) last), times ``scale`` by rows."""
+
+    start: Tensor
+    differences: list[Tensor]
+    last: Tensor
+    out: Tensor
+    scale: Tensor | None
+
+    def mix(self, weights: list[float]) -> None:
+        """Write the value for λ = ``weights``."""
+        source = self.start
+        for weight, difference in zip(weights, self.differences):
+            torch.add(source, difference, alpha=weight, out=self.out)
+            source = self.out
         excess = sum(weights) - 1
         if abs(excess) > 1e-6:
-            torch.add(source, self._last, alpha=excess, out=self.buffer)
-        elif source is self._start:
-            self.buffer.copy_(source)
+            torch.add(source, self.last, alpha=excess, out=self.out)
+            source = self.out
+        if self.scale is not None:
+            torch.mul(source, self.scale, out=self.out)
+        elif source is self.start:
+            self.out.copy_(source)
 
 
 @dataclass(eq=False)
@@ -237,6 +291,7 @@ class _Folding:
 
     def __init__(self, folds: list[_Fold]) -> None:
         self.folds = folds
+        self.rows: dict[str, Tensor] = {}
         if not folds:
             return
         anchors = max(len(fold.means) for fold in folds)
@@ -250,12 +305,13 @@ class _Folding:
         self.eps = torch.cat([torch.full_like(fold.means[0], fold.norm.eps) for fold in folds])
         self.vectors = self._joined_vectors()
         self.moving = any(fold.moves for fold in folds)
-        self.weights = [fold.conv.weight.detach() for fold in folds]
-        self.scales = torch.empty(self.total, dtype=self.weights[0].dtype, device=self.weights[0].device)
-        self.biases = torch.empty_like(self.scales)
-        rows = [(-1, *[1] * (weight.dim() - 1)) for weight in self.weights]
-        self.rows = [scale.view(shape) for scale, shape in zip(self.scales.split(sizes), rows)]
-        self.plain = [(weight, fold.plain) for weight, fold in zip(self.weights, folds) if fold.plain is not None]
+        weights = [fold.conv.weight.detach() for fold in folds]
+        self.scales = torch.ones(self.total, dtype=weights[0].dtype, device=weights[0].device)
+        self.biases = torch.zeros_like(self.scales)
+        self.rows = {f"{fold.conv_name}.weight": scale for fold, scale in zip(folds, self.scales.split(sizes))}
+        shapes = [(-1, *[1] * (weight.dim() - 1)) for weight in weights]
+        views = [scale.view(shape) for scale, shape in zip(self.scales.split(sizes), shapes)]
+        self.plain = [(w, f.plain, view) for w, f, view in zip(weights, folds, views) if f.plain is not None]
         for fold, bias in zip(folds, self.biases.split(sizes)):
             fold.conv._parameters["bias"] = nn.Parameter(bias, requires_grad=False)
 
@@ -264,7 +320,7 @@ class _Folding:
         return torch.cat(gammas), torch.cat(betas), torch.cat(biases)
 
     def apply(self, weights: Tensor) -> None:
-        """Fold at the given anchor weights [anchors], after the flat buffer was mixed."""
+        """Biases and rows' scales at the given anchor weights [anchors], after γ, β and biases were mixed."""
         if not self.folds:
             return
         gamma, beta, bias = self._joined_vectors() if self.moving else self.vectors
@@ -274,9 +330,8 @@ class _Folding:
         scale = (variance + self.eps).rsqrt_().mul_(gamma)
         self.biases.copy_(torch.addcmul(beta, bias - mean, scale))
         self.scales.copy_(scale)
-        for weight, plain in self.plain:
-            weight.copy_(plain)
-        torch._foreach_mul_(self.weights, self.rows)
+        for weight, plain, rows in self.plain:
+            torch.mul(plain, rows, out=weight)
 
 
 def _anchor_statistics(model: ParetoModel) -> dict[str, tuple[Tensor, Tensor]]:
