@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from palora_core import distributed
 from palora_core.balancing.base import Balancer, Step
 from palora_core.conditioning.base import ParetoModel
 from palora_core.data import Batch
@@ -41,12 +43,13 @@ def sequential(
     """
     x, targets = batch
     rows: list[Tensor] = []
+    balancer.begin_step(preferences, lambda preference: losses_without_graph(model, batch, tasks, preference, dtype))
     with model.accumulate() as at:
         for preference in preferences:
             one = at(preference)
             with autocast(x.device, dtype):
                 outputs = one.forward(x)
-            losses = [task.loss(outputs[task.name], targets[task.name]) for task in tasks]
+            losses = task_losses(tasks, outputs, targets)
             probe = _held_out_losses(model, tasks, preference, dtype, held_out) if held_out else None
             step = Step(losses, one, model, outputs, probe, lr)
             rows.append(torch.stack([loss.detach() for loss in losses]))
@@ -55,6 +58,25 @@ def sequential(
     if extra is not None:
         extra.backward()
     return torch.stack(rows), step
+
+
+def task_losses(tasks: Sequence[Task], outputs: Any, targets: Mapping[str, Tensor]) -> list[Tensor]:
+    """The T losses, each with a graph of its own; on several ranks those of the global batch."""
+    if distributed.world_size() == 1:
+        return [task.loss(outputs[task.name], targets[task.name]) for task in tasks]
+    terms = [task.terms(outputs[task.name], targets[task.name]) for task in tasks]
+    return distributed.join_losses(*zip(*terms))
+
+
+@torch.no_grad()
+def losses_without_graph(
+    model: ParetoModel, batch: Batch, tasks: Sequence[Task], preference: Tensor, dtype: torch.dtype
+) -> Tensor:
+    """The losses [T] of ``model`` as it is now, at one λ."""
+    x, targets = batch
+    with autocast(x.device, dtype):
+        outputs = model(x, preference)
+    return torch.stack(task_losses(tasks, outputs, targets))
 
 
 def _held_out_losses(

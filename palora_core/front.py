@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from palora_core import indicators
+from palora_core import distributed, indicators
 from palora_core.conditioning.base import ParetoModel
 from palora_core.data import Split
 from palora_core.errors import UserError
@@ -155,6 +155,8 @@ def evaluate(
 ) -> Front:
     """Losses and metrics of every preference on ``split``; each batch is loaded once for all K.
 
+    Under ``torchrun`` all ranks call this: each evaluates its share of the preferences, and all get the whole front.
+
     Args:
         model: the network; an unconditioned one is evaluated at a single point.
         split: the data.
@@ -177,17 +179,18 @@ def evaluate(
     starts = range(0, len(split), batch_size)
     example = split.batch(torch.arange(min(2, len(split))))[0].to(device)
     live = LiveNetwork(model, example, dtype)
-    sums = [[task.accumulator(convention) for task in tasks] for _ in preferences]
+    mine = preferences[distributed.part(len(preferences))]
+    sums = [[task.accumulator(convention) for task in tasks] for _ in mine]
     for done, start in enumerate(starts):
         x, targets = split.batch(torch.arange(start, min(start + batch_size, len(split))))
         x, targets = x.to(device), {name: target.to(device) for name, target in targets.items()}
-        for row, preference in zip(sums, preferences):
+        for row, preference in zip(sums, mine):
             outputs = live(x, preference)
             for accumulator, task in zip(row, tasks):
                 accumulator.update(outputs[task.name], targets[task.name])
         if progress:
             progress(done + 1, len(starts))
-    results = [[accumulator.compute() for accumulator in row] for row in sums]
+    results = distributed.gathered([[accumulator.compute() for accumulator in row] for row in sums])
     objectives = np.array([[result["loss"] for result in row] for row in results])
     metrics = {
         f"{task.name}/{metric.name}": np.array([row[t][metric.name] for row in results])

@@ -185,6 +185,25 @@ class Run:
             return False
 
 
+class Observer(Run):
+    """The run folder for the ranks of a distributed run that leave writing to rank 0."""
+
+    def create(self, config: dict[str, Any]) -> None:
+        """Rank 0 does."""
+
+    def claim(self) -> None:
+        """Rank 0 does."""
+
+    def release(self) -> None:
+        """Rank 0 does."""
+
+    def event(self, kind: str, **data: Any) -> None:
+        """Rank 0 writes it."""
+
+    def forget_after(self, step: int) -> None:
+        """Rank 0 does."""
+
+
 def _event(line: str) -> dict[str, Any] | None:
     """The event in a line; None for one that is half written or no event."""
     try:

@@ -84,6 +84,10 @@ class Task:
         """Metrics as scalars from sums over any number of batches; NaN without a valid element."""
         raise NotImplementedError
 
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The training loss as a sum over the valid elements, with its graph, and their number."""
+        return self._terms(prediction, target)
+
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The training loss: mean over the valid elements of the batch, and 0 (with a gradient of 0) without any."""
         total, count = self._terms(prediction, target)

@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from palora_core import checkpoint, normalisation
+from palora_core import checkpoint, distributed, normalisation
 from palora_core.balancing.base import Step
 from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.config import name_of, to_dict
 from palora_core.data import Batch, save_samples
-from palora_core.engine import sequential
+from palora_core.engine import losses_without_graph, sequential
 from palora_core.errors import UserError
 from palora_core.files import write_atomically
 from palora_core.front import Front, evaluate
 from palora_core.machine import autocast, channels_last, choose_device, describe, precision_dtype
 from palora_core.methods.base import Method, methods
 from palora_core.networks.base import networks
-from palora_core.runs import Run
+from palora_core.runs import Observer, Run
 from palora_core.simplex import evaluation_preferences
 
 
@@ -122,11 +122,13 @@ class Trainer:
         device: str = "auto",
         progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
-        self.run, self.benchmark, self.method, self.options = run, benchmark, method, options
+        self.run = run if distributed.is_main() else Observer(run.folder)
+        self.benchmark, self.method, self.options = benchmark, method, options
         self.device = choose_device(device)
         self.dtype = precision_dtype(options.precision, self.device)
         self.progress = progress or (lambda what, done, total: None)
-        self.splits = benchmark.load(data, progress)
+        with distributed.one_first():
+            self.splits = benchmark.load(data, progress)
         self.tasks = benchmark.tasks
         self.steps_per_epoch = max(1, len(self.splits["train"]) // options.batch_size)
         self.total_steps = self.steps_per_epoch * options.epochs
@@ -136,6 +138,8 @@ class Trainer:
         self._stop = False
         self._began = self._saved = self._reported = time.monotonic()
         self._first_step = 0
+        if min(options.batch_size, len(self.splits["train"])) < distributed.world_size():
+            raise UserError(f"batch_size {options.batch_size} gives some of the ranks no item; start fewer ranks.")
         self._build()
 
     def _build(self) -> None:
@@ -155,6 +159,7 @@ class Trainer:
         for group in groups:
             group["base_lr"] = group["lr"]
         self.optimizer = torch.optim.Adam(groups, lr=self.options.lr, fused=True)
+        distributed.broadcast_(self.model.state_dict().values())
 
     # -- the loop ----------------------------------------------------------------------------------------------------
     def start(self) -> None:
@@ -231,12 +236,12 @@ class Trainer:
         return True
 
     def _stop_wanted(self) -> bool:
-        return self._stop or self.run.stop_requested()
+        return distributed.any_rank(self._stop or self.run.stop_requested())
 
     def _train_step(self, order: Tensor, index: int) -> tuple[Tensor, Tensor]:
         size = self.options.batch_size
         generator = self._generator("batch", self.step)
-        batch = self._batch("train", order[index * size : (index + 1) * size], generator)
+        batch = _own_rows(self._batch("train", order[index * size : (index + 1) * size], generator))
         preferences = self.method.sampler.sample(
             len(self.tasks), self.method.num_preferences, self.tau, self._generator("preferences", self.step)
         ).to(self.device)
@@ -250,10 +255,18 @@ class Trainer:
         )
         if not torch.isfinite(losses).all():
             self._fail_diverged(losses)
+        distributed.average_(self._shared_by_ranks())
         self.optimizer.step()
         self.balancer.after_step(step, lambda: self._losses_now(batch, step))
         self.step += 1
         return losses, preferences
+
+    def _shared_by_ranks(self) -> list[Tensor]:
+        """What the ranks average after each step's passes: gradients, and BatchNorm's running statistics."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        layers = normalisation.batch_norms(self.model)
+        statistics = [layer._buffers[name] for layer in layers for name in ("running_mean", "running_var")]
+        return [tensor for tensor in [*(p.grad for p in parameters), *statistics] if tensor is not None]
 
     @property
     def tau(self) -> float:
@@ -276,9 +289,7 @@ class Trainer:
         )
 
     def _losses_now(self, batch: Batch, step: Step) -> Tensor:
-        with torch.no_grad(), autocast(self.device, self.dtype):
-            outputs = self.model(batch[0], step.preference)
-        return torch.stack([task.loss(outputs[task.name], batch[1][task.name]) for task in self.tasks])
+        return losses_without_graph(self.model, batch, self.tasks, step.preference, self.dtype)
 
     # -- data --------------------------------------------------------------------------------------------------------
     def _generator(self, purpose: str, *position: int) -> torch.Generator:
@@ -317,6 +328,7 @@ class Trainer:
 
         with autocast(self.device, self.dtype):
             normalisation.calibrate(self.model, batches)
+        distributed.broadcast_(self.model.buffers())
 
     def front(self, split: str, points: int | None = None) -> Front:
         """The model's front on a split."""
@@ -362,7 +374,8 @@ class Trainer:
         score = [summary["hypervolume"], -float(front.objectives.mean())]
         if self.best is None or score > self.best:
             self.best = score
-            checkpoint.save(self.run.folder, self.model, self.card(front), "best.safetensors")
+            if distributed.is_main():
+                checkpoint.save(self.run.folder, self.model, self.card(front), "best.safetensors")
 
     def _front_event(self, front: Front) -> dict[str, Any]:
         summary = front.summary()
@@ -382,6 +395,8 @@ class Trainer:
     def _finish(self) -> None:
         self.calibrate()
         front = self.front("test")
+        if not distributed.is_main():
+            return
         front.save(self.run.folder / "front.json")
         count = min(self.options.samples, len(self.splits["test"]))
         save_samples(self.run.folder / "samples.npz", self.splits["test"], count)  # type: ignore[arg-type]
@@ -475,7 +490,8 @@ class Trainer:
         }
         if self.device.type == "cuda":
             state["device_rng"] = torch.cuda.get_rng_state(self.device)
-        write_atomically(self.saved_state, lambda path: torch.save(state, path))
+        if distributed.is_main():
+            write_atomically(self.saved_state, lambda path: torch.save(state, path))
         self._saved = time.monotonic()
 
     def load_state(self) -> None:
@@ -492,6 +508,7 @@ class Trainer:
             if self.device.type == "cuda":
                 torch.cuda.set_rng_state(state["device_rng"].cpu(), self.device)
             self.step, self.seconds, self.best = int(state["step"]), float(state["seconds"]), state["best"]
+            distributed.broadcast_(self.model.state_dict().values())
         except Exception as error:  # torch reports damage in many ways
             raise UserError(
                 f"{path} is damaged or belongs to another run ({type(error).__name__}); start a new run instead."
@@ -513,6 +530,12 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _own_rows(batch: Batch) -> Batch:
+    """This rank's rows of the global batch (all of them in a single process)."""
+    rows = distributed.part(len(batch[0]))
+    return batch[0][rows], {name: target[rows] for name, target in batch[1].items()}
 
 
 def name_of_benchmark(benchmark: Benchmark) -> str:

@@ -45,11 +45,13 @@ def settings(pairs: list[str]) -> dict[str, str]:
 class Bar:
     """A progress bar on standard error with the time left; one bar per kind of work."""
 
-    def __init__(self) -> None:
-        self.what, self.bar = "", None
+    def __init__(self, shown: bool = True) -> None:
+        self.what, self.bar, self.shown = "", None, shown
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show ``done`` of ``total`` for ``what``."""
+        if not self.shown:
+            return
         from tqdm import tqdm
 
         if what != self.what or self.bar is None:

@@ -1,4 +1,7 @@
-"""Train one method on one benchmark: ``python scripts/train.py --benchmark multimnist --out runs/a``."""
+"""Train one method on one benchmark: ``python scripts/train.py --benchmark multimnist --out runs/a``.
+
+On several processes or GPUs: ``torchrun --nproc-per-node 2 scripts/train.py …`` (the same options and global batch).
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,17 @@ def arguments() -> argparse.Namespace:
 
 def run() -> int:
     args = arguments()
+    from palora_core import distributed
     from palora_core.errors import UserError
     from palora_core.runs import Run
     from palora_core.setup_run import configure, resume_trainer
     from palora_core.trainer import Trainer
 
-    bar = Bar()
+    device = distributed.start(args.device)
+    bar = Bar(shown=distributed.is_main())
     folder = Run(args.out)
     if args.resume:
-        trainer = resume_trainer(folder, args.data, args.device, bar)
+        trainer = resume_trainer(folder, args.data, device, bar)
         trainer.resume()
     else:
         if not args.benchmark:
@@ -46,10 +51,12 @@ def run() -> int:
         }
         parts = {name: getattr(args, name) for name in ("conditioning", "balancer", "sampler") if getattr(args, name)}
         bench, method, options = configure(args.benchmark, args.method, {**given, **settings(args.set)}, parts)
-        trainer = Trainer(folder, bench, method, options, args.data, args.device, bar)
+        trainer = Trainer(folder, bench, method, options, args.data, device, bar)
         trainer.start()
     bar.close()
-    return report(folder)
+    main_rank = distributed.is_main()
+    distributed.finish()
+    return report(folder) if main_rank else 0
 
 
 def report(folder) -> int:

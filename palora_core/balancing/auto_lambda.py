@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from palora_core import distributed
 from palora_core.balancing.base import GradientBalancer, Step, balancers
 from palora_core.balancing.learnt import LearntVector
 from palora_core.errors import UserError
@@ -64,6 +65,7 @@ class AutoLambda(GradientBalancer):
         for task, (own, held) in enumerate(zip(specific, held_specific)):
             for gradient, other in zip(own, held):
                 products[task] += (gradient * other).sum()
+        distributed.average_([products])
         return -step.lr * scale * products
 
     def _held_out_gradients(

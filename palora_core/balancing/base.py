@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from palora_core import distributed
 from palora_core.conditioning.base import ParetoModel, Pass
 from palora_core.registry import Registry
 
@@ -54,6 +55,8 @@ class Step:
             gradients = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found)]
             shared.append(gradients[: len(self.one.shared)])
             specific.append(gradients[len(self.one.shared) :])
+        # Averaged before anyone looks at them: every rank computes the same weights from them.
+        distributed.average_([gradient for rows in (*shared, *specific) for gradient in rows])
         return shared, specific
 
     def gramian(self, shared: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -84,6 +87,9 @@ class Balancer:
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Create state for T tasks."""
+
+    def begin_step(self, preferences: Tensor, losses_at: Callable[[Tensor], Tensor]) -> None:
+        """Called before a step's passes with its preferences [M, T] and a function λ → losses [T] without graph."""
 
     def backward(self, step: Step) -> Tensor | None:
         """Add gradients to the leaves of ``step.one``; returns the task weights [T] used, where there are any."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from palora_core import distributed
 from palora_core.balancing.base import Step, balancers
 from palora_core.balancing.linear import GradientNormalised, gradient_norms
 
@@ -92,7 +93,9 @@ class LastLayerNormalised(_ReusedNorms):
         place = weights[-1] if weights else -1
         if not due:
             leaf = step.one.shared[place]
-            last = torch.stack([torch.autograd.grad(loss, leaf, retain_graph=True)[0].norm() for loss in step.losses])
+            found = [torch.autograd.grad(loss, leaf, retain_graph=True)[0] for loss in step.losses]
+            distributed.average_(found)
+            last = torch.stack([gradient.norm() for gradient in found])
             return self.reused(step, last * torch.tensor(self.ratios).to(last))
         shared, specific = step.task_gradients()
         norms = gradient_norms(step, shared)

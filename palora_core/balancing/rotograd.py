@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.distributed
 from torch import Tensor
 
+from palora_core import distributed
 from palora_core.balancing.base import Balancer, Step, accumulate_gradient, balancers
 from palora_core.conditioning.rotations import FeaturePass, RotationsModel
 from palora_core.errors import UserError
@@ -53,7 +53,7 @@ class RotoGrad(Balancer):
         """Returns the factors [T] that were put on the task gradients at the features."""
         features, layers = _parts(step)
         gradients = [gradient.to(layers[0].rotation) for gradient in self._task_gradients(step, features)]
-        norms = torch.stack([gradient.norm() for gradient in gradients])
+        norms = _norms(gradients)
         if self.initial is None:
             self.initial = _averaged(norms.clone()).tolist()
         size = common_size(norms, norms.new_tensor(self.initial))
@@ -119,9 +119,14 @@ def _parts(step: Step) -> tuple[Tensor, list[Any]]:
     return step.one.features, step.model.layers
 
 
+def _norms(gradients: list[Tensor]) -> Tensor:
+    """‖g_t‖ [T] over the rows of all ranks; on R ranks a row's gradient is R times that of the whole batch's loss."""
+    squares = torch.stack([gradient.square().sum() for gradient in gradients])
+    distributed.average_([squares])
+    return (squares / distributed.world_size()).sqrt()
+
+
 def _averaged(gradient: Tensor) -> Tensor:
-    """The mean over the ranks of a distributed run, so that all turn alike; the main optimizer does not see it."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(gradient)
-        gradient /= torch.distributed.get_world_size()
-    return gradient
+    """The rotation's gradient over the rows of all ranks, so that all turn alike; it has the factor R above twice."""
+    distributed.average_([gradient])
+    return gradient / distributed.world_size()
