@@ -1,0 +1,1 @@
+"""Balancers: T losses → gradients; one file each."""

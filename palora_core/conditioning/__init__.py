@@ -1,0 +1,1 @@
+"""Conditionings: how λ enters a network; one file each."""

@@ -104,6 +104,13 @@ class ParetoModel(nn.Module):
         owned = {id(p) for group in specific for p in group}
         return [p for p in self.parameters() if p.requires_grad and id(p) not in owned], specific
 
+    def progress(self, tau: float) -> None:
+        """Called before every step with the training time τ in [0, 1]; for models that change on the way."""
+
+    def regulariser(self) -> Tensor | None:
+        """A scalar added to the loss once a step, or None."""
+        return None
+
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Optimizer groups; by default one with every trainable parameter at ``lr``."""
         return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]

@@ -89,7 +89,8 @@ class MergedWeights:
             kept = [p for p in parameters if id(p) not in adapters and id(p) not in index]
             own = {id(p) for p in parameters}
             # A layer belongs to a group by its adapters: its base weight may be frozen (Pareto expansion).
-            inside = [i for i, layer in enumerate(self.layers) if id(layer.adapter_a) in own or id(layer.base_weight) in own]
+            held = [own & {id(layer.adapter_a), id(layer.base_weight)} for layer in self.layers]
+            inside = [i for i, parameters in enumerate(held) if parameters]
             return [*inside, *kept]
 
         return leaf(shared), [leaf(group) for group in specific]

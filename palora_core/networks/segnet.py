@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -34,12 +35,12 @@ class SegNetTrunk(nn.Module):
         previous = 3
         for width, depth in zip(channels, DEPTHS):
             widths = [previous] + [width] * depth
-            self.encoder.append(nn.Sequential(*(conv_block(a, b) for a, b in zip(widths, widths[1:]))))
+            self.encoder.append(nn.Sequential(*(conv_block(a, b) for a, b in pairwise(widths))))
             previous = width
         for stage in reversed(range(len(channels))):
             below = channels[max(stage - 1, 0)]
             widths = [channels[stage], below] + [below] * (DEPTHS[stage] - 1)
-            self.decoder.append(nn.Sequential(*(conv_block(a, b) for a, b in zip(widths, widths[1:]))))
+            self.decoder.append(nn.Sequential(*(conv_block(a, b) for a, b in pairwise(widths))))
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:

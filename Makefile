@@ -1,0 +1,42 @@
+# Two commands do all the set-up on a bare machine with Python ≥ 3.10: `make app` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8501
+export PALORA_RUNS ?= runs
+
+.PHONY: app test test-slow lint screenshots bench clean
+
+$(VENV)/.app: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.app
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+app: $(VENV)/.app  ## the dashboard on http://localhost:8501
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/streamlit run app/app.py --server.port $(PORT)
+
+test: $(VENV)/.dev browser lint  ## everything but the slow tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/.dev browser
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: browser
+browser:  ## Debian's Chromium, for the tests that drive a real browser
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  (apt-get update -qq && apt-get install -y -qq chromium fonts-dejavu >/dev/null) || \
+	  echo "No Chromium and none could be installed: the browser tests will be skipped."
+
+screenshots: $(VENV)/.dev browser  ## docs/screenshots from the shipped models
+	$(BIN)/python scripts/screenshots.py
+
+bench: $(VENV)/.app
+	$(BIN)/python scripts/bench.py

@@ -1,0 +1,117 @@
+"""What the two generated benchmarks share: cached scenes as splits, augmentation, a user's own photo as input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from palora_core import scenes
+from palora_core.benchmarks.base import Benchmark, Progress
+from palora_core.data import ArraySplit, Batch, Split, Targets
+from palora_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class GeneratedScenes(Benchmark):
+    """Base of the benchmarks made by our own scene generator; synthetic, and said to be so everywhere.
+
+    Attributes:
+        height: image rows, a multiple of 32.
+        image_width: image columns, a multiple of 32.
+        width: factor on SegNet's channels; 1 is the paper's size.
+        train_images: scenes to train on.
+        val_images: scenes to validate on.
+        test_images: scenes to test on.
+        data_seed: of the generator.
+    """
+
+    synthetic: ClassVar[bool] = True
+    licence: ClassVar[str] = "Scenes and weights: MIT (our own generator)."
+    limits: ClassVar[str] = (
+        "Trained on synthetic scenes from our own generator: a demonstration of controllable trade-offs, not a "
+        "perception system. Real photos are outside its training data."
+    )
+    kind: ClassVar[str]
+
+    height: int = 96
+    image_width: int = 128
+    width: float = 0.25
+    train_images: int = 800
+    val_images: int = 100
+    test_images: int = 200
+    data_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("height", "image_width"):
+            if getattr(self, name) < 32 or getattr(self, name) % 32:
+                raise UserError(f"{name} must be a multiple of 32, found {getattr(self, name)}.")
+
+    @property
+    def network(self) -> tuple[str, dict[str, Any]]:
+        """SegNet."""
+        return "segnet", {"outputs": self.outputs, "width": self.width}
+
+    def load(self, data: Path, progress: Progress | None = None) -> dict[str, Split]:
+        """The cached scenes; missing ones are generated in parallel."""
+        counts = {"train": self.train_images, "val": self.val_images, "test": self.test_images}
+        return {split: self._split(data, split, count, progress) for split, count in counts.items()}
+
+    def _split(self, data: Path, split: str, count: int, progress: Progress | None) -> ArraySplit:
+        def report(done: int, total: int) -> None:
+            if progress:
+                progress(f"generating {split} scenes", done, total)
+
+        made = scenes.ensure(
+            self.kind, split, count, self.height, self.image_width, self.data_seed, Path(data), progress=report
+        )
+        targets = {"segmentation": made.labels[:count], "depth": made.depths[:count]}
+        if made.normals is not None:
+            targets["normals"] = made.normals[:count]
+        return ArraySplit(made.images[:count], targets, self.convert)
+
+    def convert(self, x: Tensor, targets: Targets) -> Batch:
+        """Images to [0, 1] and channels first, labels to int64, depth [B, 1, H, W], unit normals [B, 3, H, W]."""
+        found = {"segmentation": targets["segmentation"].long(), "depth": targets["depth"].float().unsqueeze(1)}
+        if "normals" in targets:
+            normals = targets["normals"].float().permute(0, 3, 1, 2)
+            length = normals.norm(dim=1, keepdim=True)
+            found["normals"] = torch.where(length > 0, normals / length.clamp_min(1e-6), 0)
+        return x.permute(0, 3, 1, 2).float().div(255), found
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Horizontal flip of each item with probability ½; x of the normals changes sign."""
+        x, targets = batch
+        flip = torch.rand(len(x), generator=generator) < 0.5
+        result = {name: _flip(target, flip) for name, target in targets.items()}
+        if "normals" in result:
+            sign = torch.ones(len(x), 3, 1, 1)
+            sign[flip, 0] = -1
+            result["normals"] = result["normals"] * sign
+        return _flip(x, flip), result
+
+    def to_input(self, image: np.ndarray) -> Tensor:
+        """Cropped to the benchmark's shape around the centre, then resized with antialiasing."""
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+        rows, columns = pixels.shape[-2:]
+        wanted = self.image_width / self.height
+        crop_rows = min(rows, max(1, round(columns / wanted)))
+        crop_columns = min(columns, max(1, round(rows * wanted)))
+        top, left = (rows - crop_rows) // 2, (columns - crop_columns) // 2
+        cropped = pixels[..., top : top + crop_rows, left : left + crop_columns]
+        size = (self.height, self.image_width)
+        return F.interpolate(cropped, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+
+    def to_image(self, x: Tensor) -> np.ndarray:
+        """The RGB picture."""
+        return (x.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def _flip(tensor: Tensor, flip: Tensor) -> Tensor:
+    shape = (-1, *[1] * (tensor.dim() - 1))
+    return torch.where(flip.view(shape), tensor.flip(-1), tensor)
