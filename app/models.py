@@ -90,6 +90,12 @@ class LoadedModel:
         """Whether inputs can be shown as pictures (and pictures be sent in)."""
         return self.benchmark.input_kind in ("rgb", "grey")
 
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of depth tasks by name, where the benchmark knows them."""
+        unit = getattr(self.benchmark, "depth_unit", "")
+        return {task.name: unit for task in self.tasks if task.kind == "depth" and unit}
+
     @cached_property
     def example(self) -> Tensor | None:
         """A few inputs [B, …] for folding and probing; None without samples."""

@@ -147,15 +147,8 @@ def thumbnail(loaded: LoadedModel, image: str, uploads: UploadStore) -> bytes | 
 def task_names(loaded: LoadedModel, task: Task) -> dict[str, Any]:
     """Class names and unit of a task, from its benchmark or its card, where they say."""
     card = next((entry for entry in loaded.card["tasks"] if entry.get("name") == task.name), {})
-    own: dict[str, Any] = {}
-    for key, attribute in (("classes", "class_names"), ("unit", "units")):
-        found = getattr(loaded.benchmark, attribute, None)
-        if isinstance(found, dict):
-            found = found.get(task.name)
-        elif key == "classes" and task.kind != "segmentation":
-            found = None
-        own[key] = found or card.get(key) or getattr(task, key, None)
-    return own
+    classes = getattr(loaded.benchmark, "classes", None) if task.kind == "segmentation" else None
+    return {"classes": classes or card.get("classes"), "unit": loaded.units.get(task.name) or card.get("unit")}
 
 
 def _uploaded(loaded: LoadedModel, token: str, uploads: UploadStore) -> Scene:

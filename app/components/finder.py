@@ -13,7 +13,11 @@ from app.queries import Answer, Column, Wish, columns, find, relative_bound
 def finder(loaded: LoadedModel) -> None:
     """A bound on one quantity, another to push; the button moves the explorer."""
     assert loaded.front is not None
-    choices = {column.key: column for column in columns(loaded.front, loaded.tasks) if np.isfinite(column.values).all()}
+    choices = {
+        column.key: column
+        for column in columns(loaded.front, loaded.tasks, loaded.units)
+        if np.isfinite(column.values).all()
+    }
     keys = [key for key in choices if not key.endswith("/loss")] + [key for key in choices if key.endswith("/loss")]
     first_of_second = next((k for k in keys if choices[k].task == loaded.tasks[1].name), keys[-1])
 
@@ -37,9 +41,9 @@ def finder(loaded: LoadedModel) -> None:
         answer = find(loaded.front, [Wish(bounded, bound)], pushed)
         state.send(loaded, preference=list(answer.preference))
         st.session_state["found"] = (loaded.entry.id, sentence(answer, bounded, pushed), answer.feasible)
-    found = st.session_state.get("found")
-    if found and found[0] == loaded.entry.id:
-        (st.success if found[2] else st.warning)(found[1])
+    last = st.session_state.get("found")
+    if last and last[0] == loaded.entry.id:
+        (st.success if last[2] else st.warning)(last[1])
 
 
 def sentence(answer: Answer, bounded: Column, pushed: Column) -> str:

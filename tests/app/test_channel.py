@@ -188,6 +188,6 @@ def test_scripts_are_served_and_nothing_else(client):
         assert found.status_code == 200 and "javascript" in found.headers["content-type"]
     for name in ("explorer/__init__.py", "../app.py", "explorer/../../app.py", "%2e%2e/app.py"):
         found = client.get(f"/palora/assets/{version()}/{name}")  # Streamlit answers unknown pages with its own
-        assert found.status_code == 404 or found.text.startswith("<!doctype html>"), found.text[:100]
+        assert found.status_code in (400, 404) or "<html" in found.text, found.text[:100]
     assert client.get("/palora/plotly.min.js").status_code == 200
     assert client.get("/_stcore/health").text == "ok"

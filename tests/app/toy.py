@@ -31,8 +31,8 @@ class Toy(Benchmark):
     title: ClassVar[str] = "Toy"
     synthetic: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(1, 2, 1e-3)
-    class_names: ClassVar[dict[str, list[str]]] = {"segmentation": ["floor", "wall", "chair", "table", "lamp"]}
-    units: ClassVar[dict[str, str]] = {"depth": "m"}
+    classes: ClassVar[tuple[str, ...]] = ("floor", "wall", "chair", "table", "lamp")
+    depth_unit: ClassVar[str] = "m"
 
     kind: str = "dense"
     count: int = 3

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.assets import loader
 from app.models import LoadedModel
-from app.queries import columns, even_steps
+from app.queries import columns, even_steps, with_units
 from palora_core.front import Front
 
 _HERE = Path(__file__).resolve().parent
@@ -49,7 +49,7 @@ def front_data(loaded: LoadedModel, front: Front) -> dict[str, Any]:
     split = front.about.get("split", "test")
     return {
         "preferences": front.preferences.round(5).tolist(),
-        "columns": [column.to_json() for column in columns(front, loaded.tasks)],
+        "columns": [column.to_json() for column in columns(front, loaded.tasks, loaded.units)],
         "nondominated": front.nondominated().tolist(),
         "about": f"{split} split, {len(front.preferences)} points",
     }
@@ -85,6 +85,6 @@ def _task(loaded: LoadedModel, index: int) -> dict[str, Any]:
                 "unit": metric.unit,
                 "higher": metric.higher_is_better,
             }
-            for metric in task.metrics
+            for metric in with_units(task, loaded.units)
         ],
     }

@@ -17,7 +17,8 @@ function plotly() {
   return library;
 }
 
-const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'] };
+// Without the bar of buttons: it would cover points in the corner. Drag zooms, a double click shows everything.
+const CONFIG = { displayModeBar: false, responsive: true };
 
 export class FrontPlot {
   /** chosen(λ) is called when a point is clicked; kind: '2d', '3d' or 'lines'. */
@@ -113,7 +114,7 @@ export class FrontPlot {
       margin: { l: 52, r: 10, t: 8, b: 42 },
       showlegend: false,
       hovermode: 'closest',
-      dragmode: false,
+      dragmode: matchMedia('(pointer: coarse)').matches ? false : 'zoom',
     };
   }
 
@@ -245,8 +246,10 @@ export class FrontPlot {
       const { xaxis, yaxis } = plot._fullLayout;
       const [x, y] = [at(this.axes[0]), at(this.axes[1])];
       if (x == null || y == null || !xaxis) return void (this.marker.hidden = true);
-      const left = xaxis._offset + xaxis.l2p(x);
-      const top = yaxis._offset + yaxis.l2p(y);
+      const [across, down] = [xaxis.l2p(x), yaxis.l2p(y)];
+      const seen = across > -2 && down > -2 && across < xaxis._length + 2 && down < yaxis._length + 2;
+      if (!seen) return void (this.marker.hidden = true);
+      const [left, top] = [xaxis._offset + across, yaxis._offset + down];
       this.marker.style.transform = `translate(${left}px, ${top}px) rotate(45deg)`;
     } else if (this.kind === '3d') {
       const [x, y, z] = this.axes.map(at);

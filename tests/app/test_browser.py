@@ -1,0 +1,232 @@
+"""What a person does, in a real browser on a real server."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.browser
+
+LABELS = """(task) => document.querySelector('.palora').explorer.pixels(task)"""
+
+
+def painted(page) -> list[float]:
+    return [float(v) for v in page.get_attribute(".palora", "data-painted").split()]
+
+
+def wait_painted(page, preference, tolerance=1e-3) -> None:
+    page.wait_for_function(
+        """([wanted, tolerance]) => {
+            const at = document.querySelector('.palora').dataset.painted.split(' ').map(Number);
+            return at.every((v, t) => Math.abs(v - wanted[t]) <= tolerance);
+        }""",
+        arg=[list(preference), tolerance],
+        timeout=20_000,
+    )
+
+
+def pixels(page, task="segmentation") -> np.ndarray:
+    return np.array(page.evaluate(LABELS, task), dtype=np.uint8).reshape(-1, 4)
+
+
+def drag(page, start: float, end: float, steps: int = 12) -> None:
+    """Drag along the pad of a two-task model, from and to shares of the segment."""
+    box = page.locator(".p-pad").bounding_box()
+
+    def x(share):
+        return box["x"] + box["width"] * (24 + 252 * share) / 300
+
+    y = box["y"] + box["height"] * 46 / 70
+    page.mouse.move(x(start), y)
+    page.mouse.down()
+    for step in range(1, steps + 1):
+        page.mouse.move(x(start + (end - start) * step / steps), y)
+        page.wait_for_timeout(25)
+    page.mouse.up()
+
+
+def expected_pixels(model_root, model: str, preference) -> np.ndarray:
+    """The segmentation picture that the model itself gives at λ, RGBA."""
+    import torch
+
+    from app.drawing import Style, draw_prediction
+    from app.models import ModelRegistry
+
+    loaded = ModelRegistry(model_root, model_root / "no runs").get(model)
+    x, _ = loaded.samples.batch(torch.tensor([0]))
+    with torch.no_grad():
+        prediction = loaded.model(x, torch.tensor(preference))["segmentation"][0]
+    data, _ = draw_prediction(loaded.tasks[0], prediction, Style()).encode()
+    return np.array(Image.open(io.BytesIO(data)).convert("RGBA")).reshape(-1, 4)
+
+
+def test_dragging_changes_the_picture_while_the_button_is_down(open_page):
+    page = open_page("model=two&preference=0.5,0.5")
+    before = pixels(page)
+    box = page.locator(".p-pad").bounding_box()
+    y = box["y"] + box["height"] * 46 / 70
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.2, y, steps=8)
+    page.wait_for_function("() => document.querySelector('.palora').dataset.painted.split(' ')[0] > 0.75")
+    assert (pixels(page) != before).any(axis=1).mean() > 0.02
+    assert "preference=0.5" in page.url, "the address follows on release only"
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"preference=0\.8"))
+
+
+def test_two_sessions_see_their_own_preference(open_page, model_root):
+    first, second = open_page("model=two"), open_page("model=two")
+    drag(first, 0.5, 0.9)
+    drag(second, 0.5, 0.1)
+    for page, weight in ((first, 0.9), (second, 0.1)):
+        page.wait_for_function(
+            f"() => Math.abs(document.querySelector('.palora').dataset.painted.split(' ')[1] - {weight}) < 0.02"
+        )
+        page.wait_for_timeout(400)
+        shown = pixels(page)
+        agree = (shown == expected_pixels(model_root, "two", painted(page))).all(axis=1).mean()
+        other = (shown == expected_pixels(model_root, "two", [weight, 1 - weight])).all(axis=1).mean()
+        assert agree > 0.99 > 0.98 > other
+
+
+def test_clicking_the_front_sets_the_preference(open_page):
+    page = open_page("model=two&preference=0.47,0.53")
+    page.wait_for_selector(".p-plot .point")
+    # The point that stands most apart, so that the click means one λ only.
+    *place, first, second = page.evaluate(
+        """() => {
+            const plot = document.querySelector('.p-plot');
+            const { explorer } = document.querySelector('.palora');
+            const { preferences, columns } = explorer.data.front;
+            const { xaxis, yaxis } = plot._fullLayout;
+            const box = plot.getBoundingClientRect();
+            const [xs, ys] = explorer.front.axes.map((a) => columns[a].values);
+            const at = xs.map((x, k) => [box.left + xaxis._offset + xaxis.l2p(x), box.top + yaxis._offset + yaxis.l2p(ys[k])]);
+            const gap = (k) => Math.min(...at.filter((_, i) => i !== k).map(([x, y]) => Math.hypot(x - at[k][0], y - at[k][1])));
+            const k = at.map((_, i) => i).sort((i, j) => gap(j) - gap(i))[0];
+            return [...at[k], ...preferences[k]];
+        }"""
+    )
+    node = page.evaluate_handle("() => document.querySelector('.p-plot .main-svg')")
+    page.mouse.move(*place)
+    page.wait_for_timeout(200)
+    page.mouse.click(*place)
+    wait_painted(page, [first, second])
+    page.wait_for_url(re.compile(rf"preference={first:g}(%2C|,){second:g}"))
+    assert page.evaluate("(node) => node.isConnected", node), "the figure was not made anew"
+
+
+def test_a_link_reproduces_the_view(open_page):
+    page = open_page("model=two&sample=sample-2&preference=0.12,0.88")
+    wait_painted(page, [0.12, 0.88])
+    assert page.get_attribute(".p-gallery button:nth-child(3)", "aria-checked") == "true"
+    page.locator(".p-gallery button").nth(1).click()
+    page.wait_for_url(re.compile("sample=sample-1"))
+    page.locator(".p-sliders input[type=number]").first.fill("0.7")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"preference=0\.7(%2C|,)0\.3"))
+    again = open_page(page.url.split("?")[1])
+    wait_painted(again, [0.7, 0.3])
+    assert (pixels(again) == pixels(page)).all()
+
+
+def test_keys_move_the_pad(open_page):
+    page = open_page("model=three")
+    page.focus(".p-pad")
+    page.keyboard.press("2")
+    wait_painted(page, [0, 1, 0])
+    page.keyboard.press("Home")
+    wait_painted(page, [1 / 3] * 3, 0.06)
+    page.keyboard.press("Shift+ArrowUp")
+    page.wait_for_function("() => document.querySelector('.palora').dataset.painted.split(' ')[0] > 0.39")
+
+
+def test_views_pin_and_wipe(open_page):
+    page = open_page("model=three")
+    panel = page.locator(".p-panel[data-task=depth]")
+    for name in ("Truth", "Error", "Prediction"):
+        panel.get_by_role("button", name=name).click()
+        assert panel.get_by_role("button", name=name).get_attribute("aria-pressed") == "true"
+    page.locator(".p-pin").click()
+    page.focus(".p-pad")
+    page.keyboard.press("1")
+    wait_painted(page, [1, 0, 0])
+    assert page.locator(".p-wipe").is_visible() and "pinned (0.33" in page.locator(".p-wipe").inner_text()
+
+
+def test_pictures_of_ones_own(open_page):
+    page = open_page("model=two")
+    page.get_by_text("Your picture").click()
+    upload = page.locator("[data-testid=stFileUploaderDropzoneInput]")
+    upload.set_input_files({"name": "no.png", "mimeType": "image/png", "buffer": b"not a picture at all"})
+    page.get_by_text("not a picture that can be read").wait_for(timeout=15_000)
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((120, 90, 3), (200, 30, 90), np.uint8)).save(buffer, "PNG")
+    upload.set_input_files({"name": "mine.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
+    page.wait_for_selector(".p-gallery button[aria-label='mine.png'][aria-checked=true]", timeout=15_000)
+    page.wait_for_function("() => document.querySelector('.palora').explorer.latest.image.startsWith('upload-')")
+    assert page.locator(".p-panel[data-task=depth] .p-views").is_hidden(), "there is no truth to show"
+    assert "upload" not in page.url
+
+
+@pytest.mark.parametrize("model", ["one", "forty", "digits"])
+def test_any_number_of_tasks(open_page, model):
+    problems = []
+    page = open_page(f"model={model}")
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    if model == "forty":
+        page.locator(".p-sliders input[type=range]").nth(7).fill("0.8")
+        page.wait_for_function("() => Math.abs(document.querySelector('.palora').dataset.painted.split(' ')[7] - 0.8) < 0.02")
+        weights = [float(v.input_value()) for v in page.locator(".p-sliders input[type=number]").all()]
+        assert sum(weights) == pytest.approx(1, abs=0.03)
+    assert not problems and page.locator(".stException").count() == 0
+
+
+def test_the_page_comes_back_after_the_socket_breaks(open_page):
+    page = open_page("model=two")
+    page.evaluate("() => document.querySelector('.palora').explorer.connection.socket.close()")
+    page.wait_for_function("() => document.querySelector('.palora').explorer.connection.ready")
+    drag(page, 0.5, 0.75)
+    wait_painted(page, [0.25, 0.75], 0.03)
+
+
+def test_eight_browsers_at_once(open_page):
+    """Nobody gets an error or another one's picture; everybody is served."""
+    pages = [open_page("model=three") for _ in range(8)]
+    for page in pages:
+        page.evaluate(
+            """() => {
+                const { explorer } = document.querySelector('.palora');
+                let step = 0;
+                explorer.exact = true;
+                explorer.mismatches = 0;
+                const original = explorer.showPrediction.bind(explorer);
+                explorer.showPrediction = (header, request) => {
+                    const off = header.preference.some((v, t) => Math.abs(v - request.preference[t]) > 2e-4);
+                    if (off || header.seq !== request.seq) explorer.mismatches += 1;
+                    return original(header, request);
+                };
+                window.timer = setInterval(() => {
+                    const a = Math.abs(Math.sin((step += 1) / 7 + performance.now()));
+                    explorer.set([a, (1 - a) / 2, (1 - a) / 2], performance.now());
+                }, 30);
+            }"""
+        )
+    pages[0].wait_for_timeout(4000)
+    results = []
+    for page in pages:
+        results.append(
+            page.evaluate(
+                """() => {
+                    clearInterval(window.timer);
+                    const { explorer } = document.querySelector('.palora');
+                    return { frames: explorer.times.length, wrong: explorer.mismatches, status: explorer.status.textContent };
+                }"""
+            )
+        )
+    frames = [result["frames"] for result in results]
+    assert all(result["wrong"] == 0 for result in results) and min(frames) >= 3, json.dumps(results)
