@@ -170,9 +170,11 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _created(folder: Path, changed: float) -> float:
-    for name in ("job.json", "config.json"):
-        with contextlib.suppress(OSError):
-            return (folder / name).stat().st_mtime
+    created = _order(folder).get("created")
+    if isinstance(created, int | float):
+        return float(created)
+    with contextlib.suppress(OSError):
+        return (folder / "config.json").stat().st_mtime
     return changed
 
 
@@ -209,7 +211,7 @@ def jobs() -> list[Job]:
 def _status(run: Run, order: Mapping[str, Any], events: list[dict[str, Any]]) -> str:
     status: str = run.status()
     if status in ("running", "stopping"):
-        began = order.get("launched", 0.0)
+        began = order.get("launched") or 0.0
         ready = any(e["kind"] == "start" and e["time"] >= began for e in events)
         return status if ready or status == "stopping" else "starting"
     if order.get("queued"):
@@ -290,7 +292,8 @@ def start(order: Order) -> str:
     if sum(j.status == "queued" for j in jobs()) >= MAX_QUEUED:
         raise UserError(f"{MAX_QUEUED} runs are waiting already; let some of them finish, or take some out.")
     folder = _new_folder(f"{order.benchmark}-{order.method}")
-    _write_order(folder, {"arguments": order.arguments(), "queued": time.time(), "threads": _threads()})
+    now = time.time()
+    _write_order(folder, {"arguments": order.arguments(), "created": now, "queued": now, "threads": _threads()})
     advance()
     return folder.name
 
@@ -397,6 +400,8 @@ def _launch(folder: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
     _write_order(folder, {**order, "queued": None, "launched": time.time()})
     with (folder / "log.txt").open("ab") as log:
+        log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}: {'resumed' if begun else 'started'}\n".encode())
+        log.flush()
         child = subprocess.Popen(
             [nice, "-n", "10", *command] if nice else command,
             stdin=subprocess.DEVNULL,
@@ -420,7 +425,10 @@ def _order(folder: Path) -> dict[str, Any]:
         order = read_json(folder / "job.json", "job")
     except UserError:
         return {}
-    return order if isinstance(order, dict) else {}
+    if not isinstance(order, dict):
+        return {}
+    times = {name: order.get(name) for name in ("created", "queued", "launched")}
+    return {**order, **{name: value if isinstance(value, int | float) else None for name, value in times.items()}}
 
 
 def _write_order(folder: Path, order: Mapping[str, Any]) -> None:

@@ -87,7 +87,8 @@ class Run:
 
     def note_process(self, pid: int) -> None:
         """Write down that process ``pid`` trains here."""
-        write_json(self.folder / "process.json", {"pid": pid, "start": process_start(pid)})
+        note = {"pid": pid, "start": process_start(pid), "time": round(time.time(), 3)}
+        write_json(self.folder / "process.json", note)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -148,6 +149,8 @@ class Run:
             return "stopping" if self.stop_requested() else "running"
         last = self.last_event()
         kind = last["kind"] if last else ""
+        if owner and last and owner.get("time", 0.0) > last["time"]:
+            kind = ""  # the end or error of an earlier process: this one is gone without an event
         if kind == "end":
             return "finished" if last.get("reason") == "finished" else "stopped"  # type: ignore[union-attr]
         if kind == "error":

@@ -65,6 +65,19 @@ def test_an_error_is_failed_and_a_silent_end_is_crashed(run, other_process):
     assert run.status() == "stopped"  # it was asked to end, and did, before it had anything to save
 
 
+def test_a_process_that_dies_while_resuming_is_not_mistaken_for_the_earlier_stop(run, other_process):
+    run.create({})
+    run.event("end", step=3, reason="stopped")
+    run.release()
+    run.note_process(other_process.pid)
+    path = run.folder / "process.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "time": run.last_event()["time"] + 1}))
+    assert run.status() == "running"
+    other_process.kill()
+    other_process.wait()
+    assert run.status() == "crashed"
+
+
 def test_a_zombie_is_not_alive(run, other_process):
     note = {"pid": other_process.pid, "start": process_start(other_process.pid)}
     assert is_alive(note)

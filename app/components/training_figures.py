@@ -31,7 +31,9 @@ def loss_curves(events: Events, tasks: Sequence[str], logarithmic: bool = True) 
             hovertemplate="step %{x}: %{y:.4g}",
         )
     figure.update_xaxes(title="step")
-    figure.update_yaxes(title="training loss, mean over λ", type="log" if logarithmic else "linear", nticks=6)
+    figure.update_yaxes(
+        title="training loss, mean over λ", type="log" if logarithmic else "linear", dtick="D2" if logarithmic else None
+    )
     return styled(figure)
 
 
@@ -109,9 +111,21 @@ def front_film(fronts: Events, tasks: Sequence[str], across: int = 0, up: int = 
     ]
     if len(fronts) > 1:
         figure.update_layout(sliders=[_slider(fronts)], updatemenus=[_play()])
-    figure.update_xaxes(title=f"← {pretty(tasks[across])} loss")
-    figure.update_yaxes(title=f"← {pretty(tasks[up])} loss")
+    figure.update_xaxes(title=f"← {pretty(tasks[across])} loss", range=_extent(fronts, across))
+    figure.update_yaxes(title=f"← {pretty(tasks[up])} loss", range=_extent(fronts, up))
     return styled(figure, legend=False, bottom=96 if len(fronts) > 1 else 44)
+
+
+def _extent(fronts: Events, task: int) -> list[float] | None:
+    """A range in which the newest front fills a third or more; earlier ones may begin outside of it."""
+    newest = [row[task] for row in fronts[-1]["objectives"] if row[task] is not None]
+    every = [row[task] for event in fronts for row in event["objectives"] if row[task] is not None]
+    if not newest:
+        return None
+    low, high = min(newest), max(newest)
+    room = 2 * (high - low) or 0.1 * abs(high) or 1.0
+    margin = 0.15 * (high - low) or 0.05 * abs(high) or 0.5
+    return [max(min(every), low - room) - margin, min(max(every), high + room) + margin]
 
 
 def _points(event: Mapping[str, Any], across: int, up: int) -> dict[str, Any]:
@@ -142,7 +156,7 @@ def _front(event: Mapping[str, Any], tasks: Sequence[str], across: int, up: int)
 def _slider(fronts: Events) -> dict[str, Any]:
     instant = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}}
     steps = [{"label": str(e["epoch"]), "method": "animate", "args": [[str(e["epoch"])], instant]} for e in fronts]
-    place = {"x": 0.1, "len": 0.9, "y": -0.16, "pad": {"t": 18, "b": 0}}
+    place = {"x": 0.2, "len": 0.8, "y": -0.16, "pad": {"t": 18, "b": 0}}
     return {
         "active": len(fronts) - 1,
         "currentvalue": {"prefix": "epoch ", "xanchor": "right"},

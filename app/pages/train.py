@@ -84,13 +84,14 @@ def list_of_runs(chosen: str | None) -> None:
         text = job.status
         if job.status == "running" and job.total_steps:
             text = f"{100 * job.step // job.total_steps} %"
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            if st.button(
-                job.name, key=f"open.{job.name}", type="tertiary", width="stretch", disabled=job.name == chosen
-            ):
+        label = f"{job.method or '?'} on {job.benchmark or '?'}"
+        with st.container(border=job.name == chosen, gap=None):
+            if st.button(f"**{label}**", key=f"open.{job.name}", type="tertiary", help=job.name):
                 st.query_params["run"] = job.name
                 st.rerun()
-            st.badge(text, color=colour, icon=icon, help=meaning)
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.badge(text, color=colour, icon=icon, help=meaning)
+                st.caption(time.strftime("%d %b, %H:%M", time.localtime(job.created)))
     if len(every) > LISTED:
         st.caption(f"and {len(every) - LISTED} older ones")
 
@@ -211,7 +212,9 @@ def charts(name: str) -> None:
         chart = figures.schedule(steps[-1]["preferences"], tasks)
         st.plotly_chart(chart.update_layout(height=120 if len(tasks) == 2 else 260), key="schedule")
     with right:
-        st.markdown("**Front on the validation split**, epoch by epoch")
+        st.markdown(
+            "**Front on the validation split**, epoch by epoch", help="Double-click the figure to see all of it."
+        )
         if not fronts:
             st.caption("The first front comes at the end of the first epoch.")
             return
