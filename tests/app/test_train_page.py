@@ -1,0 +1,368 @@
+"""The Train page in every state, its widgets and figures; and, in a real browser, a run from start to end."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import jobs
+from app.components import training_figures as figures
+from app.components.option_widgets import step_of
+from app.components.train_panel import duration
+from palora_core.runs import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("PALORA_RUNS", str(folder))
+    monkeypatch.delenv("PALORA_READ_ONLY", raising=False)
+    monkeypatch.setattr(jobs, "keep_queue", lambda: None)
+    monkeypatch.setattr(jobs, "_launch", lambda folder: None)  # nothing trains here
+    return folder
+
+
+def step(number, tasks=2, total=40):
+    rows = [[1 / tasks] * tasks] * 3
+    losses = [1 / number] * tasks
+    return "step", {"step": number, "epoch": 1 + number // 20, "tau": number / total, "losses": losses} | {
+        "preferences": rows,
+        "seconds_left": 75.0,
+    }
+
+
+def front(epoch, tasks=2):
+    rows = [[float(t == k) for t in range(tasks)] for k in range(tasks)]
+    objectives = [[1.5 / epoch - value for value in row] for row in rows]
+    data = {
+        "step": 20 * epoch,
+        "epoch": epoch,
+        "preferences": rows,
+        "objectives": objectives,
+        "hypervolume": 0.1 * epoch,
+    }
+    return "front", data
+
+
+def begin(tasks=2):
+    names = [f"task_{t}" for t in range(tasks)]
+    return "start", {"step": 0, "total_steps": 40, "epochs": 2, "tasks": names, "resumed": False}
+
+
+def make_run(root, name, *events, log="", process=None):
+    folder = root / name
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"benchmark": {"name": "multimnist"}, "method": {"name": "palora"}}')
+    for kind, data in events:
+        Run(folder).event(kind, **data)
+    (folder / "log.txt").write_text(log)
+    if process:
+        Run(folder).note_process(process)
+    return name
+
+
+def open_page(**query) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    app.query_params.update(query)
+    app.run()
+    app.switch_page("pages/train.py")
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def labels(app):
+    return [button.label for button in app.button]
+
+
+def written(app):
+    return " ".join(e.value for kind in (app.markdown, app.caption, app.subheader, app.error, app.info) for e in kind)
+
+
+def charts(app):
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def test_no_runs_yet():
+    app = open_page()
+    assert "No runs yet" in written(app)
+    assert "Start training" in labels(app)
+    assert "unknown: no earlier run like it" in written(app)
+    assert {"benchmark", "method", "precision", "sampler"} <= {box.label for box in app.selectbox}
+    assert {"epochs", "seed", "rank", "num preferences"} <= {number.label for number in app.number_input}
+
+
+def test_starting_a_run_puts_it_into_the_queue_with_the_changed_options_only(root):
+    app = open_page()
+    app.number_input(key="page.multimnist.palora.training.epochs").set_value(3)
+    app.number_input(key="page.multimnist.palora.method.conditioning.rank").set_value(2)
+    app.run()
+    next(button for button in app.button if button.label == "Start training").click()
+    app.run()
+    assert not app.exception
+    (folder,) = [path for path in root.iterdir() if path.is_dir()]
+    arguments = json.loads((folder / "job.json").read_text())["arguments"]
+    changed = ["--set", "training.epochs=3", "--set", "method.conditioning.rank=2"]
+    assert arguments == ["--benchmark", "multimnist", "--method", "palora", *changed]
+    assert app.query_params["run"] in (folder.name, [folder.name])
+    assert "Waiting" in written(app)
+
+
+def test_impossible_options_are_a_sentence_and_no_button():
+    app = open_page()
+    app.number_input(key="page.multimnist.palora.training.epochs").set_value(0)
+    app.run()
+    assert "epochs must be at least 1" in app.error[0].value
+    assert "Start training" not in labels(app)
+
+
+@pytest.mark.parametrize("method", ["ls", "pamal", "cagrad", "phn"])
+def test_other_methods_bring_their_own_options(method):
+    app = open_page()
+    app.selectbox(key="page.method").set_value(method)
+    app.run()
+    assert not app.exception
+    assert "Start training" in labels(app)
+
+
+def test_replacing_a_part_changes_the_options():
+    app = open_page()
+    assert not any(".dirichlet." in (number.key or "") for number in app.number_input)
+    app.selectbox(key="page.multimnist.palora.sampler").set_value("dirichlet")
+    app.run()
+    assert not app.exception
+    assert any(".dirichlet." in (number.key or "") for number in app.number_input)
+
+
+def test_a_running_run(root):
+    name = make_run(root, "a", begin(), step(1), step(10), front(1), step(30), process=os.getpid())
+    app = open_page(run=name)
+    assert "Stop" in labels(app)
+    assert "Resume" not in labels(app)
+    assert "Yes, delete it" not in labels(app)
+    assert "1 min 15 s left" in app.get("progress")[0].proto.text
+    assert [metric.value for metric in app.metric] == ["2 / 2", "0.03333", "0.03333", "0.1000"]
+    assert len(charts(app)) == 3
+    next(button for button in app.button if button.label == "Stop").click()
+    app.run()
+    assert Run(root / name).stop_requested()
+
+
+def test_without_a_choice_the_page_shows_what_is_training(root):
+    make_run(root, "old", begin(), ("end", {"step": 40, "reason": "finished"}))
+    make_run(root, "live", begin(), step(3), process=os.getpid())
+    assert open_page().subheader[0].value == "live"
+
+
+def test_a_stopped_run_can_be_resumed_and_deleted(root):
+    name = make_run(root, "a", begin(), step(12), ("end", {"step": 12, "reason": "stopped"}))
+    app = open_page(run=name)
+    assert {"Resume", "Yes, delete it"} <= set(labels(app))
+    next(button for button in app.button if button.label == "Resume").click()
+    app.run()
+    assert jobs.job(name).status == "queued"
+    assert "Take out of the queue" in labels(app)
+
+
+def test_deleting_asks_first_and_removes_the_folder(root):
+    name = make_run(root, "a", begin(), step(12), ("end", {"step": 12, "reason": "stopped"}))
+    app = open_page(run=name)
+    assert "cannot be undone" in written(app)
+    next(button for button in app.button if button.label == "Yes, delete it").click()
+    app.run()
+    assert not app.exception
+    assert not (root / name).exists()
+
+
+def test_a_failed_run_says_why_in_one_sentence(root):
+    message = "The loss of task_0 became NaN or infinite at step 13."
+    name = make_run(root, "a", begin(), step(12), ("error", {"step": 12, "message": message}), log="a\nb")
+    app = open_page(run=name)
+    assert [error.value for error in app.error] == [message]
+    assert app.code[0].value == "a\nb"
+    assert "Resume" in labels(app)
+
+
+def test_a_crashed_run_says_so(root):
+    name = make_run(root, "a", begin(), step(12))
+    app = open_page(run=name)
+    assert "ended without a word" in app.error[0].value
+    assert "Resume" in labels(app)
+
+
+def test_a_finished_run_leads_to_explore(root):
+    end = ("end", {"step": 40, "reason": "finished"})
+    name = make_run(root, "a", begin(), step(39), front(1), front(2), end)
+    app = open_page(run=name)
+    link = app.get("page_link")[0].proto
+    assert link.label == "Explore"
+    assert "run%3Aa" in link.query_string or "run:a" in link.query_string
+    assert "Yes, delete it" in labels(app)
+    assert not {"Stop", "Resume"} & set(labels(app))
+    assert len(charts(app)) == 4
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3, 5])
+def test_any_number_of_tasks(root, tasks):
+    name = make_run(root, "a", begin(tasks), step(1, tasks), front(1, tasks), front(2, tasks), step(30, tasks))
+    assert len(charts(open_page(run=name))) == 4
+
+
+@pytest.mark.parametrize("name", ["gone", "../../etc", "a/../b"])
+def test_a_run_that_is_not_there_is_a_notice(root, name):
+    make_run(root, "a")
+    app = open_page(run=name)
+    assert "not here any more" in app.warning[0].value
+
+
+def test_a_public_demo_shows_runs_and_starts_none(root, monkeypatch):
+    name = make_run(root, "a", begin(), step(12), ("end", {"step": 12, "reason": "stopped"}))
+    monkeypatch.setenv("PALORA_READ_ONLY", "1")
+    assert not {"Resume", "Stop", "Yes, delete it"} & set(labels(open_page(run=name)))
+    app = open_page(run="new")
+    assert "switched off" in written(app)
+    assert "Start training" not in labels(app)
+
+
+def test_figures_are_plain_functions_of_events():
+    steps = [dict(kind="step", **step(k)[1]) for k in range(1, 2000)]
+    losses = figures.loss_curves(steps, ["a_b", "c"])
+    assert [trace.name for trace in losses.data] == ["a b", "c"]
+    assert len(losses.data[0].x) <= figures.MAX_POINTS + 1
+    assert losses.data[0].x[-1] == 1999
+    assert losses.data[0].line.dash != losses.data[1].line.dash  # not by colour alone
+    assert isinstance(figures.loss_curves([], ["a"]), go.Figure)
+
+
+def test_the_film_has_a_frame_per_epoch_and_shows_the_newest():
+    fronts = [dict(kind="front", **front(k)[1]) for k in range(1, 6)]
+    film = figures.front_film(fronts, ["a", "b"])
+    assert [frame.name for frame in film.frames] == ["1", "2", "3", "4", "5"]
+    assert film.layout.sliders[0].active == 4
+    assert list(film.data[-1].x) == list(film.frames[-1].data[0].x)
+    assert film.frames[0].traces == (len(film.data) - 1,)
+    assert len(figures.front_film(fronts[:1], ["a", "b"]).layout.sliders) == 0
+    assert len(figures.front_film([], ["a", "b"]).data) == 0
+    low, high = film.layout.xaxis.range
+    newest = film.data[-1].x
+    assert low <= min(newest) < max(newest) <= high
+    assert (max(newest) - min(newest)) / (high - low) > 0.15
+
+
+@pytest.mark.parametrize(("tasks", "kind"), [(1, "bar"), (2, "scatter"), (3, "scatterternary"), (6, "bar")])
+def test_the_schedule_is_drawn_on_the_simplex(tasks, kind):
+    names = [f"t{k}" for k in range(tasks)]
+    figure = figures.schedule([[1 / tasks] * tasks] * 4, names)
+    assert figure.data[-1].type == kind
+
+
+def test_small_helpers():
+    assert [duration(value) for value in (8.4, 200, 3900, None)] == ["8 s", "3 min 20 s", "1 h 05 min", "unknown"]
+    assert [step_of(value) for value in (1e-3, 0.5, 1.0, 0.0)] == pytest.approx([1e-4, 0.01, 0.1, 0.1])
+
+
+# -- a real browser ---------------------------------------------------------------------------------------------------
+@pytest.fixture
+def server(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PALORA_RUNS": str(tmp_path / "runs"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "streamlit", "run", "app/app.py", "--server.port", str(port)]
+    command += ["--server.address", "127.0.0.1", "--server.headless", "true"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read()
+            break
+        except OSError:
+            time.sleep(0.25)
+    yield address
+    process.terminate()
+    process.wait(20)
+    for note in tmp_path.glob("runs/*/process.json"):
+        owner = json.loads(note.read_text())
+        if jobs.is_alive(owner):
+            os.killpg(owner["pid"], signal.SIGKILL)
+
+
+@pytest.fixture
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if not shutil.which(CHROMIUM):
+        pytest.skip("no Chromium here")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+def type_into(page, label, value, place=0):
+    field = page.get_by_role("spinbutton", name=label, exact=True).nth(place)
+    field.fill(str(value))
+    field.press("Enter")
+    page.wait_for_timeout(700)
+
+
+def steps_shown(page):
+    return int(re.search(r"step ([\d,]+) of", page.get_by_text(re.compile(r"step [\d,]+ of")).first.inner_text())[1])
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(280)
+def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, browser):
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    page.set_default_timeout(60_000)
+    page.goto(server)
+    page.get_by_role("link", name="Train").click()
+    page.get_by_text("No runs yet").wait_for()
+    type_into(page, "epochs", 60)
+    page.get_by_text("Benchmark and data").click()
+    type_into(page, "train images", 512)
+    type_into(page, "test images", 64)
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_text(re.compile(r"step [\d,]+ of 120")).first.wait_for()
+    page.wait_for_url(re.compile("run=multimnist-palora"))
+    assert page.get_by_role("button", name="Stop").is_visible()
+    page.get_by_text("Front on the validation split").wait_for()
+
+    before = steps_shown(page)
+    page.reload()
+    page.get_by_text(re.compile(r"step [\d,]+ of 120")).first.wait_for()
+    assert steps_shown(page) >= before
+
+    second = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()
+    second.set_default_timeout(60_000)
+    second.goto(server)
+    second.get_by_role("link", name="Train").click()
+    second.get_by_text(re.compile(r"step [\d,]+ of 120")).first.wait_for()  # no run named: it attaches to the live one
+
+    second.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Resume").wait_for()  # seen here too
+    stopped = steps_shown(page)
+    assert 0 < stopped < 120
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("link", name="Explore").nth(1).wait_for(timeout=150_000)
+    assert steps_shown(page) == 120
+    assert page.get_by_text("Traceback").count() == 0
