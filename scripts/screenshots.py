@@ -1,0 +1,46 @@
+"""Screenshots of every page, light, dark and narrow, into ``docs/screenshots``: ``python scripts/screenshots.py``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from _cli import ROOT, main
+
+PAGES = ("explore", "compare", "probe", "train", "learn", "models")
+VIEWS = {"light": ("light", 1366, 768), "dark": ("dark", 1366, 768), "narrow": ("light", 420, 900)}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+
+def run() -> None:
+    parser = argparse.ArgumentParser(description="Screenshots of every page.")
+    parser.add_argument("pages", nargs="*", help=f"default: {' '.join(PAGES)}")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
+    parser.add_argument("--browser", default="/usr/bin/chromium")
+    args = parser.parse_args()
+    from _server import dashboard
+    from playwright.sync_api import sync_playwright
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    with dashboard() as (url, _), sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=args.browser, args=FLAGS)
+        for page in args.pages or PAGES:
+            for view, (scheme, width, height) in VIEWS.items():
+                shot(browser, url, page, args.out / f"{page}-{view}.png", scheme, width, height)
+        browser.close()
+
+
+def shot(browser, url: str, page: str, path: Path, scheme: str, width: int, height: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    tab = context.new_page()
+    tab.goto(f"{url}/{'' if page == 'explore' else page}")
+    tab.wait_for_selector("[data-testid='stMain'] :is(h1, h2, .palora)", timeout=60_000)
+    tab.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
+    tab.wait_for_timeout(4_000)
+    tab.screenshot(path=str(path))
+    context.close()
+    print(path)
+
+
+if __name__ == "__main__":
+    main(run)
