@@ -1,0 +1,152 @@
+"""What CityScapes and NYUv2 share: prepared pictures with labels, depth and normals, and their augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from palora_core.benchmarks.base import Benchmark, Progress
+from palora_core.data import ArraySplit, Batch, Split, Targets
+from palora_core.errors import UserError
+from palora_core.prepared import Prepared, Rows
+
+SCALES = (1.0, 1.2, 1.5)
+
+
+@dataclass(frozen=True)
+class DenseScenes(Benchmark):
+    """Base of the benchmarks on prepared scenes of one size.
+
+    Attributes:
+        backbone: the paper's SegNet; DeepLabV3 on ResNet-50 or MobileNetV2 of torchvision, with one head per task.
+        width: factor on SegNet's channels; 1 is the paper's size.
+        pretrained: start DeepLabV3 or MobileNetV2 from ImageNet weights that lie in TORCH_HOME.
+        augmentation: random scaling, cropping and flipping of the training items, as in the paper.
+    """
+
+    name: ClassVar[str]
+    size: ClassVar[tuple[int, int]]
+    official_train: ClassVar[int]
+    validation: ClassVar[int]
+    split_seed: ClassVar[int]
+
+    backbone: Literal["segnet", "deeplab", "mobilenet"] = "segnet"
+    width: float = 1.0
+    pretrained: bool = False
+    augmentation: bool = True
+
+    @property
+    def network(self) -> tuple[str, dict[str, Any]]:
+        """The backbone with one head per task."""
+        if self.backbone == "segnet":
+            if self.pretrained:
+                raise UserError("SegNet has no ImageNet weights; set backbone=deeplab or backbone=mobilenet.")
+            return "segnet", {"outputs": self.outputs, "width": self.width}
+        options: dict[str, Any] = {"outputs": self.outputs, "pretrained": self.pretrained}
+        return self.backbone, options | ({"dense": True} if self.backbone == "mobilenet" else {})
+
+    def targets(self, fields: Mapping[str, Rows]) -> dict[str, Rows]:
+        """Task name → its array among the prepared fields."""
+        raise NotImplementedError
+
+    def load(self, data: Path, progress: Progress | None = None) -> dict[str, Split]:
+        """The official training part, divided with a fixed seed into training and validation, and the test part."""
+        prepared = Prepared.open(data, self.name)
+        train, test = prepared.fields("train"), prepared.fields("test")
+        first, second = divide(len(train["image"]), self.official_train, self.validation, self.split_seed)
+        parts = {
+            "train": {name: rows.take(first) for name, rows in train.items()},
+            "val": {name: rows.take(second) for name, rows in train.items()},
+            "test": test,
+        }
+        return {name: ArraySplit(fields["image"], self.targets(fields), self.convert) for name, fields in parts.items()}
+
+    def convert(self, x: Tensor, targets: Targets) -> Batch:
+        """Channels first; pictures in [0, 1], labels [B, H, W], depth [B, 1, H, W], normals [B, 3, H, W]."""
+        pictures = x.permute(0, 3, 1, 2).float()
+        found = {"segmentation": targets["segmentation"].long(), "depth": targets["depth"].unsqueeze(1)}
+        if "normals" in targets:
+            found["normals"] = targets["normals"].permute(0, 3, 1, 2).contiguous()
+        return self.scaled(pictures / 255 if x.dtype == torch.uint8 else pictures), found
+
+    def scaled(self, pictures: Tensor) -> Tensor:
+        """Pictures in [0, 1] as the network reads them; unchanged by default."""
+        return pictures
+
+    def unscaled(self, x: Tensor) -> Tensor:
+        """The reverse of ``scaled``."""
+        return x
+
+    def zoom(self, item: dict[str, Tensor], scale: float, place: Tensor) -> dict[str, Tensor]:
+        """One item cut to 1/scale of its sides and brought back to its size; ``place`` [2] in [0, 1) says where."""
+        raise NotImplementedError
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Per item: a scale of 1, 1.2 or 1.5, a place and a flip are drawn; depth is divided by the scale."""
+        if not self.augmentation:
+            return batch
+        x, targets = batch
+        which = torch.randint(len(SCALES), (len(x),), generator=generator).tolist()
+        places = torch.rand(len(x), 2, generator=generator)
+        flips = (torch.rand(len(x), generator=generator) < 0.5).tolist()
+        items = []
+        for index, choice in enumerate(which):
+            item = {"image": x[index], **{name: target[index] for name, target in targets.items()}}
+            items.append(self._augmented(item, SCALES[choice], places[index], flips[index]))
+        return torch.stack([item["image"] for item in items]), {n: torch.stack([i[n] for i in items]) for n in targets}
+
+    def _augmented(self, item: dict[str, Tensor], scale: float, place: Tensor, flip: bool) -> dict[str, Tensor]:
+        if scale != 1:
+            item = self.zoom(item, scale, place)
+            item["depth"] = item["depth"] / scale
+        if flip:
+            item = {name: value.flip(-1) for name, value in item.items()}
+            if "normals" in item:
+                item["normals"] = item["normals"] * torch.tensor([-1.0, 1, 1]).view(3, 1, 1)
+        return item
+
+    def to_input(self, image: np.ndarray) -> Tensor:
+        """The middle of the picture in the benchmark's shape, resized with antialiasing."""
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+        rows, columns = pixels.shape[-2:]
+        wanted = self.size[1] / self.size[0]
+        crop = min(rows, max(1, round(columns / wanted))), min(columns, max(1, round(rows * wanted)))
+        top, left = (rows - crop[0]) // 2, (columns - crop[1]) // 2
+        middle = pixels[..., top : top + crop[0], left : left + crop[1]]
+        return self.scaled(F.interpolate(middle, self.size, mode="bilinear", antialias=True).clamp(0, 1))
+
+    def to_image(self, x: Tensor) -> np.ndarray:
+        """The RGB picture."""
+        return (self.unscaled(x).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def divide(count: int, official: int, validation: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of training and validation items: ``validation`` of ``official`` items, in proportion of any other count.
+
+    The permutation is torch's for this seed, whose first entries are the training items, as in the paper's code.
+    """
+    if count < 2:
+        raise UserError(f"{count} items cannot be divided into training and validation; prepare more.")
+    held = validation if count == official else min(count - 1, max(1, round(count * validation / official)))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).numpy()
+    return order[: count - held], order[count - held :]
+
+
+def resized(item: dict[str, Tensor], size: tuple[int, int], smooth: dict[str, Any]) -> dict[str, Tensor]:
+    """Pictures [C, h, w] resized bilinearly with the options ``smooth``, everything else to nearest values."""
+    result = {}
+    for name, value in item.items():
+        planes = value.unsqueeze(0) if value.dim() == 3 else value[None, None]
+        if name == "image":
+            planes = F.interpolate(planes, size, mode="bilinear", **smooth)
+        else:
+            planes = F.interpolate(planes.float(), size, mode="nearest").to(value.dtype)
+        result[name] = planes[0] if value.dim() == 3 else planes[0, 0]
+    return result

@@ -1,0 +1,64 @@
+"""What UTKFace and CelebA share: prepared 64 × 64 faces and the choice of a backbone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from palora_core.benchmarks.base import Benchmark
+from palora_core.data import Batch, Targets
+from palora_core.errors import UserError
+
+SIZE = 64
+
+
+@dataclass(frozen=True)
+class Faces(Benchmark):
+    """Base of the benchmarks on faces.
+
+    Attributes:
+        backbone: ResNet-18 with the stem for small images as in the paper, or torchvision's MobileNetV2 or ViT-B/16.
+        pretrained: start MobileNetV2 or ViT-B/16 from ImageNet weights that lie in TORCH_HOME.
+    """
+
+    name: ClassVar[str]
+    limits: ClassVar[str] = (
+        "For research on multi-task learning only: labels are estimates or opinions of annotators, groups are unevenly "
+        "represented, and nothing about a real person may be decided from a prediction."
+    )
+
+    backbone: Literal["resnet18", "mobilenet", "vit"] = "resnet18"
+    pretrained: bool = False
+
+    @property
+    def network(self) -> tuple[str, dict[str, Any]]:
+        """The backbone with one linear head per task."""
+        if self.backbone == "resnet18":
+            if self.pretrained:
+                raise UserError("This ResNet-18 has no ImageNet weights; set backbone=mobilenet or backbone=vit.")
+            return "resnet18", {"outputs": self.outputs, "size": SIZE}
+        options: dict[str, Any] = {"outputs": self.outputs, "pretrained": self.pretrained}
+        return self.backbone, options | ({"size": SIZE} if self.backbone == "vit" else {})
+
+    def convert(self, x: Tensor, targets: Targets) -> Batch:
+        """Pictures to [0, 1] and channels first, classes to int64."""
+        found = {name: t if t.is_floating_point() else t.long() for name, t in targets.items()}
+        return x.permute(0, 3, 1, 2).float().div(255), found
+
+    def to_input(self, image: np.ndarray) -> Tensor:
+        """The middle square, resized with antialiasing."""
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+        rows, columns = pixels.shape[-2:]
+        side = min(rows, columns)
+        top, left = (rows - side) // 2, (columns - side) // 2
+        square = pixels[..., top : top + side, left : left + side]
+        return F.interpolate(square, (SIZE, SIZE), mode="bilinear", antialias=True).clamp(0, 1)
+
+    def to_image(self, x: Tensor) -> np.ndarray:
+        """The RGB picture."""
+        return (x.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,131 @@
+"""Reading files of raw releases, with one sentence that names the file where one is damaged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from palora_core.errors import UserError
+
+
+def read_image(path: Path, modes: tuple[str, ...], size: tuple[int, int] | None = None) -> Image.Image:
+    """A decoded picture.
+
+    Args:
+        path: the file.
+        modes: Pillow modes that are right for it.
+        size: (height, width) that it must have.
+
+    Raises:
+        UserError: missing, truncated, of another mode or size.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing.") from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise UserError(f"{path} is truncated or not a picture ({error}).") from None
+    if image.mode not in modes:
+        raise UserError(f"{path} is of mode {image.mode}, expected {' or '.join(modes)}.")
+    if size is not None and (image.height, image.width) != size:
+        raise UserError(f"{path} is {image.height} × {image.width} pixels, expected {size[0]} × {size[1]}.")
+    return image
+
+
+def read_npy(path: Path, *shapes: tuple[int, ...]) -> np.ndarray:
+    """A ``.npy`` array of numbers with one of the given shapes.
+
+    Raises:
+        UserError: missing, truncated, no numbers, of another shape, or with NaN or infinity in it.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing.") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} is truncated or not a .npy array ({error}).") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+        raise UserError(f"{path} does not hold one array of numbers.")
+    if shapes and array.shape not in shapes:
+        expected = " or ".join(str(list(shape)) for shape in shapes)
+        raise UserError(f"{path} has the shape {list(array.shape)}, expected {expected}.")
+    check_finite(array, str(path))
+    return array
+
+
+def check_finite(array: np.ndarray, where: str) -> None:
+    """Refuse NaN and infinity."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UserError(f"{where} holds {int((~np.isfinite(array)).sum()):,} values that are NaN or infinite.")
+
+
+def check_range(array: np.ndarray, low: float, high: float, where: str, what: str) -> None:
+    """Refuse values outside [low, high]."""
+    if array.size and (array.min() < low or array.max() > high):
+        found = f"{array.min():g} … {array.max():g}"
+        raise UserError(f"{where} holds {what} {found}, expected {low:g} … {high:g}.")
+
+
+def whole_labels(array: np.ndarray, low: int, high: int, where: str) -> np.ndarray:
+    """Labels as int8, refused where they are no whole numbers in [low, high]."""
+    labels = np.rint(array)
+    if not np.array_equal(labels, array):
+        raise UserError(f"{where} holds labels that are not whole numbers.")
+    check_range(labels, low, high, where, "labels")
+    return labels.astype(np.int8)
+
+
+def find(source: Path, *names: str, folder: bool = False) -> Path | None:
+    """The first file (or folder) of one of these names in ``source`` or at most three folders below."""
+    for depth in ("", "*/", "*/*/", "*/*/*/"):
+        for name in names:
+            for path in sorted(source.glob(depth + name)):
+                if path.is_dir() if folder else path.is_file():
+                    return path
+    return None
+
+
+def numbered(folder: Path) -> dict[int, Path]:
+    """Files ``0.npy``, ``1.npy``, … of a folder by number."""
+    return {int(path.stem): path for path in folder.glob("*.npy") if re.fullmatch(r"\d+", path.stem)}
+
+
+def some(names: Iterable[Any], limit: int = 5) -> str:
+    """The first few of many names."""
+    names = [str(name) for name in names]
+    more = f", … ({len(names) - limit:,} more)" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Size and time of change, to keep what was read of a file apart from what a new one holds."""
+    try:
+        status = path.stat()
+    except OSError:
+        raise UserError(f"{path} is missing.") from None
+    return status.st_size, status.st_mtime_ns
+
+
+def load_mat(path: Path, name: str) -> dict[str, Any]:
+    """Variables of a MATLAB file up to version 7.2.
+
+    Raises:
+        UserError: damaged, of version 7.3, or without scipy to read it.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError:  # pragma: no cover - part of requirements.txt
+        raise UserError(f"Reading {path} needs scipy; install it with: pip install scipy.") from None
+    try:
+        return loadmat(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing.") from None
+    except Exception as error:  # scipy reports damage in many ways
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} is damaged or not the MATLAB file {name} ({reason}).") from None

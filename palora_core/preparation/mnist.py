@@ -1,0 +1,134 @@
+"""MNIST and Fashion-MNIST: the four idx files, checked and put where the loader (and torchvision) look for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from palora_core.errors import UserError
+from palora_core.files import read_json, sha256, write_atomically, write_json
+from palora_core.preparation._read import find
+from palora_core.preparation._shards import Progress
+from palora_core.preparation.base import Piece, Preparer, count_note, preparers
+from palora_core.prepared import MANIFEST
+
+FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+OFFICIAL = {"train": 60_000, "test": 10_000}
+
+
+@preparers.register("multimnist3")
+@preparers.register("multimnist")
+@preparers.register("mnist")
+class Mnist(Preparer):
+    """Copies and checks the files; without a source they are downloaded through torchvision."""
+
+    name: ClassVar[str] = "MNIST"
+    title: ClassVar[str] = "MNIST"
+    site: ClassVar[str] = "http://yann.lecun.com/exdb/mnist (or without --source: downloaded through torchvision)"
+    licence: ClassVar[str] = "CC BY-SA 3.0"
+    pieces: ClassVar[tuple[Piece, ...]] = tuple(
+        Piece(name, (f"**/{name}", f"**/{name}.gz"), "the site's .gz file of that name")
+        for names in FILES.values()
+        for name in names
+    )
+
+    def prepare(self, source: Path | None, data: Path, progress: Progress | None = None, workers: int = 0) -> list[str]:
+        """Copy to ``data/<name>/raw``; nothing is done where the right files are there already."""
+        folder = Path(data) / self.name
+        if source is None:
+            if self.state(data)[0]:
+                return self.state(data)[1]
+            self._download(Path(data))
+            source = folder / "raw"
+        source = self.checked_source(source)
+        found = [self._find(source, name) for names in FILES.values() for name in names]
+        counts = self._counted(source)
+        entries = []
+        for number, path in enumerate(found, 1):
+            target = folder / "raw" / path.name
+            if not target.is_file() or sha256(target) != sha256(path):
+                write_atomically(target, lambda temporary, path=path: temporary.write_bytes(path.read_bytes()))
+            entries.append({"file": f"raw/{path.name}", "bytes": target.stat().st_size, "sha256": sha256(target)})
+            if progress:
+                progress("copying", number, len(found))
+        notes = [n for part in FILES for n in count_note(f"{part} images", counts[part], OFFICIAL[part])]
+        about = {"format": 1, "name": self.name, "title": self.title, "site": self.site, "licence": self.licence}
+        write_json(folder / MANIFEST, {**about, "notes": notes, "counts": counts, "files": entries})
+        listed = ", ".join(f"{part} {count:,}" for part, count in counts.items())
+        return [f"{self.name}: {listed} images in {folder / 'raw'}.", *notes]
+
+    def state(self, data: Path) -> tuple[bool, list[str]]:
+        """Whether the four files are there; hashed where there is a manifest, counted otherwise."""
+        folder = Path(data) / self.name
+        try:
+            counts = self._counted(folder / "raw")
+            if (folder / MANIFEST).is_file():
+                self._check_hashes(folder, read_json(folder / MANIFEST, "manifest"))
+        except UserError as error:
+            return False, [f"{self.name}: {error}"]
+        listed = ", ".join(f"{part} {count:,}" for part, count in counts.items())
+        return True, [f"{self.name}: ready in {folder / 'raw'}: {listed} images"]
+
+    def found(self, source: Path) -> list[str]:
+        """Which of the four files are there."""
+        lines = []
+        for piece in self.pieces:
+            count = piece.count(source)
+            lines.append(f"  {piece.name}: {'found' if count else f'MISSING ({piece.comes_in})'}")
+        return lines
+
+    def _check_hashes(self, folder: Path, manifest: dict[str, Any]) -> None:
+        for entry in manifest.get("files", []):
+            path = folder / entry["file"]
+            if path.is_file() and sha256(path) != entry["sha256"]:
+                raise UserError(f"{path} is not what was written (its hash differs); prepare it again")
+
+    def _counted(self, source: Path) -> dict[str, int]:
+        """Images per part, after reading all four files."""
+        from palora_core.benchmarks._mnist import read_idx
+
+        counts = {}
+        for part, (images_name, labels_name) in FILES.items():
+            images = read_idx(self._find(source, images_name), 3)
+            path = self._find(source, labels_name)
+            labels = read_idx(path, 1)
+            if images.shape[1:] != (28, 28) or len(images) != len(labels) or not len(images):
+                raise UserError(
+                    f"{path} holds {len(labels):,} labels for {list(images.shape)} pixels, expected [N, 28, 28]."
+                )
+            if labels.max() > 9:
+                raise UserError(f"{path} holds the label {labels.max()}, expected 0 … 9.")
+            counts[part] = len(images)
+        return counts
+
+    def _find(self, source: Path, name: str) -> Path:
+        path = find(source, name, f"{name}.gz")
+        if path is None:
+            raise UserError(f"There is no {name} (or {name}.gz) in {source}. {self.where()}")
+        return path
+
+    def _download(self, data: Path) -> None:
+        from torchvision import datasets
+
+        try:
+            for train in (True, False):
+                getattr(datasets, self.name)(str(data), train=train, download=True)
+        except Exception as error:  # the network fails in many ways
+            reason = str(error).partition("\n")[0]
+            raise UserError(
+                f"{self.title} could not be downloaded ({reason}); give the folder of its four files as --source."
+            ) from None
+
+
+@preparers.register("multifashion")
+@preparers.register("fashionmnist")
+class FashionMnist(Mnist):
+    """As MNIST."""
+
+    name: ClassVar[str] = "FashionMNIST"
+    title: ClassVar[str] = "Fashion-MNIST"
+    site: ClassVar[str] = "https://github.com/zalandoresearch/fashion-mnist (or without --source: through torchvision)"
+    licence: ClassVar[str] = "MIT"
