@@ -149,7 +149,7 @@ class Run:
             return "stopping" if self.stop_requested() else "running"
         last = self.last_event()
         kind = last["kind"] if last else ""
-        if owner and last and owner.get("time", 0.0) > last["time"]:
+        if owner and last and (owner.get("time") or 0.0) > (last.get("time") or 0.0):
             kind = ""  # the end or error of an earlier process: this one is gone without an event
         if kind == "end":
             return "finished" if last.get("reason") == "finished" else "stopped"  # type: ignore[union-attr]

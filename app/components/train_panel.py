@@ -47,6 +47,7 @@ def start_form(key: str, every_option: bool = True) -> str | None:
         bench, chosen, training = configure(benchmark, method, {})
         scope = f"{key}.{benchmark}.{method}"
         settings |= option_widgets(training, "training", scope, _all_but(training, ("epochs", "seed", "precision")))
+        go = st.container(horizontal=True, vertical_alignment="center")  # above the long part of the form
         if every_option:
             settings |= _method_options(chosen, scope, parts, benchmark, method)
             with st.expander("Benchmark and data"):
@@ -63,7 +64,8 @@ def start_form(key: str, every_option: bool = True) -> str | None:
     except UserError as error:
         st.error(str(error), icon=":material/error:")
         return None
-    return _start(order, key)
+    with go:
+        return _start(order, key)
 
 
 def _what(key: str) -> tuple[str, str]:
@@ -106,10 +108,11 @@ def _all_but(config: Any, shown: tuple[str, ...]) -> list[str]:
 
 
 def _start(order: jobs.Order, key: str) -> str | None:
+    pressed = st.button("Start training", type="primary", icon=":material/play_arrow:", key=f"{key}.start")
     seconds = jobs.estimate(order)
     about = f"about {duration(seconds)}, as earlier runs like it took" if seconds else "unknown: no earlier run like it"
     st.caption(f":material/schedule: Time: {about}.")
-    if not st.button("Start training", type="primary", icon=":material/play_arrow:", key=f"{key}.start"):
+    if not pressed:
         return None
     try:
         return jobs.start(order)

@@ -31,9 +31,9 @@ def loss_curves(events: Events, tasks: Sequence[str], logarithmic: bool = True) 
             hovertemplate="step %{x}: %{y:.4g}",
         )
     figure.update_xaxes(title="step")
-    figure.update_yaxes(
-        title="training loss, mean over λ", type="log" if logarithmic else "linear", dtick="D2" if logarithmic else None
-    )
+    ticks = [digit * 10.0**power for power in range(-6, 6) for digit in (1, 2, 5)]
+    labels = {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]} if logarithmic else {}
+    figure.update_yaxes(title="training loss, mean over λ", type="log" if logarithmic else "linear", **labels)
     return styled(figure)
 
 
@@ -179,7 +179,7 @@ def hypervolume_curve(fronts: Events) -> go.Figure:
     x, y = [e["epoch"] for e in fronts], [e["hypervolume"] for e in fronts]
     figure.add_scatter(x=x, y=y, mode="lines+markers", line=line, hovertemplate="epoch %{x}: %{y:.4f}<extra></extra>")
     figure.update_xaxes(title="epoch", rangemode="tozero")
-    figure.update_yaxes(title="hypervolume (validation) →", nticks=5)
+    figure.update_yaxes(title="hypervolume →", nticks=5)
     return styled(figure, legend=False)
 
 

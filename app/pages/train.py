@@ -11,7 +11,10 @@ import streamlit as st
 from app import jobs
 from app.components import training_figures as figures
 from app.components.train_panel import duration, start_form
+from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
+from palora_core.methods.base import methods
+from palora_core.registry import Registry
 
 CHIPS = {  # status → (colour, icon, what it means)
     "new": ("gray", ":material/radio_button_unchecked:", "not started"),
@@ -84,7 +87,7 @@ def list_of_runs(chosen: str | None) -> None:
         text = job.status
         if job.status == "running" and job.total_steps:
             text = f"{100 * job.step // job.total_steps} %"
-        label = f"{job.method or '?'} on {job.benchmark or '?'}"
+        label = f"{title(methods, job.method)} on {title(benchmarks, job.benchmark)}"
         with st.container(border=job.name == chosen, gap=None):
             if st.button(f"**{label}**", key=f"open.{job.name}", type="tertiary", help=job.name):
                 st.query_params["run"] = job.name
@@ -94,6 +97,11 @@ def list_of_runs(chosen: str | None) -> None:
                 st.caption(time.strftime("%d %b, %H:%M", time.localtime(job.created)))
     if len(every) > LISTED:
         st.caption(f"and {len(every) - LISTED} older ones")
+
+
+def title(registry: Registry, name: str) -> str:
+    """The name for people of a registered method or benchmark."""
+    return (getattr(registry.get(name), "title", "") or name) if name in registry else name or "?"
 
 
 def queue_setting() -> None:
