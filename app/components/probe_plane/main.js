@@ -1,0 +1,220 @@
+// Probe: heat maps over a plane of preferences and the pictures at the marker, fed by the live socket.
+
+import { Connection } from '../explorer/connection.js';
+import { element, PicturePanel, pixelsOf, ValuePanel } from '../explorer/panels.js';
+import { Geometry, PlaneMap, table } from './plane.js';
+
+const instances = new WeakMap();
+const PICTURED = ['segmentation', 'depth', 'normals'];
+
+class Probe {
+  constructor(root, data) {
+    Object.assign(this, { root, data, image: data.image, preference: data.preference });
+    this.command = data.command?.id ?? 0;
+    this.status = root.querySelector('.p-status');
+    this.where = root.querySelector('.q-where');
+    this.gallery = root.querySelector('.p-gallery');
+    this.colours = table(data.ramp);
+    this.painted = 0;
+    this.build();
+    this.showImages();
+    this.connection = new Connection({
+      opened: () => this.opened(),
+      closed: () => this.say('Connection lost, trying again …', true),
+      answered: (header, request) => this.answered(header, request),
+      failed: (sentence, request) => request?.type !== 'gallery' && this.say(sentence, true),
+    });
+    this.setLayers();
+    this.show();
+    root.explorer = this; // for tests
+  }
+
+  // -- building -----------------------------------------------------------------------------------------------------
+  build() {
+    const { data } = this;
+    this.geometry = new Geometry(data.plane);
+    const { first, second, rest } = data.plane;
+    const titles = [first, second, rest].filter((t) => t !== null).map((t) => data.titles[t]);
+    const options = { change: (at, time) => this.set(this.at(at), time), commit: () => this.commit() };
+    this.maps = data.tasks.map((task) => new PlaneMap(task, this.geometry, titles, options));
+    this.panels = data.tasks.map((task) => {
+      const pictured = PICTURED.includes(task.kind);
+      return pictured ? new PicturePanel(task, { viewChanged: () => this.ask() }) : new ValuePanel(task);
+    });
+    const grid = this.root.querySelector('.q-grid');
+    grid.append(...this.maps.map((map) => map.node), ...this.panels.map((panel) => panel.node));
+    grid.style.setProperty('--columns', { 1: 2, 2: 4, 3: 3 }[data.tasks.length] ?? 4);
+  }
+
+  /** λ [T] at (u, v). */
+  at([u, v]) {
+    const { first, second, rest, count } = this.data.plane;
+    const preference = Array(count).fill(0);
+    preference[first] = u;
+    if (second !== null) preference[second] = v;
+    if (rest !== null) preference[rest] = 1 - u - v;
+    return preference.map((x) => Number(x.toFixed(4)));
+  }
+
+  showImages() {
+    const { gallery, data } = this;
+    this.thumbnails = new Map();
+    gallery.hidden = data.images.length < 2;
+    gallery.classList.toggle('p-named', !data.pictures);
+    gallery.replaceChildren(
+      ...data.images.map(({ id, label }) => {
+        const picture = data.pictures ? element('img', { alt: '' }) : element('span', { textContent: label });
+        const button = element('button', { type: 'button', title: label, role: 'radio', 'aria-label': label }, picture);
+        button.addEventListener('click', () => this.choose(id));
+        this.thumbnails.set(id, { button, picture });
+        return button;
+      }),
+    );
+    this.markImage();
+  }
+
+  markImage() {
+    for (const [id, { button }] of this.thumbnails) button.setAttribute('aria-checked', id === this.image);
+  }
+
+  setLayers() {
+    this.maps.forEach((map) => map.setLayer(this.data.layers.find((layer) => layer.task === map.task.name) ?? null, this.colours));
+  }
+
+  // -- changing -----------------------------------------------------------------------------------------------------
+  set(preference, time) {
+    this.preference = preference;
+    this.show();
+    this.ask(time);
+  }
+
+  show() {
+    const { first, second } = this.data.plane;
+    const place = [this.preference[first], second === null ? 0 : this.preference[second]];
+    const inside = this.at(place).every((value, t) => Math.abs(value - this.preference[t]) < 2e-3);
+    this.maps.forEach((map) => map.show(place, inside));
+    const numbers = this.preference.length <= 3 ? this.preference : place;
+    const text = numbers.map((v) => v.toFixed(2).replace('-', '−')).join(', ');
+    const sum = this.preference.reduce((a, b) => a + b, 0);
+    const trained = Math.abs(sum - 1) < 2e-3 && this.preference.every((v) => v > -1e-6);
+    this.where.textContent = `λ = (${text}) · ${trained ? 'on the simplex' : 'off the simplex: never trained on'}`;
+  }
+
+  choose(image) {
+    if (image === this.image) return;
+    this.image = image;
+    this.markImage();
+    this.askScene();
+    this.ask();
+    this.commit();
+  }
+
+  commit() {
+    this.ask(undefined, true);
+    this.report?.('view', { image: this.image, preference: this.preference });
+  }
+
+  // -- talking ------------------------------------------------------------------------------------------------------
+  opened() {
+    this.say('');
+    if (!this.image) return;
+    this.askScene();
+    this.connection.ask({ type: 'gallery', model: this.data.model, images: this.data.images.map((i) => i.id).slice(0, 64) });
+    this.ask(undefined, true);
+  }
+
+  askScene() {
+    this.scene = this.connection.ask({ type: 'scene', model: this.data.model, image: this.image });
+  }
+
+  ask(time, exact = false) {
+    if (!this.image) return;
+    const errors = this.panels.filter((panel) => panel.view === 'error').map((panel) => panel.task.name);
+    const { model } = this.data;
+    this.connection.predict({ type: 'predict', model, image: this.image, preference: this.preference, exact, errors, since: time });
+  }
+
+  async answered(header, request) {
+    if (!request) return;
+    if (header.type === 'gallery') return this.showThumbnails(header);
+    const bitmaps = await Promise.all(
+      header.pictures.map((picture, i) => createImageBitmap(new Blob([header.blobs[i]], { type: picture.mime }))),
+    );
+    if (request.image !== this.image) return;
+    if (header.type === 'scene') this.showScene(header, bitmaps);
+    else if (request.seq > this.painted) this.showPrediction(header, bitmaps, request);
+  }
+
+  say(text, problem = false) {
+    this.status.textContent = text;
+    this.status.classList.toggle('p-problem', problem);
+  }
+
+  // -- painting -----------------------------------------------------------------------------------------------------
+  showThumbnails({ images, blobs }) {
+    images.forEach((id, i) => {
+      const found = this.thumbnails.get(id);
+      if (!found || !blobs[i].length) return;
+      const address = URL.createObjectURL(new Blob([blobs[i]], { type: 'image/webp' }));
+      found.picture.onload = () => URL.revokeObjectURL(address);
+      found.picture.src = address;
+    });
+  }
+
+  showScene(header, bitmaps) {
+    const found = (view, task) => bitmaps[header.pictures.findIndex((p) => p.view === view && p.task === task)];
+    this.panels.forEach((panel) => {
+      const entry = header.tasks[panel.task.name];
+      panel.setScene(found('input'), panel.canvas ? found('truth', panel.task.name) : entry.truth, entry.legend);
+    });
+    if (this.latest?.image === this.image) this.paint(this.latest);
+  }
+
+  showPrediction(header, bitmaps, request) {
+    this.painted = request.seq;
+    this.latest = { header, bitmaps, image: request.image };
+    this.paint(this.latest);
+    this.panels.forEach((panel) => panel.showMetrics(null, header.metrics[panel.task.name]));
+    this.root.dataset.painted = header.preference.join(' ');
+    this.say(header.cached ? 'already computed' : `network ${header.network_ms.toFixed(0)} ms, ${header.precision}`);
+  }
+
+  paint({ header, bitmaps }) {
+    const panelOf = (name) => this.panels.find((panel) => panel.task.name === name);
+    header.pictures.forEach((picture, i) => panelOf(picture.task)?.setLayer(picture.view, bitmaps[i]));
+    for (const [task, values] of Object.entries(header.values)) panelOf(task)?.setValues(values);
+  }
+
+  /** Pixels of a task's picture as they came from the server, RGBA; for tests. */
+  pixels(task) {
+    const panel = this.panels.find((p) => p.task.name === task);
+    return Array.from(pixelsOf(panel.layers[panel.view]).data);
+  }
+
+  // -- from Python --------------------------------------------------------------------------------------------------
+  update(data) {
+    const layers = JSON.stringify(data.layers) !== JSON.stringify(this.data.layers);
+    const images = JSON.stringify(data.images) !== JSON.stringify(this.data.images);
+    this.data = data;
+    if (layers) this.setLayers();
+    if (images) this.showImages();
+    if (!data.command || data.command.id === this.command) return;
+    this.command = data.command.id;
+    this.set(data.command.preference);
+    this.ask(undefined, true);
+  }
+
+  end() {
+    this.connection.end();
+  }
+}
+
+/** Called by Streamlit at the first rendering and at every change of the data. */
+export function mount({ data, parentElement, setStateValue }) {
+  const root = parentElement.querySelector('.palora');
+  let probe = instances.get(root);
+  if (probe) probe.update(data);
+  else instances.set(root, (probe = new Probe(root, data)));
+  probe.report = setStateValue;
+  return () => setTimeout(() => root.isConnected || probe.end(), 0);
+}

@@ -1,0 +1,232 @@
+"""Maps of a model's metrics over a plane of preferences, measured in the background and kept while the server runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from app.models import LoadedModel
+from palora_core import probing
+from palora_core.probing import Plane
+from palora_core.serving import LiveNetwork
+from palora_core.tasks import Metric, Task
+
+KEPT_MAPS = 12
+# A map refines itself as long as that takes no longer than this; beyond, only if somebody asks for it.
+PATIENCE = 45.0
+AUTOMATIC = 0.25
+FINEST = probing.STEPS[-1]
+# Pictures are measured one after the other on as many samples as this; more would keep the pad waiting.
+MOST_SAMPLES = 64
+
+# One map is measured at a time: they share two cores with the live pad and with training.
+_turn = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One task's metric over the plane, as far as it is known.
+
+    Attributes:
+        task: the task.
+        metric: what was measured.
+        values: [V, U], rows along v; NaN outside the limits and where nothing is known.
+        best: best value on the simplex.
+        chance: value of the best constant answer.
+        limit: from here on the task is forgotten.
+    """
+
+    task: Task
+    metric: Metric
+    values: np.ndarray
+    best: float
+    chance: float
+    limit: float
+
+
+class ProbeMap:
+    """Measures one plane of one model, coarse grid first. Safe to read from any thread while it works."""
+
+    def __init__(self, loaded: LoadedModel, plane: Plane) -> None:
+        self.loaded, self.plane = loaded, plane
+        self.step = probing.STEPS[0]
+        self.complete = 0.0  # the finest step whose grid is complete; 0 before the first
+        self.done = self.total = 0
+        self.seconds_each = 0.0
+        self.problem: str | None = None
+        self._values: dict[tuple[float, float], dict[str, float]] = {}
+        self._named: dict[str, dict[str, float]] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # -- called by pages -------------------------------------------------------------------------------------------
+    @property
+    def running(self) -> bool:
+        """Whether it is measuring, or waiting for another map to finish."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped it."""
+        return self._stop.is_set()
+
+    @property
+    def num_samples(self) -> int:
+        """How many samples the numbers come from."""
+        return min(MOST_SAMPLES, len(self.loaded.samples or ()))
+
+    def start(self, finest: float = AUTOMATIC, patience: float = PATIENCE) -> None:
+        """Measure in the background, down to the step ``finest`` as long as a grid takes at most ``patience`` s."""
+        if self.running or self.loaded.samples is None:
+            return
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._work, args=(finest, patience), name="palora-probe", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the point at work; what was measured stays."""
+        self._stop.set()
+
+    def wait(self, timeout: float = 60) -> None:
+        """Until it is done (for tests and scripts)."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def named(self) -> dict[str, dict[str, float]]:
+        """Values at the paper's points, by their written form; empty until they are measured."""
+        with self._lock:
+            return dict(self._named)
+
+    def layers(self, losses: bool = False) -> list[Layer]:
+        """The tasks' maps on the grid at work, gaps filled from the coarser one; empty before the first grid.
+
+        Args:
+            losses: the loss of every task instead of its first metric.
+        """
+        with self._lock:
+            values, named = dict(self._values), dict(self._named)
+        if not self.complete:
+            return []
+        targets = self._batch()[1]
+        found = []
+        for task in self._shown_tasks():
+            metric = probing.shown_metrics(task)[1 if losses else 0]
+            key = f"{task.name}/{metric.name}"
+            grid = self._grid({place: row[key] for place, row in values.items()})
+            on_simplex = [row[key] for place, row in values.items() if self._is_trained(place)]
+            on_simplex += [named[name][key] for name in self._controls() if name in named]
+            best = (np.nanmax if metric.higher_is_better else np.nanmin)(on_simplex)
+            at_chance = probing.chance(task, targets[task.name])[metric.name]
+            limit = probing.forgotten_beyond(metric, float(best), at_chance)
+            found.append(Layer(task, metric, grid, float(best), at_chance, limit))
+        return found
+
+    # -- the work --------------------------------------------------------------------------------------------------
+    def _work(self, finest: float, patience: float) -> None:
+        torch.set_num_threads(1)
+        with _turn:
+            try:
+                self._measure_all(finest, patience)
+            except Exception as error:  # a thread has nobody to raise to: the page shows the sentence
+                self.problem = f"The map could not be measured ({type(error).__name__}: {error})."
+
+    def _measure_all(self, finest: float, patience: float) -> None:
+        x, targets = self._batch()
+        live = LiveNetwork(self.loaded.model, self.loaded.example)
+        tasks = self._shown_tasks()
+
+        def at(preference: list[float]) -> dict[str, float]:
+            return probing.measure(live, x, targets, tasks, torch.tensor(preference))
+
+        start, count = time.perf_counter(), 0
+        for name, preference in (self._controls() | self._pseudo()).items():
+            if name not in self._named and not self._stop.is_set():
+                values, count = at(preference), count + 1
+                with self._lock:
+                    self._named[name] = values
+        for step, points in self.plane.schedule(finest):
+            todo = [place for place in points if place not in self._values]
+            if self.complete and self.complete <= 0.5 and len(todo) * self.seconds_each > patience:
+                return
+            self.step, self.done, self.total = step, len(points) - len(todo), len(points)
+            for place in todo:
+                if self._stop.is_set():
+                    return
+                values, count = at(self.plane.at(*place)), count + 1
+                self.seconds_each = (time.perf_counter() - start) / count
+                with self._lock:
+                    self._values[place] = values
+                self.done += 1
+            self.complete = step
+
+    def _batch(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        assert self.loaded.samples is not None
+        return self.loaded.samples.batch(torch.arange(self.num_samples))
+
+    def _shown_tasks(self) -> list[Task]:
+        """All of up to three tasks; of more, the two of the plane."""
+        tasks = self.loaded.tasks
+        return list(tasks) if len(tasks) <= 3 else [tasks[self.plane.first], tasks[self.plane.second or 0]]
+
+    def _pair(self) -> tuple[int, int]:
+        return self.plane.first, self.plane.second if self.plane.second is not None else 0
+
+    def _controls(self) -> dict[str, list[float]]:
+        return probing.control_preferences(self.plane.num_tasks, *self._pair())
+
+    def _pseudo(self) -> dict[str, list[float]]:
+        return probing.pseudo_preferences(self.plane.num_tasks, *self._pair())
+
+    def _is_trained(self, place: tuple[float, float]) -> bool:
+        preference = self.plane.at(*place)
+        return min(preference) > -1e-9 and abs(sum(preference) - 1) < 1e-9
+
+    def _grid(self, values: dict[tuple[float, float], float]) -> np.ndarray:
+        """Known values on the grid at work [V, U]; between points of the complete grid, linear interpolation."""
+        fine, coarse = self.plane.ticks(self.step), self.plane.ticks(self.complete)
+        rows = [0.0] if self.plane.second is None else coarse.tolist()
+        known = np.array([[values.get((u, v), np.nan) for u in coarse.tolist()] for v in rows])
+        grid = np.stack([_linear(fine, coarse, row) for row in known])
+        if len(rows) > 1:
+            grid = np.stack([_linear(fine, coarse, column) for column in grid.T], axis=1)
+        index = {value: i for i, value in enumerate(fine.tolist())}
+        for (u, v), value in values.items():
+            if u in index and (v in index or len(rows) == 1):
+                grid[index[v] if len(rows) > 1 else 0, index[u]] = value
+        return grid
+
+
+def _linear(at: np.ndarray, known_at: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Linear interpolation that is NaN only next to NaN."""
+    exact = np.isclose(at[:, None], known_at[None]).any(1)
+    values = np.interp(at, known_at, known)
+    nearest = known[np.abs(at[:, None] - known_at[None]).argmin(1)]
+    return np.where(exact, nearest, values)
+
+
+class ProbeMaps:
+    """The maps measured so far; those used last are kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._maps: OrderedDict[tuple[str, Plane], ProbeMap] = OrderedDict()
+
+    def get(self, loaded: LoadedModel, plane: Plane) -> ProbeMap:
+        """The map of a plane of a model, new or as far as it is."""
+        with self._lock:
+            key = (loaded.key, plane)
+            found = self._maps.get(key) or ProbeMap(loaded, plane)
+            self._maps[key] = found
+            self._maps.move_to_end(key)
+            while len(self._maps) > KEPT_MAPS:
+                self._maps.popitem(last=False)[1].stop()
+            return found
+
+
+maps = ProbeMaps()
