@@ -51,7 +51,7 @@ def order(**settings):
     return jobs.Order("multimnist", "palora", {**SHORT, **settings})
 
 
-def wait_for(name, *statuses, seconds=90):
+def wait_for(name, *statuses, seconds=200):
     end = time.monotonic() + seconds
     while (found := jobs.job(name).status) not in statuses:
         assert time.monotonic() < end, f"{found}: {jobs.log_tail(jobs.folder_of(name))}"
