@@ -1,0 +1,244 @@
+"""Who is compared: evaluated models read from their folders, sorted by benchmark and joined over seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.models import Entry
+from palora_core import checkpoint
+from palora_core.benchmarks.base import Benchmark, benchmarks
+from palora_core.config import from_dict
+from palora_core.errors import UserError
+from palora_core.front import Front
+from palora_core.tasks import Task
+
+# What may differ between two seeds of one configuration.
+BY_RUN = ("seed", "steps", "seconds", "finished", "device", "train_items", "samples", "evaluate_every")
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """One evaluated model, or one seed of a published result.
+
+    Attributes:
+        id: of the model in the registry; for published results only a name.
+        title: the method's name for people.
+        front: its evaluated front.
+        card: its card (published results have a few entries of one).
+        published: whether the numbers are a paper's.
+    """
+
+    id: str
+    title: str
+    front: Front
+    card: Mapping[str, Any]
+    published: bool = False
+
+    @property
+    def method(self) -> str:
+        """Registry name of the method."""
+        return str(self.card["method"].get("name", ""))
+
+    @property
+    def seed(self) -> int | None:
+        """The training seed, where the card knows it."""
+        return self.card.get("training", {}).get("seed")
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All options as ``"method.conditioning.rank"`` → value, without what a seed may change."""
+        parts = {key: self.card.get(key) or {} for key in ("method", "training", "benchmark", "network")}
+        flat = dict(_flatten(parts))
+        return {key: value for key, value in flat.items() if key not in {f"training.{name}" for name in BY_RUN}}
+
+
+@dataclass(frozen=True, eq=False)
+class Arena:
+    """A benchmark with given tasks; only fronts of one arena are drawn together."""
+
+    benchmark: Benchmark
+    name: str
+    tasks: tuple[Task, ...]
+    contenders: list[Contender] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Identifies it."""
+        return f"{self.name}: {', '.join(task.name for task in self.tasks)}"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        names = [task.name.replace("_", " ") for task in self.tasks]
+        listed = ", ".join(names) if len(names) <= 3 else f"{len(names)} tasks"
+        return f"{self.benchmark.title or self.name} ({listed})"
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of depth tasks by name, where the benchmark knows them."""
+        unit = getattr(self.benchmark, "depth_unit", "")
+        return {task.name: unit for task in self.tasks if task.kind == "depth" and unit}
+
+    @property
+    def reference(self) -> tuple[float, ...]:
+        """Reference point [T] of the hypervolume."""
+        return tuple(self.benchmark.reference)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One configuration of a method with all its seeds: one line of a figure, one row of a table.
+
+    Attributes:
+        name: for people, unique in its figure.
+        members: its seeds.
+        variation: number among the configurations of the same method.
+    """
+
+    name: str
+    members: tuple[Contender, ...]
+    variation: int = 0
+
+    @property
+    def method(self) -> str:
+        """Registry name."""
+        return self.members[0].method
+
+    @property
+    def published(self) -> bool:
+        """Whether the numbers are a paper's."""
+        return self.members[0].published
+
+    @property
+    def fronts(self) -> list[Front]:
+        """One per seed."""
+        return [member.front for member in self.members]
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one solution instead of a front."""
+        return len(self.members[0].front.preferences) == 1
+
+    @cached_property
+    def aligned(self) -> bool:
+        """Whether all seeds were evaluated at the same preferences, so that points can be averaged."""
+        first = self.fronts[0].preferences
+        return all(f.preferences.shape == first.shape and np.allclose(f.preferences, first) for f in self.fronts)
+
+    @cached_property
+    def mean(self) -> Front:
+        """The mean over seeds at each preference; the first seed where they cannot be averaged."""
+        first, fronts = self.fronts[0], self.fronts
+        if len(fronts) == 1 or not self.aligned:
+            return first
+        shared = [name for name in first.metrics if all(name in f.metrics for f in fronts)]
+        metrics = {name: np.mean([f.metrics[name] for f in fronts], axis=0) for name in shared}
+        objectives = np.mean([f.objectives for f in fronts], axis=0)
+        return Front(first.preferences, objectives, metrics, first.tasks, first.reference, first.about)
+
+
+def arenas(entries: Iterable[Entry]) -> tuple[list[Arena], list[str]]:
+    """All benchmarks with the evaluated models of each, and a sentence for every model that cannot be compared."""
+    found: dict[str, Arena] = {}
+    problems: list[str] = []
+    for entry in entries:
+        try:
+            name, benchmark, contender = _read(entry.id, str(entry.folder), entry.title, entry.stamp)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        arena = Arena(benchmark, name, tuple(benchmark.tasks))
+        found.setdefault(arena.key, arena).contenders.append(contender)
+    return sorted(found.values(), key=lambda arena: (-len(arena.contenders), arena.key)), problems
+
+
+@lru_cache(maxsize=512)
+def _read(model_id: str, folder: str, title: str, stamp: tuple[int, ...]) -> tuple[str, Benchmark, Contender]:
+    """Card and front of a model; ``stamp`` makes a changed folder be read again."""
+    place = Path(folder)
+    try:
+        card = checkpoint.read_card(place)
+        name = str(card["benchmark"]["name"])
+        benchmark = from_dict(benchmarks.get(name), card["benchmark"].get("options") or {})
+        front = Front.load(place / "front.json")
+        if list(front.tasks) != [task.name for task in benchmark.tasks]:
+            raise UserError(f"The front of {place.name} belongs to other tasks; evaluate the model again.")
+        method = str(card.get("title") or title).partition(" on ")[0]
+        return name, benchmark, Contender(model_id, method, front, card)
+    except UserError as error:
+        raise UserError(f"{title}: {str(error).replace(folder + '/', '').replace(folder, place.name)}") from None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(f"{title}: its card cannot be used; restore the model folder.") from None
+
+
+def published(path: Path, arena: Arena) -> list[Contender]:
+    """The published results that belong to an arena, one contender per method and seed; none if there are not any."""
+    if arena.name != path.stem or not path.is_file():
+        return []
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if data["tasks"] != [task.name for task in arena.tasks]:
+        return []
+    found = []
+    for row in data["rows"]:
+        for seed, front in zip(row["seeds"], row["fronts"]):
+            metrics = {name: np.array(values) for name, values in front["metrics"].items()}
+            points = np.array(row["preferences"]), np.array(front["objectives"])
+            about = {"split": data["split"]}
+            whole = Front(*points, metrics, tuple(data["tasks"]), tuple(data["reference"]), about)
+            card = {"method": {"name": row["method"]}, "training": {"seed": seed}}
+            found.append(Contender(f"published:{row['method']}", f"{row['title']} (published)", whole, card, True))
+    return found
+
+
+def series(contenders: Sequence[Contender]) -> list[Series]:
+    """Join the seeds of each configuration; configurations of one name are told apart by the options that differ."""
+    groups: dict[str, list[Contender]] = {}
+    for contender in contenders:
+        key = json.dumps([contender.title, contender.published, contender.settings], sort_keys=True, default=str)
+        taken = [member.seed for member in groups.get(key, [])]
+        again = contender.seed is None or contender.seed in taken
+        groups.setdefault(f"{key}{contender.id}" if again else key, []).append(contender)
+    by_title: dict[str, list[list[Contender]]] = {}
+    for members in groups.values():
+        by_title.setdefault(members[0].title, []).append(members)
+    found: list[Series] = []
+    for title, alike in by_title.items():
+        names = [title] if len(alike) == 1 else _told_apart(title, [members[0] for members in alike])
+        for name, members in zip(names, alike):
+            earlier = sum(s.method == members[0].method and s.published == members[0].published for s in found)
+            found.append(Series(name, tuple(sorted(members, key=lambda m: m.seed or 0)), earlier))
+    return found
+
+
+def _told_apart(title: str, firsts: Sequence[Contender]) -> list[str]:
+    """A name for each of several configurations of one title: up to two options that differ, or its folder."""
+    keys = dict.fromkeys(key for contender in firsts for key in contender.settings)
+    differing = [key for key in keys if len({json.dumps(c.settings.get(key), default=str) for c in firsts}) > 1][:2]
+    names = []
+    for contender in firsts:
+        told = [f"{key.rpartition('.')[2].replace('_', ' ')} {contender.settings.get(key)}" for key in differing]
+        names.append(f"{title} ({', '.join(told) or contender.id})")
+    return names if len(set(names)) == len(names) else [f"{title} ({c.id.removeprefix('run:')})" for c in firsts]
+
+
+def differing_data(shown: Sequence[Series]) -> list[str]:
+    """Names of benchmark options in which the series differ: then they were not measured on the same data."""
+    mine = [member for s in shown if not s.published for member in s.members]
+    keys = sorted({key for c in mine for key in c.settings if key.startswith("benchmark.options.")})
+    values = {key: {json.dumps(c.settings.get(key), default=str) for c in mine} for key in keys}
+    return [key.rpartition(".")[2].replace("_", " ") for key in keys if len(values[key]) > 1]
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
