@@ -1,4 +1,4 @@
-"""One training step's gradients: M preferences one after another, memory of one."""
+"""One training step's gradients: M preferences one after another, memory of one; and the choice between engines."""
 
 from __future__ import annotations
 
@@ -58,6 +58,32 @@ def sequential(
     if extra is not None:
         extra.backward()
     return torch.stack(rows), step
+
+
+Engine = Callable[..., tuple[Tensor, Step]]
+
+
+def choose_engine(name: str, model: ParetoModel, balancer: Balancer, device: torch.device) -> tuple[Engine, str]:
+    """The engine ``name`` and, in words, why it is this one.
+
+    ``"auto"`` stacks small networks on a GPU, where launches cost more than arithmetic, and nothing else. Whatever
+    cannot be stacked runs sequentially; the words say why.
+    """
+    if name == "sequential":
+        return sequential, "sequential: as asked for"
+    from palora_core import stacked
+
+    obstacle = stacked.obstacle(model, balancer)
+    if obstacle is not None:
+        return sequential, f"sequential: the stacked engine is not for this run, since {obstacle}"
+    if name == "stacked":
+        return stacked.stacked, "stacked: as asked for"
+    if device.type != "cuda":
+        return sequential, "sequential: faster than stacking on this device"
+    count = sum(p.numel() for p in model.network.parameters())
+    if count > stacked.SMALL:
+        return sequential, f"sequential: {count:,} parameters fill a GPU with one preference"
+    return stacked.stacked, "stacked: a small network on a GPU"
 
 
 def task_losses(tasks: Sequence[Task], outputs: Any, targets: Mapping[str, Tensor]) -> list[Tensor]:

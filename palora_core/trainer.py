@@ -21,7 +21,7 @@ from palora_core.balancing.base import Step
 from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.config import name_of, to_dict
 from palora_core.data import Batch, save_samples
-from palora_core.engine import losses_without_graph, sequential
+from palora_core.engine import choose_engine, losses_without_graph
 from palora_core.errors import UserError
 from palora_core.files import write_atomically
 from palora_core.front import Front, evaluate
@@ -51,6 +51,7 @@ class TrainingOptions:
         calibration_items: training items that statistics per preference are estimated from.
         checkpoint_seconds: seconds between saved states, besides one per epoch.
         samples: test items that travel with the model.
+        engine: passes of a step one after another or stacked into one; auto stacks small networks on a GPU.
         start_from: a model folder or a plain state_dict file whose weights the network starts with.
     """
 
@@ -68,6 +69,7 @@ class TrainingOptions:
     calibration_items: int = 256
     checkpoint_seconds: float = 60.0
     samples: int = 12
+    engine: Literal["auto", "sequential", "stacked"] = "auto"
     start_from: str = ""
 
     def __post_init__(self) -> None:
@@ -160,6 +162,7 @@ class Trainer:
             group["base_lr"] = group["lr"]
         self.optimizer = torch.optim.Adam(groups, lr=self.options.lr, fused=True)
         distributed.broadcast_(self.model.state_dict().values())
+        self.engine, self.engine_chosen = choose_engine(self.options.engine, self.model, self.balancer, self.device)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
     def start(self) -> None:
@@ -185,6 +188,7 @@ class Trainer:
             epochs=self.options.epochs,
             tasks=[task.name for task in self.tasks],
             resumed=resumed,
+            engine=self.engine_chosen,
         )
         self._began = self._saved = time.monotonic()
         self._reported, self._first_step = 0.0, self.step
@@ -250,7 +254,7 @@ class Trainer:
         self._set_lr()
         self.optimizer.zero_grad(set_to_none=True)
         lr = self.optimizer.param_groups[0]["lr"]
-        losses, step = sequential(
+        losses, step = self.engine(
             self.model, batch, self.tasks, preferences, self.balancer, self.dtype, self._held_out, lr
         )
         if not torch.isfinite(losses).all():
