@@ -60,6 +60,8 @@ def configure_expansion(
 def _with_recipe(method: Method, recipe: Mapping[str, Any], parts: Mapping[str, str]) -> Method:
     """The method with the benchmark's values for the options it has; a balancing only in place of plain λᵀL."""
     values = dict(recipe)
+    if not method.controllable:
+        values.pop("num_preferences", None)  # one λ a step; more of the same would only cost time
     balancer = values.pop("balancer", None)
     if balancer and "balancer" not in parts and method.controllable and type(method.balancer) is Linear:
         method = dataclasses.replace(method, balancer=balancers.get(balancer)())
