@@ -167,6 +167,8 @@ def _read(model_id: str, folder: str, title: str, stamp: tuple[int, ...]) -> tup
         card = checkpoint.read_card(place)
         name = str(card["benchmark"]["name"])
         benchmark = from_dict(benchmarks.get(name), card["benchmark"].get("options") or {})
+        if not (place / "front.json").is_file():
+            raise UserError("it was not evaluated yet; `python scripts/evaluate.py` on its folder makes its front.")
         front = Front.load(place / "front.json")
         if list(front.tasks) != [task.name for task in benchmark.tasks]:
             raise UserError(f"The front of {place.name} belongs to other tasks; evaluate the model again.")
@@ -195,6 +197,12 @@ def published(path: Path, arena: Arena) -> list[Contender]:
             card = {"method": {"name": row["method"]}, "training": {"seed": seed}}
             found.append(Contender(f"published:{row['method']}", f"{row['title']} (published)", whole, card, True))
     return found
+
+
+def published_notes(path: Path) -> dict[str, str]:
+    """What must be said beside published results: ``source`` and ``note``."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    return {key: data[key] for key in ("source", "note")}
 
 
 def series(contenders: Sequence[Contender]) -> list[Series]:

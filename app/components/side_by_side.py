@@ -1,0 +1,121 @@
+"""One image through two models at one λ: asks the server's inference queue, gives back what to show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import TimeoutError as TooSlow
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.components.fronts import styled
+from app.components.method_styles import MethodStyle
+from app.models import LoadedModel
+from app.protocol import Request, unpack
+from app.scenes import sample_ids
+from app.services import Services
+from palora_core.errors import UserError
+
+PATIENCE = 60.0
+TIMED_PREDICTIONS = 6
+
+
+@dataclass
+class Answer:
+    """What one model says about an image, or what is known about it.
+
+    Attributes:
+        pictures: task name (``"input"`` for the input) → encoded picture.
+        values: task name → class probabilities or numbers.
+        metrics: task name → metrics of this one image.
+        milliseconds: of the network alone.
+    """
+
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    milliseconds: float = 0.0
+
+
+def predict(services: Services, model: str, image: str, preference: Sequence[float]) -> Answer:
+    """Predictions of a model for an image at λ [T].
+
+    Raises:
+        UserError: no such model or image, or the server is too busy.
+    """
+    request = Request("predict", 0, model, (image,), tuple(preference), exact=True)
+    header, blobs = _ask(services, [request])[0]
+    pictures = {what["task"]: blob for what, blob in zip(header["pictures"], blobs)}
+    return Answer(pictures, header["values"], header["metrics"], header["network_ms"])
+
+
+def truth(services: Services, model: str, image: str) -> Answer:
+    """The input and the ground truth of an image."""
+    header, blobs = _ask(services, [Request("scene", 0, model, (image,))])[0]
+    pictures = {what.get("task", "input"): blob for what, blob in zip(header["pictures"], blobs)}
+    known = {name: entry["truth"] for name, entry in header["tasks"].items() if "truth" in entry}
+    return Answer(pictures, known)
+
+
+def prediction_time(services: Services, model: str) -> float | None:
+    """Milliseconds of one prediction, a new λ included: the best of a few, as others use the machine too.
+
+    Raises:
+        UserError: the model cannot be loaded, or the server is too busy.
+    """
+    loaded = services.registry.get(model)
+    images = sample_ids(loaded)
+    if not images:
+        return None
+    rng = np.random.default_rng()  # λ's that no cache has seen
+    rows = rng.dirichlet(np.ones(loaded.num_tasks), TIMED_PREDICTIONS)
+    requests = [Request("predict", 0, model, (images[0],), tuple(row), exact=True) for row in rows.tolist()]
+    return min(header["network_ms"] for header, _ in _ask(services, requests))
+
+
+def same_image(first: LoadedModel, second: LoadedModel, image: str) -> bool:
+    """Whether a sample of one model is the same data in the other."""
+    if first.samples is None or second.samples is None or image not in sample_ids(second):
+        return False
+    place = int(image.rpartition("-")[2])
+    a, b = (np.asarray(loaded.samples.inputs[place]) for loaded in (first, second))  # type: ignore[union-attr]
+    return a.shape == b.shape and bool(np.array_equal(a, b))
+
+
+def bars(answers: Sequence[tuple[str, MethodStyle, Any]], expected: Any, classes: Sequence[str]) -> go.Figure:
+    """Class probabilities of several models side by side; the true class is marked on the axis.
+
+    Args:
+        answers: (name, style, values of the task) per model.
+        expected: the true values, or None.
+        classes: class names.
+    """
+    figure = go.Figure()
+    for number, (name, style, values) in enumerate(answers):
+        figure.add_bar(
+            x=list(range(len(values["probabilities"]))),
+            y=values["probabilities"],
+            name=name,
+            marker={"color": style.colour, "pattern": {"shape": "/" if number else ""}},
+            hovertemplate=f"{name}<br>%{{x}}: %{{y:.3f}}<extra></extra>",
+        )
+    right = (expected or {}).get("top")
+    ticks = [f"<b>✓ {c}</b>" if i == right else str(c) for i, c in enumerate(classes)]
+    figure.update_xaxes(tickvals=list(range(len(classes))), ticktext=ticks)
+    figure.update_yaxes(range=[0, 1], title="probability")
+    return styled(figure).update_layout(height=230, barmode="group")
+
+
+def _ask(services: Services, requests: Sequence[Request]) -> list[tuple[dict[str, Any], list[bytes]]]:
+    """Answers one after the other, in a session of its own that is forgotten afterwards."""
+    session = f"compare-{uuid4().hex}"
+    try:
+        frames = [services.inference.submit(session, request).result(timeout=PATIENCE) for request in requests]
+    except TooSlow:
+        raise UserError("The server is too busy to answer; try again in a moment.") from None
+    finally:
+        services.inference.forget(session)
+    return [unpack(frame) for frame in frames]
