@@ -89,6 +89,24 @@ class Constant:
         return rows.repeat(_check_count(num_preferences), 1)
 
 
+@samplers.register("one_task")
+@dataclass(frozen=True)
+class OneTask:
+    """The corner of the simplex that belongs to one task, whatever the number of tasks.
+
+    Args:
+        task: its index, from 0.
+    """
+
+    task: int = 0
+
+    def sample(self, num_tasks: int, num_preferences: int, tau: float, generator: torch.Generator | None) -> Tensor:
+        """M copies of the one-hot preference [M, T]."""
+        if isinstance(self.task, bool) or not isinstance(self.task, int) or not 0 <= self.task < num_tasks:
+            raise UserError(f"task is {self.task!r}; expected a whole number from 0 to {num_tasks - 1}")
+        return torch.eye(num_tasks)[self.task].repeat(_check_count(num_preferences), 1)
+
+
 @samplers.register("annealed")
 @dataclass(frozen=True)
 class Annealed:

@@ -23,7 +23,7 @@ COUNTS = range(1, 13)
 TIMES = [0.0, 0.013, 0.25, 0.5, 0.75, 1.0]
 TEMPERATURES = [0.2, 1.0, 5.0]
 GRID = list(itertools.product(TASKS, COUNTS))
-NAMES = ["annealed", "annealed_dirichlet", "constant", "dirichlet", "fixed"]
+NAMES = ["annealed", "annealed_dirichlet", "constant", "dirichlet", "fixed", "one_task"]
 
 
 def generator(seed: int = 0) -> torch.Generator:
