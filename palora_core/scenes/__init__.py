@@ -1,10 +1,13 @@
-"""Our own deterministic scene generator: ``rooms`` and ``streets`` with labels, depth and (rooms) surface normals.
+"""Our own deterministic scene generator: ``rooms`` and ``streets`` with labels, depth and, for rooms, surface normals.
 
-The scenes are synthetic. Same kind, seed, split, index, size and generator version → same bytes.
+The scenes are synthetic, and cards, pages and files say so. The same kind, seed, split, index, size and generator
+version give the same bytes, whichever process renders them; :func:`ensure` keeps them on disk.
 """
 
-from palora_core.scenes.generate import GENERATOR_VERSION, KINDS, ROOM_CLASSES, STREET_CLASSES, render
-from palora_core.scenes.store import SceneArrays, SceneError, ensure, verify
+from palora_core.scenes.catalog import GENERATOR_VERSION, KINDS, ROOM_CLASSES, STREET_CLASSES
+from palora_core.scenes.contact import sheet
+from palora_core.scenes.generate import SceneError, render
+from palora_core.scenes.store import SceneArrays, ensure, verify
 
 __all__ = [
     "GENERATOR_VERSION",
@@ -15,5 +18,6 @@ __all__ = [
     "SceneError",
     "ensure",
     "render",
+    "sheet",
     "verify",
 ]

@@ -2,55 +2,57 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from palora_core.errors import UserError
-from palora_core.scenes import rooms, streets
-from palora_core.scenes.textures import TextureBank
+from palora_core.scenes.catalog import KINDS, SPLITS
+from palora_core.scenes.dice import Dice
+from palora_core.scenes.room_picture import render_room
+from palora_core.scenes.street_picture import render_street
 
-# Bump whenever the bytes of any scene change; it is part of the cache's folder name.
-GENERATOR_VERSION = 1
-KINDS = ("rooms", "streets")
-ROOM_CLASSES = tuple(rooms.CLASSES)
-STREET_CLASSES = tuple(streets.CLASSES)
-SPLITS = ("train", "val", "test")
-TEXTURE_SEED = 7
+_MAKERS = {"rooms": render_room, "streets": render_street}
+SMALLEST = 16
 
-_MAKERS = {"rooms": (78, rooms.make), "streets": (77, streets.make)}
+
+class SceneError(UserError):
+    """A scene that can't be made or a cache of scenes that can't be used; says which and what to do."""
 
 
 def render(kind: str, seed: int, index: int, height: int, width: int, split: str = "train") -> dict[str, np.ndarray]:
-    """Scene ``index`` of a split.
+    """Scene ``index`` of a split; the same arguments give the same bytes, in any process.
 
     Args:
         kind: ``"rooms"`` or ``"streets"``.
-        seed: of the whole data set.
-        index: of the scene; it does not depend on how many scenes there are.
-        height: rows H.
-        width: columns W.
+        seed: of the whole data set, at least 0.
+        index: of the scene, at least 0; a scene does not depend on how many there are.
+        height: rows H, at least 16.
+        width: columns W, at least 16.
         split: ``"train"``, ``"val"`` or ``"test"``; splits share no scene.
 
     Returns:
-        ``image`` uint8 [H, W, 3], ``label`` int8 [H, W] (−1 void) and ``depth`` float32 [H, W]: metres for rooms, inverse
-        metres for streets, 0 where missing. Rooms also have ``normal`` float32 [H, W, 3], unit vectors in the camera frame.
+        ``image`` uint8 [H, W, 3]; ``label`` int8 [H, W], -1 for void; ``depth`` float32 [H, W], metres for rooms and
+        inverse metres for streets, 0 where missing; for rooms ``normal`` float32 [H, W, 3], unit vectors in the camera
+        frame (x right, y down, z forward) that face the camera, zeros where missing.
 
     Raises:
-        UserError: an unknown kind or split, or sides below 16 pixels.
+        SceneError: an unknown kind or split, a negative number, or sides that are too small.
     """
-    if kind not in _MAKERS:
-        raise UserError(f"There is no scene kind {kind!r}; the kinds are {', '.join(KINDS)}.")
+    check(kind, split, seed, index, height, width)
+    return _MAKERS[kind](Dice(KINDS.index(kind), SPLITS.index(split), index, seed), height, width)
+
+
+def check(kind: str, split: str, seed: int, index: int, height: int, width: int) -> None:
+    """Refuse arguments that name no scene.
+
+    Raises:
+        SceneError: with what was found and what is possible.
+    """
+    if kind not in KINDS:
+        raise SceneError(f"There is no kind of scene named {kind!r}; the kinds are {', '.join(KINDS)}.")
     if split not in SPLITS:
-        raise UserError(f"There is no split {split!r}; the splits are {', '.join(SPLITS)}.")
-    if height < 16 or width < 16:
-        raise UserError(f"Scenes need sides of at least 16 pixels, found {height} × {width}.")
-    stream, make = _MAKERS[kind]
-    rng = np.random.default_rng([stream, SPLITS.index(split), seed, index])
-    return make(rng, texture_bank(), height, width)
-
-
-@functools.cache
-def texture_bank() -> TextureBank:
-    """The textures of this generator version, built once per process (about a second)."""
-    return TextureBank(TEXTURE_SEED)
+        raise SceneError(f"There is no split named {split!r}; the splits are {', '.join(SPLITS)}.")
+    for name, value in (("seed", seed), ("index", index)):
+        if value < 0:
+            raise SceneError(f"{name} must be at least 0, found {value}.")
+    if min(height, width) < SMALLEST:
+        raise SceneError(f"Scenes need sides of at least {SMALLEST} pixels, found {height} × {width}.")

@@ -1,35 +1,34 @@
-"""Scenes on disk: chunks written by parallel processes, hashed in a manifest, read back as memory-mapped arrays."""
+"""Scenes on disk: generated once by parallel processes, resumable at any moment, read back as memory-mapped arrays."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from palora_core.errors import UserError
-from palora_core.files import write_atomically, write_json
-from palora_core.scenes.generate import GENERATOR_VERSION, render
+from palora_core.scenes import arrays
+from palora_core.scenes.generate import SceneError, check
+from palora_core.scenes.manifest import CHUNK, NAME, Manifest, Parameters
+from palora_core.scenes.worker import render_in_processes, render_pieces
 
-CHUNK = 32
-# Unit normals as int8 are off by at most 0.3°, depth as float16 by 0.05 %: below what the tasks can tell.
-FIELDS = {"image": np.uint8, "label": np.int8, "depth": np.float16, "normal": np.int8}
 Progress = Callable[[int, int], None]
-
-
-class SceneError(UserError):
-    """A scene cache that can't be used; the message says which file and what to do."""
 
 
 @dataclass(frozen=True)
 class SceneArrays:
-    """N scenes: images uint8 [N, H, W, 3], labels int8 [N, H, W], depths float16 [N, H, W], normals int8 ×127 or None."""
+    """N scenes, memory-mapped and read-only.
+
+    Attributes:
+        images: uint8 [N, H, W, 3].
+        labels: int8 [N, H, W]; -1 is void.
+        depths: float16 [N, H, W]; metres for rooms, inverse metres for streets, 0 where missing.
+        normals: int8 [N, H, W, 3], unit normals times 127, for rooms; None for streets.
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -38,6 +37,17 @@ class SceneArrays:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def unit_normals(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        """Normals of some scenes as float32 unit vectors [..., H, W, 3]; zeros where missing.
+
+        Raises:
+            SceneError: streets, which have none.
+        """
+        if self.normals is None:
+            raise SceneError("These scenes are streets, which have no normals; use rooms.")
+        normals = self.normals[rows].astype(np.float32)
+        return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1)
 
 
 def ensure(
@@ -51,143 +61,107 @@ def ensure(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> SceneArrays:
-    """The first ``count`` scenes of a split; missing chunks are generated in parallel processes.
+    """The first ``count`` scenes of a split; those that the disk lacks are generated.
 
-    A chunk appears by one rename, so whatever is there is whole; a killed generation continues with the chunks that are
-    missing, and a cache of more scenes serves fewer.
+    A cache of more scenes serves fewer, one of fewer is extended, and one whose making was killed is continued: only
+    chunks listed in the manifest count, and they are listed after their bytes are on the disk. Several processes may
+    ask for the same scenes; one generates, the others wait.
 
     Args:
         kind: ``"rooms"`` or ``"streets"``.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        count: number of scenes N.
-        height: rows.
-        width: columns.
-        seed: of the data set.
-        root: data root; scenes live in ``root/<kind>-v<version>-<H>x<W>-s<seed>/<split>``.
-        workers: processes; all cores by default, 1 for none besides this one.
+        count: number of scenes N, at least 1.
+        height: rows H, at least 16.
+        width: columns W, at least 16.
+        seed: of the data set, at least 0.
+        root: scenes lie in ``root/<kind>-v<version>-<H>x<W>-s<seed>/<split>``.
+        workers: processes; one per core if None, none besides this one if 1.
         progress: called with (scenes done, N).
 
     Raises:
-        SceneError: a damaged chunk, or a disk that can't be written.
+        SceneError: impossible arguments, a damaged file, or a disk that can't be written.
     """
+    check(kind, split, seed, 0, height, width)
     if count < 1:
-        raise UserError(f"At least one scene is needed, found a count of {count}.")
-    folder = Path(root) / f"{kind}-v{GENERATOR_VERSION}-{height}x{width}-s{seed}" / split
-    chunks = range(-(-count // CHUNK))
-    missing = [chunk for chunk in chunks if not _path(folder, chunk).exists()]
-    if missing:
+        raise SceneError(f"count must be at least 1, found {count}.")
+    parameters = Parameters(kind, split, int(height), int(width), int(seed))
+    folder = parameters.folder(root)
+    manifest = Manifest.load(folder, parameters)
+    if manifest is None or manifest.missing(count):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _generate(kind, split, height, width, seed, folder, missing, workers, progress, count)
-            _write_manifest(folder, kind, split, height, width, seed)
+            _generate(parameters, folder, count, workers or _cores(), progress)
         except OSError as error:
-            raise SceneError(
-                f"Scenes can't be written to {folder} ({error.strerror}); choose another --data."
-            ) from None
-    parts = [_open(_path(folder, chunk), height, width) for chunk in chunks]
-    return _joined(folder, parts, count)
+            reason = error.strerror or str(error)
+            raise SceneError(f"Scenes can't be written to {folder} ({reason}); choose another folder.") from None
+    opened = {field.name: arrays.open_rows(field, folder, count) for field in parameters.fields()}
+    return SceneArrays(opened["images"], opened["labels"], opened["depths"], opened.get("normals"))
 
 
-def verify(folder: Path) -> int:
-    """Hash every chunk of a split's folder again; returns how many there are.
+def verify(root_dir: Path) -> int:
+    """Hash all scenes below a folder (a split's, a cache's or a whole root) again; gives their number.
 
     Raises:
-        SceneError: no manifest, or a chunk that is missing or differs from it.
+        SceneError: no scenes, or a file that is not what was written; the message says which and what to do.
     """
-    manifest = folder / "manifest.json"
-    if not manifest.is_file():
-        raise SceneError(f"{folder} holds no manifest.json; generate the scenes first.")
-    hashes = json.loads(manifest.read_text())["chunks"]
-    for name, expected in hashes.items():
-        path = folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise SceneError(f"{path} is missing or damaged; delete it and generate the scenes again.")
-    return len(hashes)
+    manifests = sorted(Path(root_dir).rglob(NAME))
+    if not manifests:
+        raise SceneError(f"There are no scenes below {root_dir} (no {NAME}); generate some first.")
+    total = 0
+    for path in manifests:
+        manifest = Manifest.load(path.parent)
+        total += manifest.verify(path.parent) if manifest else 0
+    return total
 
 
-def _generate(
-    kind: str,
-    split: str,
-    height: int,
-    width: int,
-    seed: int,
-    folder: Path,
-    missing: list[int],
-    workers: int | None,
-    progress: Progress | None,
-    count: int,
-) -> None:
-    jobs = [(kind, split, height, width, seed, str(folder), chunk) for chunk in missing]
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
-    done = -(-count // CHUNK) - len(missing)
-    for _ in map(_write_chunk, jobs) if workers == 1 else _in_processes(jobs, workers):
-        done += 1
-        if progress:
-            progress(min(done * CHUNK, count), count)
+def _generate(parameters: Parameters, folder: Path, count: int, workers: int, progress: Progress | None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_one(folder, parameters, count, progress):
+        manifest = Manifest.load(folder, parameters) or Manifest(parameters)
+        held = max((chunk.stop for chunk in manifest.chunks), default=0)
+        for field in parameters.fields():
+            if held:
+                arrays.open_rows(field, folder, held)  # raises if it is damaged, before it is built upon
+            arrays.grow(field, folder, max(count, held))
+        pieces = manifest.missing(count)
+        missing = sum(stop - start for start, stop in pieces)
+        workers = min(workers, len(pieces))
+        if workers <= 1 or missing <= CHUNK:
+            events = render_pieces(parameters, folder, pieces)
+        else:
+            events = render_in_processes(parameters, folder, pieces, workers)
+        done = count - missing
+        for chunk in events:
+            if chunk is not None:
+                manifest.chunks.append(chunk)
+                manifest.save(folder)
+                continue
+            done += 1
+            if progress is not None:
+                progress(done, count)
 
 
-def _in_processes(jobs: list[tuple], workers: int) -> Iterator[None]:
-    # Spawned, not forked: the caller may hold torch's threads, which do not survive a fork.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_write_chunk, jobs)
-
-
-def _write_chunk(job: tuple[str, str, int, int, int, str, int]) -> None:
-    kind, split, height, width, seed, folder, chunk = job
-    indices = range(chunk * CHUNK, (chunk + 1) * CHUNK)
-    scenes = [_packed(render(kind, seed, index, height, width, split)) for index in indices]
-    record = np.zeros(CHUNK, _record(height, width, "normal" in scenes[0]))
-    for row, scene in enumerate(scenes):
-        for name, value in scene.items():
-            record[row][name] = value
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, record)
-
-    write_atomically(_path(Path(folder), chunk), write)
-
-
-def _record(height: int, width: int, normals: bool) -> np.dtype:
-    shapes = {
-        "image": (height, width, 3),
-        "label": (height, width),
-        "depth": (height, width),
-        "normal": (height, width, 3),
-    }
-    names = [name for name in FIELDS if normals or name != "normal"]
-    return np.dtype([(name, FIELDS[name], shapes[name]) for name in names])
-
-
-def _packed(scene: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    packed = {name: scene[name].astype(FIELDS[name]) for name in ("image", "label", "depth")}
-    if "normal" in scene:
-        packed["normal"] = np.rint(scene["normal"] * 127).astype(np.int8)
-    return packed
-
-
-def _path(folder: Path, chunk: int) -> Path:
-    return folder / f"{chunk:05d}.npy"
-
-
-def _open(path: Path, height: int, width: int) -> np.ndarray:
+@contextmanager
+def _only_one(folder: Path, parameters: Parameters, count: int, progress: Progress | None) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process that holds it; report another's progress meanwhile."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise SceneError(f"{path} is truncated or damaged; delete it and run the command again.") from None
-    if array.shape != (CHUNK,) or array.dtype not in (_record(height, width, True), _record(height, width, False)):
-        raise SceneError(f"{path} does not hold {CHUNK} scenes of {height} × {width}; delete it and run again.")
-    return array
+        import fcntl
+    except ImportError:  # without locks two processes do the same work twice, with the same bytes
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                other = Manifest.load(folder, parameters)
+                if progress is not None and other is not None:
+                    progress(min(other.count, count), count)
+                time.sleep(0.2)
+        yield
 
 
-def _joined(folder: Path, parts: list[np.ndarray], count: int) -> SceneArrays:
-    """The chunks side by side in memory; at the benchmark's sizes a split is below 200 MB."""
-    names = parts[0].dtype.names or ()
-    fields = {name: np.concatenate([part[name] for part in parts])[:count] for name in names}
-    return SceneArrays(fields["image"], fields["label"], fields["depth"], fields.get("normal"))
-
-
-def _write_manifest(folder: Path, kind: str, split: str, height: int, width: int, seed: int) -> None:
-    chunks = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.npy"))}
-    manifest = {"generator": GENERATOR_VERSION, "kind": kind, "split": split, "height": height, "width": width}
-    write_json(folder / "manifest.json", {**manifest, "seed": seed, "scenes": len(chunks) * CHUNK, "chunks": chunks})
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
