@@ -1,0 +1,47 @@
+"""What the README tells a user to type works as it stands there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_the_python_example_runs():
+    (code,) = blocks("python")
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert result.returncode == 0, result.stderr
+    assert re.match(r"0\.\d+ \[-?\d", result.stdout)
+
+
+def test_the_commands_run_one_after_another(tmp_path):
+    commands = next(block for block in blocks("bash") if "scripts/train.py" in block).strip().splitlines()
+    assert len(commands) >= 4
+    for command in commands:
+        words = shlex.split(command.replace("runs/", f"{tmp_path}/"))
+        assert words[0] == "python"
+        result = subprocess.run([sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True, timeout=280)
+        assert result.returncode == 0, f"{command}\n{result.stderr}"
+    assert (tmp_path / "first" / "chosen.safetensors").stat().st_size > 50_000
+    assert (tmp_path / "expanded" / "front.json").is_file()
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`(scripts/\w+\.py)", TEXT))))
+def test_every_script_that_is_named_explains_itself(command):
+    result = subprocess.run([sys.executable, command, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert "usage:" in result.stdout
+
+
+def test_every_file_that_is_linked_exists():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
