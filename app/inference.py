@@ -73,6 +73,7 @@ class Inference:
         if answer is None:
             return None
         self._looks_at(session, request, preference)
+        self._worker.stay_away()
         return pack({**answer.header, "seq": request.seq, "cached": True}, answer.blobs)
 
     def submit(self, session: str, request: Request) -> Future[bytes]:

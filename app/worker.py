@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -36,6 +37,7 @@ class Worker:
         self._turns: OrderedDict[str, OrderedDict[str, tuple[Job, Future[Any]]]] = OrderedDict()
         self._condition = threading.Condition()
         self._closed = False
+        self._active = 0.0
         self._thread = threading.Thread(target=self._run, name="palora-inference", daemon=True)
         self._thread.start()
 
@@ -52,6 +54,10 @@ class Worker:
         if replaced and replaced[1].set_running_or_notify_cancel():
             replaced[1].set_exception(Dropped())
         return future
+
+    def stay_away(self) -> None:
+        """Somebody is at work without needing the queue (answers from a cache): leave the processor to them."""
+        self._active = time.monotonic()
 
     def forget(self, session: str) -> None:
         """Drop everything a session still waits for."""
@@ -96,6 +102,8 @@ class Worker:
 
     def _use_idle_time(self) -> bool:
         while self._idle and not self._closed:
+            if time.monotonic() - self._active < IDLE_AFTER:
+                return True
             try:
                 if not self._idle():
                     return False

@@ -66,7 +66,7 @@ def tools(loaded: LoadedModel) -> None:
         with st.popover("Your picture", icon=":material/add_photo_alternate:"):
             own_picture(loaded)
     if loaded.front is not None and loaded.num_tasks > 1:
-        with st.popover("Find a preference", icon=":material/search:"):
+        with st.popover("Find a preference", icon=":material/search:"), st.container(width=380):
             finder(loaded)
     view = state.view(loaded)
     with st.popover("Download", icon=":material/download:"):

@@ -105,8 +105,10 @@ def test_clicking_the_front_sets_the_preference(open_page):
             const { xaxis, yaxis } = plot._fullLayout;
             const box = plot.getBoundingClientRect();
             const [xs, ys] = explorer.front.axes.map((a) => columns[a].values);
-            const at = xs.map((x, k) => [box.left + xaxis._offset + xaxis.l2p(x), box.top + yaxis._offset + yaxis.l2p(ys[k])]);
-            const gap = (k) => Math.min(...at.filter((_, i) => i !== k).map(([x, y]) => Math.hypot(x - at[k][0], y - at[k][1])));
+            const [left, top] = [box.left + xaxis._offset, box.top + yaxis._offset];
+            const at = xs.map((x, k) => [left + xaxis.l2p(x), top + yaxis.l2p(ys[k])]);
+            const others = (k) => at.filter((_, i) => i !== k);
+            const gap = (k) => Math.min(...others(k).map(([x, y]) => Math.hypot(x - at[k][0], y - at[k][1])));
             const k = at.map((_, i) => i).sort((i, j) => gap(j) - gap(i))[0];
             return [...at[k], ...preferences[k]];
         }"""
@@ -180,7 +182,9 @@ def test_any_number_of_tasks(open_page, model):
     page.on("pageerror", lambda error: problems.append(str(error)))
     if model == "forty":
         page.locator(".p-sliders input[type=range]").nth(7).fill("0.8")
-        page.wait_for_function("() => Math.abs(document.querySelector('.palora').dataset.painted.split(' ')[7] - 0.8) < 0.02")
+        page.wait_for_function(
+            "() => Math.abs(document.querySelector('.palora').dataset.painted.split(' ')[7] - 0.8) < 0.02"
+        )
         weights = [float(v.input_value()) for v in page.locator(".p-sliders input[type=number]").all()]
         assert sum(weights) == pytest.approx(1, abs=0.03)
     assert not problems and page.locator(".stException").count() == 0
@@ -224,7 +228,7 @@ def test_eight_browsers_at_once(open_page):
                 """() => {
                     clearInterval(window.timer);
                     const { explorer } = document.querySelector('.palora');
-                    return { frames: explorer.times.length, wrong: explorer.mismatches, status: explorer.status.textContent };
+                    return { frames: explorer.times.length, wrong: explorer.mismatches };
                 }"""
             )
         )

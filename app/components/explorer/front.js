@@ -1,7 +1,7 @@
 // The evaluated front as a plotly figure that is built once; only the marker of the current preference moves.
 
 import { element } from './panels.js';
-import { formatAll, Interpolator, withUnit } from './simplex.js';
+import { formatAll, Interpolator, mixed, withUnit } from './simplex.js';
 
 let library = null;
 
@@ -145,11 +145,7 @@ export class FrontPlot {
   /** Points take the colours of their preference where T = 3: one channel per task, kept light enough to see. */
   pointColours(colours) {
     if (this.tasks.length !== 3) return colours.point;
-    const tint = [[204, 51, 17], [0, 153, 136], [0, 68, 187]];
-    return this.front.preferences.map((p) => {
-      const mix = [0, 1, 2].map((c) => Math.round(p.reduce((sum, w, t) => sum + w * tint[t][c], 0)));
-      return `rgb(${mix.join(',')})`;
-    });
+    return this.front.preferences.map(mixed);
   }
 
   hover(axes) {

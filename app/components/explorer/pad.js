@@ -1,6 +1,6 @@
 // The pad: a segment for two tasks, a triangle for three. Drag it, touch it, or use the keys.
 
-import { barycentric, centre, corner, format, formatAll, project } from './simplex.js';
+import { barycentric, centre, corner, format, formatAll, mixed, project } from './simplex.js';
 
 const NS = 'http://www.w3.org/2000/svg';
 
@@ -52,6 +52,10 @@ export class Pad {
       const at = flat ? [4, 296][t] : [x, 4, 296][t];
       node.append(svg('text', { x: at, y: flat ? 20 : top ? y - 12 : y + 24, 'text-anchor': anchor }, task.title));
     });
+    if (!flat) {
+      // The front's points take their colours from these corners.
+      vertices.forEach(([cx, cy], t) => node.append(svg('circle', { cx, cy, r: 5, fill: mixed(corner(3, t)) })));
+    }
     this.pinned = svg('path', { class: 'p-pinned', d: 'M-7,-7 L7,7 M7,-7 L-7,7', visibility: 'hidden' });
     this.dot = svg('circle', { class: 'p-dot', r: 11 });
     node.append(this.pinned, this.dot);

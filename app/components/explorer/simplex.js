@@ -32,6 +32,12 @@ export function barycentric([x, y], [a, b, c]) {
   return [p, q, 1 - p - q];
 }
 
+/** Colours of three tasks, mixed by λ where points of a front are coloured. */
+export const TINTS = [[204, 51, 17], [0, 153, 136], [0, 68, 187]];
+
+export const mixed = (preference) =>
+  `rgb(${[0, 1, 2].map((c) => Math.round(preference.reduce((sum, w, t) => sum + w * TINTS[t][c], 0))).join(',')})`;
+
 export const distance = (a, b) => Math.hypot(...a.map((v, t) => v - b[t]));
 
 /** Two decimals, three where T is so large that two say nothing. */
