@@ -23,6 +23,7 @@ class Faces(Benchmark):
 
     Attributes:
         backbone: ResNet-18 with the stem for small images as in the paper, or torchvision's MobileNetV2 or ViT-B/16.
+        width: factor on ResNet-18's channels; 1 is the paper's size.
         pretrained: start MobileNetV2 or ViT-B/16 from ImageNet weights that lie in TORCH_HOME.
     """
 
@@ -33,6 +34,7 @@ class Faces(Benchmark):
     )
 
     backbone: Literal["resnet18", "mobilenet", "vit"] = "resnet18"
+    width: float = 1.0
     pretrained: bool = False
 
     @property
@@ -41,7 +43,7 @@ class Faces(Benchmark):
         if self.backbone == "resnet18":
             if self.pretrained:
                 raise UserError("This ResNet-18 has no ImageNet weights; set backbone=mobilenet or backbone=vit.")
-            return "resnet18", {"outputs": self.outputs, "size": SIZE}
+            return "resnet18", {"outputs": self.outputs, "size": SIZE, "width": self.width}
         options: dict[str, Any] = {"outputs": self.outputs, "pretrained": self.pretrained}
         return self.backbone, options | ({"size": SIZE} if self.backbone == "vit" else {})
 

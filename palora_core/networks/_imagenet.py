@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models import WeightsEnum
 
 from palora_core.errors import UserError
 from palora_core.files import sha256
 
 
-def imagenet_state(versions: type[WeightsEnum]) -> dict[str, Tensor]:
+def imagenet_state(versions: Any) -> dict[str, Tensor]:
     """The state_dict of the first of a model's ImageNet weights that lies in torch's folder of checkpoints.
+
+    Args:
+        versions: torchvision's enumeration of the model's weights.
 
     Raises:
         UserError: none is there (naming file and folder), or the file is damaged.

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights, resnet50
-from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
 from palora_core.networks._imagenet import imagenet_state, without
 from palora_core.networks.base import MultiTaskNetwork, networks
@@ -21,6 +19,8 @@ class Backbone(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        from torchvision.models import resnet50  # here: importing torchvision takes seconds
+
         network = resnet50(weights=None, replace_stride_with_dilation=[False, True, True])
         for name, child in network.named_children():
             if name not in ("avgpool", "fc"):
@@ -43,6 +43,9 @@ def deeplab(outputs: Mapping[str, int], pretrained: bool = False) -> MultiTaskNe
         outputs: task name → output channels of its head.
         pretrained: start the backbone from torchvision's ImageNet weights in TORCH_HOME.
     """
+    from torchvision.models import ResNet50_Weights
+    from torchvision.models.segmentation.deeplabv3 import DeepLabHead
+
     backbone = Backbone()
     if pretrained:
         backbone.load_state_dict(without(imagenet_state(ResNet50_Weights), "fc."))

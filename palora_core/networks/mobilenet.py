@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from palora_core.networks._imagenet import imagenet_state, without
 from palora_core.networks.base import MultiTaskNetwork, networks
@@ -17,12 +16,18 @@ FINE = 7  # the first blocks, up to stride 8
 FINE_CHANNELS, COARSE_CHANNELS, MIXED = 32, 1280, 64
 
 
+def _features() -> nn.Sequential:
+    from torchvision.models import mobilenet_v2  # here: importing torchvision takes seconds
+
+    return mobilenet_v2(weights=None).features
+
+
 class PooledTrunk(nn.Module):
     """MobileNetV2's features, averaged over the image: [B, 1280]."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = mobilenet_v2(weights=None).features
+        self.features = _features()
         self.dropout = nn.Dropout(0.2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,7 +40,7 @@ class DenseTrunk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = mobilenet_v2(weights=None).features
+        self.features = _features()
         self.fine = nn.Conv2d(FINE_CHANNELS, MIXED, 1)
         self.coarse = nn.Conv2d(COARSE_CHANNELS, MIXED, 1)
 
@@ -65,6 +70,8 @@ def mobilenet(outputs: Mapping[str, int], dense: bool = False, pretrained: bool 
     """
     trunk = DenseTrunk() if dense else PooledTrunk()
     if pretrained:
+        from torchvision.models import MobileNet_V2_Weights
+
         state = without(imagenet_state(MobileNet_V2_Weights), "classifier.")
         trunk.features.load_state_dict(OrderedDict((n.removeprefix("features."), t) for n, t in state.items()))
     make = _dense_head if dense else lambda count: nn.Linear(COARSE_CHANNELS, count)

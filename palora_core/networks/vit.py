@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import nn
-from torchvision.models import ViT_B_16_Weights
-from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from palora_core.errors import UserError
 from palora_core.networks._imagenet import imagenet_state, without
@@ -28,6 +26,9 @@ def vit(outputs: Mapping[str, int], size: int = 224, layers: int = 12, pretraine
         layers: transformer blocks; 12 makes ViT-B.
         pretrained: start from torchvision's ImageNet weights in TORCH_HOME.
     """
+    from torchvision.models import ViT_B_16_Weights  # here: importing torchvision takes seconds
+    from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
+
     if size < PATCH or size % PATCH:
         raise UserError(f"size is {size}; expected the images' side as a multiple of {PATCH}.")
     trunk = VisionTransformer(size, PATCH, layers, 12, WIDTH, 4 * WIDTH)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from palora_core.errors import UserError
 from palora_core.preparation import _nyuv2_tables as tables
 from palora_core.preparation._mtan import Modality, mtan_parts, mtan_root
 from palora_core.preparation._normals import normals_from_depth
-from palora_core.preparation._read import check_finite, check_range, find, load_mat, stamp
+from palora_core.preparation._read import check_finite, check_range, find, load_mat
 from palora_core.preparation._shards import Part, PerItem
 from palora_core.preparation.base import Piece, Plan, Preparer, count_note, preparers
 
@@ -24,6 +25,7 @@ OFFICIAL = {"train": 795, "test": 654}
 # its toolbox), in pixels of 480 × 640.
 INTRINSICS = (518.85790117450188, 519.46961112127485, 325.58244941119034, 253.73616633400465)
 MAT = "nyu_depth_v2_labeled.mat"
+ARRAYS = {"images": (3, 640, 480), "depths": (640, 480), "labels": (640, 480)}  # MATLAB's axes, reversed
 
 MTAN = (
     Modality("image", "image", 3, -0.2, 1.2),
@@ -61,7 +63,8 @@ class OfficialItem:
         """Arrays of item ``index``; the file's last two axes are columns and rows."""
         number = self.images[index]
         where = f"{self.mat}, image {number + 1},"
-        image, depth, labels = (_read(self.mat, name, number) for name in ("images", "depths", "labels"))
+        arrays = read_image_arrays(self.mat, number)
+        image, depth, labels = (arrays[name] for name in ARRAYS)
         check_finite(depth, f"{where} depths")
         check_range(depth, 0, 100, f"{where} depths", "metres")
         check_range(labels, 0, tables.LABELS, f"{where} labels", "labels")
@@ -74,43 +77,44 @@ class OfficialItem:
             "label_13": (np.asarray(self.to_13)[forty] - 1).astype(np.int8),
             "label_40": (forty - 1).astype(np.int8),
             "depth": np.ascontiguousarray(depth.T[nearest], np.float32),
-            "normals": self._normals(number, depth.T, nearest, where),
+            "normals": _normals(arrays.get("normals"), depth.T, nearest, where),
         }
 
-    def _normals(self, number: int, depth: np.ndarray, nearest: Any, where: str) -> np.ndarray:
-        """The file's own normals where it has some, else those of its depth."""
-        if "normals" not in open_mat(self.mat):
-            return normals_from_depth(depth, INTRINSICS)[nearest]
-        given = _read(self.mat, "normals", number).transpose(2, 1, 0).astype(np.float32)
-        check_finite(given, f"{where} normals")
-        check_range(given, -1.01, 1.01, f"{where} normals", "components")
-        return given[nearest]
+
+def _normals(given: np.ndarray | None, depth: np.ndarray, nearest: Any, where: str) -> np.ndarray:
+    """The file's own normals [3, W, H] where it has some, else those of its depth [H, W]."""
+    if given is None:
+        return normals_from_depth(depth, INTRINSICS)[nearest]
+    check_finite(given, f"{where} normals")
+    check_range(given, -1.01, 1.01, f"{where} normals", "components")
+    return given.transpose(2, 1, 0)[nearest].astype(np.float32)
 
 
-def open_mat(path: Path) -> Any:
-    """The HDF5 file, opened once per process."""
-    return _open(path, stamp(path))
-
-
-@functools.lru_cache(maxsize=1)
-def _open(path: Path, _: tuple[int, int]) -> Any:
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The HDF5 file; closed again at once, since an open one is locked against other programs."""
     try:
         import h5py
     except ImportError:  # pragma: no cover - part of requirements.txt
         raise UserError(f"Reading {path} needs h5py; install it with: pip install h5py.") from None
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except OSError as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} is truncated or no HDF5 (MATLAB 7.3) file ({reason}); download it again.") from None
+    with file:
+        yield file
 
 
-def _read(mat: Path, name: str, number: int) -> np.ndarray:
-    try:
-        return open_mat(mat)[name][number]
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{mat} is truncated: {name} of image {number + 1} cannot be read ({reason}).") from None
+def read_image_arrays(mat: Path, number: int) -> dict[str, np.ndarray]:
+    """Picture, depths, labels and, where the file has them, normals of one image."""
+    with opened(mat) as file:
+        names = [*ARRAYS, *(["normals"] if "normals" in file else [])]
+        try:
+            return {name: file[name][number] for name in names}
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"{mat} is truncated: image {number + 1} cannot be read ({reason}).") from None
 
 
 @preparers.register("nyuv2")
@@ -143,7 +147,7 @@ class NYUv2(Preparer):
         return Plan("MTAN's .npy folders", parts, _notes(parts))
 
     def _official(self, source: Path, mat: Path) -> Plan:
-        count = _check_mat(mat)
+        count, own_normals = _check_mat(mat)
         files = [find(source, name) for name in ("splits.mat", "classMapping40.mat", "class13Mapping.mat")]
         split, how = _split(files[0], count)
         to_40, to_13 = _mapping_40(files[1]), _mapping_13(files[2])
@@ -152,27 +156,25 @@ class NYUv2(Preparer):
         for name, images in split.items():
             item = OfficialItem(mat, tuple(images), tuple(to_40.tolist()), tuple(to_13.tolist()), extra)
             parts.append(Part(name, len(images), FIELDS, PerItem(item), item.sources, 16, f"official {how}"))
-        normals = "normals of the file" if "normals" in open_mat(mat) else "normals computed from depth"
+        normals = "normals of the file" if own_normals else "normals computed from depth"
         return Plan(f"the official .mat, {how}, {normals}", tuple(parts), _notes(tuple(parts)))
 
 
-def _check_mat(mat: Path) -> int:
-    """Number of images, after checking the shapes of all arrays."""
-    file = open_mat(mat)
-    wanted = {"images": (3, 640, 480), "depths": (640, 480), "labels": (640, 480)}
-    if "normals" in file:
-        wanted["normals"] = (3, 640, 480)
-    for name, shape in wanted.items():
-        found = getattr(file.get(name), "shape", None)
-        if found is None:
+def _check_mat(mat: Path) -> tuple[int, bool]:
+    """Number of images, after checking the shapes of all arrays, and whether there are normals."""
+    with opened(mat) as file:
+        shapes = {name: getattr(file.get(name), "shape", None) for name in (*ARRAYS, "normals")}
+    for name, shape in {**ARRAYS, "normals": ARRAYS["images"]}.items():
+        found = shapes[name]
+        if found is None and name != "normals":
             raise UserError(f"{mat} has no array {name!r}; it is not the labelled data set of NYU Depth v2.")
-        if found[1:] != shape:
+        if found is not None and found[1:] != shape:
             raise UserError(f"{mat}: {name} is {list(found)}, expected [N, {', '.join(map(str, shape))}].")
-    counts = {name: len(file[name]) for name in wanted}
+    counts = {name: shape[0] for name, shape in shapes.items() if shape is not None}
     if len(set(counts.values())) > 1 or not counts["images"]:
         listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         raise UserError(f"{mat} holds {listed}; expected as many of each.")
-    return counts["images"]
+    return counts["images"], "normals" in counts
 
 
 def _split(path: Path | None, count: int) -> tuple[dict[str, list[int]], str]:
