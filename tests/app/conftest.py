@@ -55,8 +55,8 @@ def roots(model_root, run_root, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def server(model_root, run_root, tmp_path_factory):
-    """Address of a real server, in its own process."""
+def served(model_root, run_root, tmp_path_factory):
+    """Address and process of a real server."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -73,11 +73,17 @@ def server(model_root, run_root, tmp_path_factory):
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_healthy(address, process, Path(log.name))
-        yield address
+        yield address, process
     finally:
         process.terminate()
         process.wait(timeout=20)
         log.close()
+
+
+@pytest.fixture(scope="session")
+def server(served) -> str:
+    """Address of the real server."""
+    return served[0]
 
 
 def _wait_until_healthy(address: str, process: subprocess.Popen, log: Path) -> None:

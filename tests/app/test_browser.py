@@ -1,7 +1,6 @@
 """What a person does, in a real browser on a real server."""
 
 import io
-import json
 import re
 
 import numpy as np
@@ -196,41 +195,3 @@ def test_the_page_comes_back_after_the_socket_breaks(open_page):
     page.wait_for_function("() => document.querySelector('.palora').explorer.connection.ready")
     drag(page, 0.5, 0.75)
     wait_painted(page, [0.25, 0.75], 0.03)
-
-
-def test_eight_browsers_at_once(open_page):
-    """Nobody gets an error or another one's picture; everybody is served."""
-    pages = [open_page("model=three") for _ in range(8)]
-    for page in pages:
-        page.evaluate(
-            """() => {
-                const { explorer } = document.querySelector('.palora');
-                let step = 0;
-                explorer.exact = true;
-                explorer.mismatches = 0;
-                const original = explorer.showPrediction.bind(explorer);
-                explorer.showPrediction = (header, request) => {
-                    const off = header.preference.some((v, t) => Math.abs(v - request.preference[t]) > 2e-4);
-                    if (off || header.seq !== request.seq) explorer.mismatches += 1;
-                    return original(header, request);
-                };
-                window.timer = setInterval(() => {
-                    const a = Math.abs(Math.sin((step += 1) / 7 + performance.now()));
-                    explorer.set([a, (1 - a) / 2, (1 - a) / 2], performance.now());
-                }, 30);
-            }"""
-        )
-    pages[0].wait_for_timeout(4000)
-    results = []
-    for page in pages:
-        results.append(
-            page.evaluate(
-                """() => {
-                    clearInterval(window.timer);
-                    const { explorer } = document.querySelector('.palora');
-                    return { frames: explorer.times.length, wrong: explorer.mismatches };
-                }"""
-            )
-        )
-    frames = [result["frames"] for result in results]
-    assert all(result["wrong"] == 0 for result in results) and min(frames) >= 3, json.dumps(results)
