@@ -8,6 +8,7 @@ import numpy as np
 
 from palora_core.scenes.dice import Dice
 from palora_core.scenes.lighting import blur
+from palora_core.scenes.raycast import SAMPLES
 
 Array = np.ndarray
 
@@ -38,7 +39,7 @@ class Lens:
     def draw(cls, dice: Dice, key: float, cast: float, grain: float) -> Lens:
         """Random settings around a key; ``cast`` is the spread of the gains, ``grain`` the largest noise."""
         return cls(
-            softness=dice.uniform(0.35, 0.7),
+            softness=dice.uniform(0.2, 0.5),
             vignette=dice.uniform(0.0, 0.35),
             key=key * dice.uniform(0.8, 1.15),
             contrast=dice.uniform(0.85, 1.25),
@@ -48,8 +49,8 @@ class Lens:
         )
 
     def develop(self, light: Array, generator: np.random.Generator) -> Array:
-        """Light [3, H, W] as a picture uint8 [H, W, 3]."""
-        image = blur(light, self.softness)
+        """Light of all rays [3, H · SAMPLES, W · SAMPLES] as a picture uint8 [H, W, 3]."""
+        image = blur(_pooled(light), self.softness)
         height, width = image.shape[1:]
         down = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
         right = np.linspace(-1, 1, width, dtype=np.float32)
@@ -65,3 +66,15 @@ class Lens:
         np.power(image, np.float32(self.contrast / 2.0), out=image)
         image += generator.standard_normal(image.shape, np.float32) * np.float32(self.grain)
         return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
+
+
+def _pooled(light: Array) -> Array:
+    """Mean light of each pixel's rays; capped before, so that one bright ray does not fray an edge."""
+    capped = np.minimum(light, 4 * max(float(light.mean()), 1e-3))
+    rows = sum(capped[:, start::SAMPLES] for start in range(SAMPLES))
+    return sum(rows[..., start::SAMPLES] for start in range(SAMPLES)) / np.float32(SAMPLES**2)
+
+
+def picked(plane: Array) -> Array:
+    """Of each pixel's rays one: [H · SAMPLES, W · SAMPLES, …] → [H, W, …]."""
+    return np.ascontiguousarray(plane[SAMPLES // 2 :: SAMPLES, SAMPLES // 2 :: SAMPLES])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from palora_core.scenes.raycast import INFINITY, View, cast
+from palora_core.scenes.raycast import INFINITY, SAMPLES, View, cast
 from palora_core.scenes.solids import Solids
 from palora_core.scenes.surface import Surface, dot
 
@@ -72,7 +72,7 @@ def _lit(view: View, depth: Array, x: Array, y: Array, distance: Array) -> Array
     row = (y - view.rows[0]) / np.float32(steps[1]) + 1
     column, row = np.clip(column, 0, width - 1.001), np.clip(row, 0, height - 1.001)
     left, top = column.astype(np.int32), row.astype(np.int32)
-    right_share, bottom_share = column - left, row - top
+    right_share, bottom_share = column - left.astype(np.float32), row - top.astype(np.float32)
     flat, cell = padded.reshape(-1), top * width + left
     upper = (flat[cell] > distance) * (1 - right_share) + (flat[cell + 1] > distance) * right_share
     cell += width
@@ -83,13 +83,14 @@ def _lit(view: View, depth: Array, x: Array, y: Array, distance: Array) -> Array
 def openness(depth: Array, radius: float) -> Array:
     """How much of the light around reaches each pixel [H, W]: less where neighbours stand out towards the camera.
 
-    Worked out at half the resolution; pairs of opposite neighbours say how far a pixel lies behind their plane.
+    Worked out for every fourth row and column; pairs of opposite neighbours say how far behind their plane a pixel is.
 
     Args:
         depth: of a picture [H, W]; infinite for sky.
         radius: metres within which things shade each other.
     """
-    coarse = np.where(np.isfinite(depth), depth, np.float32(1e4))[::2, ::2]
+    coarse = depth[:: 2 * SAMPLES, :: 2 * SAMPLES]
+    coarse = np.where(np.isfinite(coarse), coarse, np.float32(1e4))
     height, width = coarse.shape
     reach = 4
     padded = np.pad(coarse, reach, mode="edge")
@@ -102,7 +103,9 @@ def openness(depth: Array, radius: float) -> Array:
             behind = (coarse - np.float32(0.5) * (first + second)) * np.float32(4 / radius)
             shade += np.clip(behind, 0, 1) * (np.abs(first - second) < 6 * radius)
     light = 1 - np.float32(0.6) * np.minimum(shade / 6, 1)
-    return blur(blur(np.repeat(np.repeat(light, 2, 0), 2, 1)[: depth.shape[0], : depth.shape[1]], 1.2), 1.2)
+    light = blur(blur(np.repeat(np.repeat(light, 2, 0), 2, 1), 1.2), 1.2)
+    light = np.repeat(np.repeat(light, SAMPLES, 0), SAMPLES, 1)
+    return light[: depth.shape[0], : depth.shape[1]]
 
 
 def mirrored(surface: Surface, pixels: Array) -> Array:

@@ -19,6 +19,7 @@ from palora_core.scenes.textures import leaf_mask
 Array = np.ndarray
 Planes = list[Any]  # x, y, z as scalars or arrays
 INFINITY = np.float32(np.inf)
+SAMPLES = 2  # rays per pixel and axis: light is averaged over them, labels and depths belong to one of them
 _TINY = np.float32(1e-12)  # keeps directions off zero, so that no 0 · ∞ appears
 _LARGE = 1200  # pixels from which one solid is worth a call of its own
 _LEAVES_PER_METRE = 40
@@ -51,6 +52,11 @@ class View:
         columns = (np.arange(width) + 0.5 - width / 2) / focal
         rows = (np.arange(height) + 0.5 - height / 2) / focal
         return cls(np.asarray(position, np.float64), axes, columns.astype(np.float32), rows.astype(np.float32))
+
+    @classmethod
+    def sampled(cls, position: Array, axes: Array, focal: float, height: int, width: int) -> View:
+        """:meth:`pinhole` with ``SAMPLES`` rays per pixel and axis."""
+        return cls.pinhole(position, axes, focal * SAMPLES, height * SAMPLES, width * SAMPLES)
 
     @property
     def steps(self) -> tuple[float, float]:

@@ -53,7 +53,7 @@ def _wall(stage: Stage, strange: bool, dark: bool) -> int:
     if strange:
         # Window sizes, colours and patterns vary by a factor of 4, so that they do not give the distance away.
         scale = math.exp(dice.uniform(math.log(0.04), math.log(0.22)))
-        return stage.paint(_ODD_WALLS, dice.colour(0.8, 0.3, 1.2), scale=scale, gloss=0.1, lit=lit)
+        return stage.paint(_ODD_WALLS, dice.colour(0.65, 0.3, 1.2), scale=scale, gloss=0.1, lit=lit)
     tone = dice.grey(0.45, 1.1, 0.1)
     if dice.chance(0.8):
         return stage.paint("facade", tone, scale=1 / dice.uniform(7, 18), gloss=0.1, lit=lit)

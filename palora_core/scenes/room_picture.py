@@ -9,7 +9,7 @@ import numpy as np
 
 from palora_core.scenes.catalog import WINDOW
 from palora_core.scenes.dice import Dice
-from palora_core.scenes.lens import Lens
+from palora_core.scenes.lens import Lens, picked
 from palora_core.scenes.lighting import lamp_shadow, mirrored, openness
 from palora_core.scenes.raycast import View, cast, orientation
 from palora_core.scenes.rooms import Room
@@ -48,21 +48,21 @@ def render_room(dice: Dice, height: int, width: int) -> dict[str, Array]:
     """A room: image, label, depth in metres and normals in the camera frame; see :func:`~palora_core.scenes.render`."""
     shot = _shoot(dice)
     room, solids, axes, focal = shot.room, shot.solids, shot.axes, shot.focal
-    view = View.pinhole(shot.position, axes, focal * width, height, width)
+    view = View.sampled(shot.position, axes, focal * width, height, width)
     depth, seen = cast(solids, view, _NEAR)
     surface = resolve(solids, view, depth, seen)
     appearance = looks(solids, surface, room.stage.bank, focal * width)
     light = _illuminate(dice, room, solids, surface, appearance, openness(depth, 0.18).reshape(-1))
-    generator = dice.pixels()
-    image = Lens.draw(dice, key=0.5, cast=0.07, grain=0.028).develop(light.reshape(3, height, width), generator)
-    label = solids.label[seen]
-    missing = _missing(dice, depth, label, appearance.gloss.reshape(depth.shape))
+    lens = Lens.draw(dice, key=0.5, cast=0.05, grain=0.022)
+    image = lens.develop(light.reshape(3, *depth.shape), dice.pixels())
+    label, gloss = picked(solids.label[seen]), picked(appearance.gloss.reshape(depth.shape))
     normal = np.stack([dot(axis, surface.normal) for axis in axes.astype(np.float32).T], axis=-1)
+    depth = picked(depth)
     return {
         "image": image,
         "label": label,
-        "depth": np.where(missing, np.float32(0), depth),
-        "normal": normal.reshape(height, width, 3),
+        "depth": np.where(_missing(dice, depth, label, gloss), np.float32(0), depth),
+        "normal": picked(normal.reshape(*seen.shape, 3)),
     }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from palora_core.scenes.catalog import SKY, VOID
 from palora_core.scenes.dice import Dice
-from palora_core.scenes.lens import Lens
+from palora_core.scenes.lens import Lens, picked
 from palora_core.scenes.lighting import mirrored, openness, sun_shadow
 from palora_core.scenes.raycast import View, cast, orientation
 from palora_core.scenes.solids import Solids
@@ -32,7 +32,7 @@ def render_street(dice: Dice, height: int, width: int) -> dict[str, Array]:
     # the distance of the ground in it, the geometry of the whole scene has to.
     focal = dice.uniform(0.75, 1.3) * width
     axes = orientation(dice.normal(0, 0.08), dice.normal(-0.01, 0.05), dice.normal(0, 0.02))
-    view = View.pinhole(np.array([0.0, street.lane, dice.uniform(1.1, 2.6)]), axes, focal, height, width)
+    view = View.sampled(np.array([0.0, street.lane, dice.uniform(1.1, 2.6)]), axes, focal, height, width)
     depth, seen = cast(solids, view, _NEAR)
     surface = resolve(solids, view, depth, seen)
     np.minimum(surface.depth, np.float32(_FARTHEST), out=surface.depth)
@@ -54,8 +54,8 @@ def render_street(dice: Dice, height: int, width: int) -> dict[str, Array]:
     inverse[surface.pixel] = 1 / np.maximum(surface.depth, 1)
     gloss = np.zeros(depth.size, np.float32)
     gloss[surface.pixel[surface.solid != street.ground]] = appearance.gloss[surface.solid != street.ground]
-    planes = (array.reshape(height, width) for array in (label, inverse, gloss))
-    return _photograph(dice, street.weather, light.reshape(3, height, width), *planes)
+    planes = (picked(array.reshape(depth.shape)) for array in (label, inverse, gloss))
+    return _photograph(dice, street.weather, light.reshape(3, *depth.shape), *planes)
 
 
 def _illuminate(street: Street, solids: Solids, surface: Surface, appearance: Looks, open_light: Array) -> Array:
@@ -116,7 +116,7 @@ def _photograph(
     """Bonnet, lens and the gaps of a stereo camera's depth."""
     valid = inverse > 0
     if dice.chance(0.4):
-        hidden = _bonnet(dice, weather, light)
+        hidden = picked(_bonnet(dice, weather, light))
         label[hidden] = VOID
         valid &= ~hidden
     key = 0.24 if weather.horizon.max() < 0.2 else 0.5

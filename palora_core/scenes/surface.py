@@ -50,7 +50,7 @@ class Looks:
 def resolve(solids: Solids, view: View, depth: Array, seen: Array) -> Surface:
     """Positions and normals of a picture from :func:`~palora_core.scenes.raycast.cast`."""
     pixel = np.flatnonzero(seen.reshape(-1) >= 0)
-    solid, distance = seen.reshape(-1)[pixel], depth.reshape(-1)[pixel]
+    solid, distance = seen.reshape(-1)[pixel].astype(np.intp), depth.reshape(-1)[pixel]
     ray = view.rays().reshape(3, -1)[:, pixel]
     point = ray * distance + view.position.astype(np.float32)[:, None]
     inverse = solids.inverse.astype(np.float32)
