@@ -1,4 +1,4 @@
-"""Measure speed and memory as ratios within one run: ``python scripts/bench.py [core] [scenes] [start] [dashboard]``.
+"""Measure speed and memory as ratios within one run: ``python scripts/bench.py [core] [scenes] [start] [dashboard] [gpu]``.
 
 Prints goal beside figure and writes JSON. Under ten minutes on two cores without ``--full``.
 """
@@ -19,7 +19,7 @@ PARTS = ("core", "scenes", "start", "dashboard")
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Goal beside figure, as ratios within one run.")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"default: {' '.join(PARTS)}")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, "gpu", []], help=f"default: {' '.join(PARTS)}")
     parser.add_argument("--full", action="store_true", help="SegNet at the paper's size too (minutes more)")
     parser.add_argument("--quick", action="store_true", help="few repetitions, to see that it runs")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench.json")
@@ -97,6 +97,18 @@ def bench_start(args: argparse.Namespace, result: dict) -> list:
         return min(float(run.stdout) for run in runs)
 
     return [Figure("import palora_core / import torch", seconds("import palora_core") / seconds("import torch"), 1.3)]
+
+
+def bench_gpu(args: argparse.Namespace, result: dict) -> list:
+    import torch
+
+    from palora_core.errors import UserError
+
+    if not torch.cuda.is_available():
+        raise UserError("The GPU figures need a GPU, and torch finds none here.")
+    from _bench_gpu import gpu
+
+    return gpu((0.25,) if args.quick else (1.0,))
 
 
 def bench_dashboard(args: argparse.Namespace, result: dict) -> list:
