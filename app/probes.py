@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -81,12 +82,19 @@ class ProbeMap:
         """How many samples the numbers come from."""
         return min(MOST_SAMPLES, len(self.loaded.samples or ()))
 
-    def start(self, finest: float = AUTOMATIC, patience: float = PATIENCE) -> None:
-        """Measure in the background, down to the step ``finest`` as long as a grid takes at most ``patience`` s."""
+    def start(self, finest: float | None = None, patience: float = PATIENCE) -> None:
+        """Measure in the background, down to a step, as long as a grid takes at most ``patience`` seconds.
+
+        Args:
+            finest: the step; by default that of the map people see without asking for more.
+            patience: see above.
+        """
         if self.running or self.loaded.samples is None:
             return
         self._stop.clear()
-        self._thread = threading.Thread(target=self._work, args=(finest, patience), name="palora-probe", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, args=(finest or AUTOMATIC, patience), name="palora-probe", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -113,7 +121,6 @@ class ProbeMap:
             values, named = dict(self._values), dict(self._named)
         if not self.complete:
             return []
-        targets = self._batch()[1]
         found = []
         for task in self._shown_tasks():
             metric = probing.shown_metrics(task)[1 if losses else 0]
@@ -122,10 +129,15 @@ class ProbeMap:
             on_simplex = [row[key] for place, row in values.items() if self._is_trained(place)]
             on_simplex += [named[name][key] for name in self._controls() if name in named]
             best = (np.nanmax if metric.higher_is_better else np.nanmin)(on_simplex)
-            at_chance = probing.chance(task, targets[task.name])[metric.name]
+            at_chance = self._chances[task.name][metric.name]
             limit = probing.forgotten_beyond(metric, float(best), at_chance)
             found.append(Layer(task, metric, grid, float(best), at_chance, limit))
         return found
+
+    @cached_property
+    def _chances(self) -> dict[str, dict[str, float]]:
+        targets = self._batch()[1]
+        return {task.name: probing.chance(task, targets[task.name]) for task in self._shown_tasks()}
 
     # -- the work --------------------------------------------------------------------------------------------------
     def _work(self, finest: float, patience: float) -> None:

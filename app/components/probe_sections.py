@@ -1,0 +1,155 @@
+"""What the Probe page shows below its maps: bars on and off the simplex, adapters switched off, norms and angles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+import torch
+
+from app import drawing
+from app.components import probe_figures as figures
+from app.drawing import Style
+from app.models import PICTURED, LoadedModel
+from app.probes import ProbeMap
+from palora_core import probing
+
+SECTIONS = ("On and off the simplex", "Switch adapters off", "Inside the adapters")
+# Below the maps, answers follow every click; more samples would make them wait.
+FEW_SAMPLES = 16
+
+
+def sections(loaded: LoadedModel, probe: ProbeMap, own: dict[str, Any]) -> None:
+    """One of three views below the maps; ``own`` holds this session's image and λ."""
+    chosen = st.segmented_control(
+        "Section", SECTIONS, default=SECTIONS[0], key="probe_section", label_visibility="collapsed"
+    )
+    if chosen == SECTIONS[1]:
+        arithmetic(loaded, probe, own)
+    elif chosen == SECTIONS[2]:
+        inside(loaded)
+    else:
+        bars(probe)
+
+
+def bars(probe: ProbeMap) -> None:
+    """Figure 5 of the paper for this model."""
+    pair = (probe.plane.first, probe.plane.second or 0)
+    trained = list(probing.control_preferences(probe.plane.num_tasks, *pair))
+    order = [*trained, *probing.pseudo_preferences(probe.plane.num_tasks, *pair)]
+    named, layers = probe.named(), probe.layers()
+    if not layers or any(name not in named for name in order):
+        st.caption("The bars appear as soon as the first points are measured.")
+        return
+    figure = figures.preference_bars(
+        [layer.task for layer in layers],
+        [layer.metric for layer in layers],
+        {name: named[name] for name in order},
+        [(layer.chance, layer.limit) for layer in layers],
+        trained,
+    )
+    st.plotly_chart(figure, key="probe_bars", config={"displayModeBar": False})
+    st.caption(
+        "Full colour: preferences the network was trained on; pale: pseudo-preferences. ✗ and hatching: forgotten. "
+        f"Dotted: the best answer that never looks at the input. Measured on {probe.num_samples} samples."
+    )
+
+
+def arithmetic(loaded: LoadedModel, probe: ProbeMap, own: dict[str, Any]) -> None:
+    """Switches for every depth group and task, with the metrics and pictures that result."""
+    basis = loaded.model.basis()
+    if not basis:
+        st.info("The weights of this model are not a sum of one part per task, so none can be switched off.")
+        return
+    groups = probing.depth_groups(list(basis))
+    tasks = shown_tasks(loaded, probe)
+    left, right = st.columns([1, 2.6], gap="medium")
+    with left:
+        text = probing.written(own["preference"], (probe.plane.first, probe.plane.second or 0))
+        st.caption(f"At λ = {text}. Switched off: that task's adapters are left out of these layers.")
+        kept = {group: switches(loaded, group, len(names), tasks) for group, names in groups.items()}
+        st.button("Use the λ of the maps", key="probe_sync", icon=":material/sync:", help="after dragging the marker")
+    off = {name: [t for t in tasks if t not in kept[group]] for group, names in groups.items() for name in names}
+    with right:
+        compare(loaded, own, off, tasks)
+
+
+def shown_tasks(loaded: LoadedModel, probe: ProbeMap) -> list[int]:
+    """All of up to three tasks; of more, the two of the plane."""
+    return list(range(loaded.num_tasks)) if loaded.num_tasks <= 3 else [probe.plane.first, probe.plane.second or 0]
+
+
+def switches(loaded: LoadedModel, group: str, count: int, tasks: list[int]) -> list[int]:
+    """The tasks whose adapters stay on in a group of layers."""
+    names = {t: figures.pretty(loaded.tasks[t].name) for t in tasks}
+    label = f"**{group.capitalize()}** · {count} layers"
+    key = f"probe_on_{loaded.entry.id}_{group}_{'-'.join(map(str, tasks))}"
+    chosen = st.pills(label, tasks, selection_mode="multi", default=tasks, format_func=names.__getitem__, key=key)
+    return list(chosen)
+
+
+def compare(loaded: LoadedModel, own: dict[str, Any], off: dict[str, list[int]], tasks: list[int]) -> None:
+    """Metrics of the whole and of the reduced network, and the reduced one's picture of the sample on screen."""
+    whole, part = evaluated(loaded, own["preference"], {}), evaluated(loaded, own["preference"], off)
+    index = int(own["image"].removeprefix("sample-")) if own["image"].startswith("sample-") else 0
+    columns = st.columns(len(tasks))
+    for column, t in zip(columns, tasks):
+        task = loaded.tasks[t]
+        metric, key = task.metrics[0], f"{task.name}/{task.metrics[0].name}"
+        name = figures.pretty(task.name).capitalize()
+        before, after = whole["values"][key], part["values"][key]
+        colour = "normal" if metric.higher_is_better else "inverse"
+        delta = (
+            f"{100 * (after - before):+.1f} points" if metric.unit == "%" else f"{after - before:+.3g} {metric.unit}"
+        )
+        changed = abs(after - before) > 1e-9
+        with column:
+            shown = figures.metric_text(metric, after)
+            st.metric(f"{name}, {metric.label}", shown, delta if changed else None, delta_color=colour, border=True)
+            picture(loaded, t, part["outputs"][task.name][index % len(part["outputs"][task.name])], name)
+
+
+def picture(loaded: LoadedModel, t: int, prediction: torch.Tensor, name: str) -> None:
+    """The prediction of one item: as a picture, or in words."""
+    task = loaded.tasks[t]
+    if task.kind in PICTURED:
+        style = Style(*loaded.depth_ranges.get(task.name, (0.0, 1.0)))
+        drawn = drawing.draw_prediction(task, prediction, style).to_rgb()
+        st.image(drawn, caption=f"{name} with these adapters", width="stretch", output_format="PNG")
+        return
+    told = drawing.values(task, prediction)
+    if "top" in told:
+        st.caption(f"prediction: {told['top']}, with probability {max(told['probabilities']):.0%}")
+    else:
+        st.caption(f"prediction: {told['numbers'][0]:.4g}")
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={LoadedModel: lambda loaded: loaded.key})
+def evaluated(loaded: LoadedModel, preference: list[float], off: dict[str, list[int]]) -> dict[str, Any]:
+    """Values on the samples, and the predictions, with some adapters left out."""
+    torch.set_num_threads(1)
+    samples = loaded.samples
+    assert samples is not None
+    x, targets = samples.batch(torch.arange(min(FEW_SAMPLES, len(samples))))
+    network = probing.partly_merged(loaded.model, torch.tensor(preference), off)
+    with torch.inference_mode():
+        outputs = network(x)
+    kept = {name: output.clone() for name, output in outputs.items()}
+    return {"values": probing.score(outputs, targets, loaded.tasks), "outputs": kept}
+
+
+def inside(loaded: LoadedModel) -> None:
+    """Norms of the adapters and angles between the tasks' ones, layer by layer."""
+    report = probing.adapter_report(loaded.model)
+    if report is None:
+        st.info("The weights of this model are not a sum of one part per task, so there is nothing to compare.")
+        return
+    names = [task.name for task in loaded.tasks]
+    if len(names) == 1:
+        st.plotly_chart(figures.adapter_norms(report, names), key="probe_norms", config={"displayModeBar": False})
+        return
+    left, right = st.columns(2)
+    left.plotly_chart(figures.adapter_norms(report, names), key="probe_norms", config={"displayModeBar": False})
+    right.plotly_chart(figures.adapter_cosines(report, names), key="probe_cosines", config={"displayModeBar": False})
+    left.caption("How much each task's adapters change a layer at λ_t = 1, relative to the weights they change.")
+    right.caption("1: two tasks pull a layer the same way; 0: they do not meet; −1: they pull against each other.")

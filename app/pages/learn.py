@@ -1,0 +1,287 @@
+"""Learn: a tour in seven steps, each of them computed while you look at it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+import torch
+
+from app import toys
+from app.components import learn_figures as figures
+from app.components import probe_figures
+from app.components.toy_drag import show_toy, toy_data
+from app.models import LoadedModel
+from app.probes import maps
+from app.services import services
+from app.settings import ROOT
+from palora_core import adapters, indicators, probing, samplers
+from palora_core.conditioning import lowrank
+from palora_core.errors import UserError
+from palora_core.networks.lenet import lenet
+from palora_core.networks.segnet import segnet
+from palora_core.probing import Plane
+
+LESSONS = ROOT / "app" / "lessons"
+
+NETWORKS: dict[str, tuple[Callable[[], torch.nn.Module], int, int]] = {  # name → (build, T, the paper's rank)
+    "LeNet, two digits": (lambda: lenet({"left": 10, "right": 10}), 2, 1),
+    "SegNet, CityScapes (2 tasks)": (lambda: segnet({"segmentation": 7, "depth": 1}), 2, 4),
+    "SegNet, NYUv2 (3 tasks)": (lambda: segnet({"segmentation": 13, "depth": 1, "normals": 3}), 3, 4),
+}
+
+
+def page() -> None:
+    """The chosen step, with a way to all others."""
+    names = [f"{number} · {title}" for number, (title, _) in enumerate(STEPS, start=1)]
+    linked = st.query_params.get("step", "1")
+    at = int(linked) - 1 if linked.isdecimal() and 1 <= int(linked) <= len(STEPS) else 0
+    st.session_state.setdefault("learn_step", names[at])
+    chosen = st.pills("Step", names, key="learn_step", label_visibility="collapsed") or names[at]
+    number = names.index(chosen)
+    st.query_params["step"] = str(number + 1)
+    STEPS[number][1]()
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        for label, step in (("Back", number - 1), ("Next", number + 1)):
+            if 0 <= step < len(names):
+                text = f"{label}: {STEPS[step][0]}"
+                st.button(text, key=f"learn_{label}", on_click=go, args=(names[step],), type="tertiary")
+
+
+def go(name: str) -> None:
+    """Turn to a step (a button's callback)."""
+    st.session_state["learn_step"] = name
+
+
+def lesson(file: str) -> None:
+    """The text of a step."""
+    st.markdown((LESSONS / file).read_text(encoding="utf-8"))
+
+
+def code(*shown: Any) -> None:
+    """What was at work on this page: file and source of functions and classes."""
+    with st.expander("The code behind this step", icon=":material/code:"):
+        for item in shown:
+            path = Path(inspect.getsourcefile(item) or "").resolve().relative_to(ROOT)
+            lines, first = inspect.getsourcelines(item)
+            st.caption(f"`{path}`, line {first}")
+            st.code("".join(lines), language="python")
+
+
+def text_and_figure(file: str) -> tuple[Any, Any]:
+    """Two columns, the text already in the first."""
+    left, right = st.columns([1, 1.9], gap="large")
+    with left:
+        lesson(file)
+    return left, right
+
+
+def step_front() -> None:
+    """Two objectives with a known front."""
+    left, right = text_and_figure("1-front.md")
+    shape = left.segmented_control("Shape of the front", ["convex", "concave"], default="convex", key="learn_shape")
+    with right:
+        show_toy("learn_toy", toy_data(toys.Bowls(shape == "concave")))
+    code(toys.Bowls, toys.common_descent)
+
+
+def step_cost() -> None:
+    """Parameters of K networks against those of adapters."""
+    left, right = text_and_figure("2-cost.md")
+    name = left.selectbox("Network", list(NETWORKS), key="learn_network")
+    _, num_tasks, rank = NETWORKS[name]
+    count = left.slider("Trade-offs you want (K)", 2, 50, 11, key="learn_count")
+    rank = left.slider("Rank r of the adapters", 1, 32, rank, key=f"learn_rank_{name}")
+    several = left.slider("Preferences per step (M)", 1, 9, 3, key="learn_several")
+    form = left.segmented_control("Form for convolutions", adapters.CONV_FORMS, default="flat", key="learn_form")
+    costs = counted(name, rank, form or "flat")
+    stored = costs.stored(count, num_tasks)
+    with right:
+        columns = st.columns(3)
+        columns[0].metric("Plain network", f"{costs.plain:,}", border=True)
+        columns[1].metric("All adapters", f"{costs.adapters:,}", border=True)
+        columns[2].metric("Overhead", f"{100 * costs.adapters / costs.plain:.2f} %", border=True)
+        st.plotly_chart(figures.cost_bars(stored, "numbers to store"), key="learn_parameters", config=figures.BARE)
+        passes = dict(zip(stored, (count, several, several)))
+        st.plotly_chart(figures.cost_bars(passes, "passes per training step"), key="learn_passes", config=figures.BARE)
+        st.caption(
+            "Counted just now from the real networks with adapters inserted. Time goes with the forward and backward "
+            "passes of a step: one for each separate network, M for a method that trains on M preferences at once."
+        )
+    code(toys.count_parameters, adapters.factor_shapes)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def counted(name: str, rank: int, form: str) -> toys.Costs:
+    """Exact parameter counts of one of the networks."""
+    build, num_tasks, _ = NETWORKS[name]
+    return toys.count_parameters(build, num_tasks, rank, form)
+
+
+def step_equation() -> None:
+    """Train Eq. 1 in the page."""
+    left, right = text_and_figure("3-equation.md")
+    rank = left.select_slider("Rank r", [1, 2, 4, 8], 1, key="learn_r")
+    alpha = left.select_slider("α", [0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0], 1.0, key="learn_alpha")
+    count = left.select_slider("Preferences per step M", [1, 2, 3, 5], 3, key="learn_m")
+    with right:
+        result = trained(rank, alpha, count)
+        weight = st.slider("λ₁, the weight of task 1", 0.0, 1.0, 0.5, 0.05, key="learn_weight")
+        at = toys.toy_point(result.model, (weight, 1 - weight))
+        chart = figures.toy_front(result.preferences, result.losses, result.ideal, at)
+        st.plotly_chart(chart, key="learn_toy_front", config=figures.BARE)
+        shown = {f"λ = ({w:.2f}, {1 - w:.2f})": toys.toy_surface(result.model, (w, 1 - w)) for w in (1.0, weight, 0.0)}
+        st.plotly_chart(figures.toy_surfaces(shown), key="learn_surfaces", config=figures.BARE)
+        share = 100 * result.num_adapters / result.num_base
+        st.caption(f"{result.num_base:,} weights, {result.num_adapters:,} in adapters ({share:.0f} %: tiny layers).")
+    code(adapters.LowRankLayer.mixed_weight, toys.train_toy, toys.toy_targets)
+
+
+def trained(rank: int, alpha: float, count: int) -> toys.ToyResult:
+    """The toy network for these options, trained now or by somebody before."""
+    with st.spinner("Training, about two seconds …", show_time=True):
+        return train(rank, alpha, count)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def train(rank: int, alpha: float, count: int) -> toys.ToyResult:
+    """One training for all sessions that ask for the same options."""
+    with toys.one_at_a_time:
+        torch.set_num_threads(1)
+        return toys.train_toy(rank, alpha, count, steps=200 if count <= 3 else 140)
+
+
+def step_schedule() -> None:
+    """The annealed schedule next to random draws."""
+    left, right = text_and_figure("4-schedule.md")
+    num_tasks = left.segmented_control("Tasks", [2, 3], default=2, key="learn_tasks") or 2
+    count = left.slider("Preferences per step M", 1, 15, 5 if num_tasks == 2 else 10, key=f"learn_count_{num_tasks}")
+    temperature = left.select_slider("Temperature", [0.1, 0.2, 0.5, 1.0, 2.0, 5.0], 1.0, key="learn_temperature")
+    tau = left.slider("Training time τ", 0.0, 1.0, 0.6, 0.05, key="learn_tau")
+    other = left.segmented_control(
+        "Beside it", ["Dirichlet", "annealed Dirichlet"], default="Dirichlet", key="learn_other"
+    )
+    sampler = samplers.Dirichlet(1.0) if other != "annealed Dirichlet" else samplers.AnnealedDirichlet(2.0)
+    names = ("annealed, deterministic (Eq. 2)", f"{other or 'Dirichlet'}, random")
+    taus = np.linspace(0, 1, 41 if num_tasks == 2 else 21)
+    generator = torch.Generator().manual_seed(0)
+    lines = [samplers.annealed_preferences(num_tasks, count, float(t), temperature) for t in taus]
+    draws = [sampler.sample(num_tasks, count, float(t), generator) for t in taus]
+    make = figures.schedule_lines if num_tasks == 2 else figures.schedule_film
+    with right:
+        chart = make(taus, figures.as_array(lines), figures.as_array(draws), names)
+        st.plotly_chart(chart, key=f"learn_schedule_{num_tasks}", config=figures.BARE)
+        rows = samplers.annealed_preferences(num_tasks, count, tau, temperature)
+        spread = ", ".join("(" + ", ".join(f"{value:.2f}" for value in row) + ")" for row in rows.tolist()[:6])
+        st.markdown(f"At τ = {tau:.2f}: {spread}{' …' if count > 6 else ''}")
+        worst = min(float(row.mean(0).min()) for row in draws)
+        st.caption(
+            f"Mean weight of a task in a step: always {1 / num_tasks:.2f} on the left; down to {worst:.2f} on the right."
+        )
+    code(samplers.annealed_preferences, samplers.Dirichlet)
+
+
+def step_hypervolume() -> None:
+    """The dominated area, with a reference to move."""
+    left, right = text_and_figure("5-hypervolume.md")
+    number = left.slider("Points", 3, 30, 12, key="learn_points")
+    noise = left.slider("How far off the front they are", 0.0, 0.6, 0.25, 0.05, key="learn_noise")
+    first = left.slider("Reference: loss of task 1", 0.2, 2.0, 1.2, 0.05, key="learn_ref1")
+    second = left.slider("Reference: loss of task 2", 0.2, 2.0, 1.2, 0.05, key="learn_ref2")
+    random = np.random.default_rng(3)
+    share = np.sort(random.random(number))
+    points = np.stack([(1 - share) ** 2, share**2], 1) + noise * random.random((number, 2))
+    with right:
+        st.plotly_chart(figures.hypervolume_area(points, (first, second)), key="learn_hv", config=figures.BARE)
+        kept = int(indicators.nondominated(points).sum())
+        area = indicators.hypervolume(points, (first, second))
+        st.markdown(
+            f"Hypervolume **{area:.3f}** for the reference ({first:.2f}, {second:.2f}); "
+            f"{kept} of {number} points are not dominated."
+        )
+    code(indicators.hypervolume, indicators.nondominated)
+
+
+def step_forgetting() -> None:
+    """Figure 5 on a model that is here, or on the toy network."""
+    _, right = text_and_figure("6-forgetting.md")
+    with right:
+        loaded = example_model()
+        if loaded is None:
+            toy_forgetting()
+        else:
+            probe = maps.get(loaded, Plane.of(loaded.num_tasks))
+            if not probe.complete and not probe.running:
+                probe.start(finest=1.0)
+            st.fragment(model_forgetting, run_every=2 if probe.running else None)(loaded, probe, probe.running)
+            st.page_link("pages/probe.py", label="Go on with this model in Probe", icon=":material/science:")
+    code(probing.measure, probing.forgotten_beyond, lowrank.LowRankModel.basis)
+
+
+def example_model() -> LoadedModel | None:
+    """The first shipped model with samples and two or three tasks that can be probed."""
+    registry = services().registry
+    for entry in sorted(registry.entries(), key=lambda e: (e.is_run, e.benchmark != "multimnist")):
+        try:
+            loaded = None if entry.problem else registry.get(entry.id)
+        except UserError:
+            continue
+        if loaded and loaded.samples is not None and loaded.model.controllable and loaded.num_tasks in (2, 3):
+            return loaded
+    return None
+
+
+def model_forgetting(loaded: LoadedModel, probe: Any, was_running: bool) -> None:
+    """Bars of a model, as soon as they are measured."""
+    named, layers = probe.named(), probe.layers()
+    trained_on = probing.control_preferences(loaded.num_tasks)
+    order = [*trained_on, *probing.pseudo_preferences(loaded.num_tasks)]
+    if probe.problem:
+        st.error(probe.problem, icon=":material/error:")
+    elif not layers or any(name not in named for name in order):
+        st.info(f"Measuring {loaded.entry.title} at {len(order)} preferences …", icon=":material/hourglass_empty:")
+    else:
+        shown = [layer.task for layer in layers], [layer.metric for layer in layers]
+        limits = [(layer.chance, layer.limit) for layer in layers]
+        values = {name: named[name] for name in order}
+        chart = probe_figures.preference_bars(*shown, values, limits, list(trained_on))
+        st.plotly_chart(chart, key="learn_bars", config=figures.BARE)
+        st.caption(
+            f"{loaded.entry.title}, {probe.num_samples} samples. Pale: off the simplex. ✗: forgotten. Dotted: chance."
+        )
+    if was_running and not probe.running:
+        st.rerun()
+
+
+def toy_forgetting() -> None:
+    """The same on the network of step 3, where there is no model yet."""
+    st.caption("There is no trained model yet, so this is the network of step 3 (rank 1, α = 1).")
+    result = trained(1, 1.0, 3)
+    trained_on = probing.control_preferences(2)
+    rows = trained_on | probing.pseudo_preferences(2)
+    values = {name: toys.toy_point(result.model, (row[0], row[1])) for name, row in rows.items()}
+    st.plotly_chart(figures.forgetting_bars(values, list(trained_on)), key="learn_toy_bars", config=figures.BARE)
+
+
+def step_teaching() -> None:
+    """For teachers."""
+    left, _ = st.columns([3, 1])
+    with left:
+        lesson("7-teaching.md")
+
+
+STEPS: tuple[tuple[str, Callable[[], None]], ...] = (
+    ("Front", step_front),
+    ("Cost", step_cost),
+    ("Equation", step_equation),
+    ("Schedule", step_schedule),
+    ("Hypervolume", step_hypervolume),
+    ("Forgetting", step_forgetting),
+    ("For teachers", step_teaching),
+)
+
+page()
