@@ -1,6 +1,6 @@
-"""Measure speed and memory as ratios within one run: ``python scripts/bench.py [core] [scenes] [start] [dashboard] [gpu]``.
+"""Measure speed and memory as ratios within one run: ``python scripts/bench.py [core] [scenes] [start] [dashboard]``.
 
-Prints goal beside figure and writes JSON. Under ten minutes on two cores without ``--full``.
+Prints goal beside figure and writes JSON. Under ten minutes on two cores without ``--full``; ``gpu`` by name.
 """
 
 from __future__ import annotations
