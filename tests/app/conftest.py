@@ -19,6 +19,8 @@ if str(ROOT) not in sys.path:
 
 from tests.app import toy  # noqa: E402
 
+# Milliseconds; generous, as other work may leave little of the processor. Nothing waits this long on an idle machine.
+WAIT = 120_000
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -87,7 +89,7 @@ def server(served) -> str:
 
 
 def _wait_until_healthy(address: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended: {log.read_text()[-2000:]}")
@@ -97,7 +99,7 @@ def _wait_until_healthy(address: str, process: subprocess.Popen, log: Path) -> N
                     return
         except OSError:
             time.sleep(0.2)
-    raise RuntimeError("the server did not become healthy in 60 s")
+    raise RuntimeError("the server did not become healthy in 200 s")
 
 
 @pytest.fixture(scope="session")
@@ -120,10 +122,11 @@ def open_page(chromium, server):
     def open_(query: str, painted: bool = True, **options):
         context = chromium.new_context(viewport={"width": 1366, "height": 900}, **options)
         contexts.append(context)
+        context.set_default_timeout(WAIT)
         page = context.new_page()
         page.goto(f"{server}/?{query}")
         if painted:
-            page.wait_for_selector(".palora[data-painted]", timeout=30_000)
+            page.wait_for_selector(".palora[data-painted]")
         return page
 
     yield open_

@@ -23,7 +23,6 @@ def wait_painted(page, preference, tolerance=1e-3) -> None:
             return at.every((v, t) => Math.abs(v - wanted[t]) <= tolerance);
         }""",
         arg=[list(preference), tolerance],
-        timeout=20_000,
     )
 
 
@@ -164,11 +163,11 @@ def test_pictures_of_ones_own(open_page):
     page.get_by_text("Your picture").click()
     upload = page.locator("[data-testid=stFileUploaderDropzoneInput]")
     upload.set_input_files({"name": "no.png", "mimeType": "image/png", "buffer": b"not a picture at all"})
-    page.get_by_text("not a picture that can be read").wait_for(timeout=15_000)
+    page.get_by_text("not a picture that can be read").wait_for()
     buffer = io.BytesIO()
     Image.fromarray(np.full((120, 90, 3), (200, 30, 90), np.uint8)).save(buffer, "PNG")
     upload.set_input_files({"name": "mine.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
-    page.wait_for_selector(".p-gallery button[aria-label='mine.png'][aria-checked=true]", timeout=15_000)
+    page.wait_for_selector(".p-gallery button[aria-label='mine.png'][aria-checked=true]")
     page.wait_for_function("() => document.querySelector('.palora').explorer.latest.image.startsWith('upload-')")
     assert page.locator(".p-panel[data-task=depth] .p-views").is_hidden(), "there is no truth to show"
     assert "upload" not in page.url
