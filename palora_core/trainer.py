@@ -435,6 +435,7 @@ class Trainer:
             },
             "training": {
                 **config["training"],
+                "start_from": Path(self.options.start_from).name,  # cards travel: no paths of this machine
                 "steps": self.step,
                 "seconds": round(self.elapsed),
                 "train_items": len(self.splits["train"]),
