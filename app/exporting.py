@@ -1,0 +1,155 @@
+"""Export in a process of its own: tracing a network patches torch while it runs, which a live server would feel.
+
+Run as ``python -m app.exporting ORDER.json``; the order and the answer are files in one temporary folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from app.models import LoadedModel
+from app.settings import ROOT
+from palora_core import checkpoint
+from palora_core.errors import UserError
+from palora_core.export import export_onnx, export_safetensors
+from palora_core.files import read_json, write_json
+
+Form = Literal["safetensors", "onnx"]
+PATIENCE = 600.0
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file and what is known about it.
+
+    Attributes:
+        name: file name.
+        data: its bytes.
+        report: format, λ and ``max_abs_difference_to_pytorch``.
+    """
+
+    name: str
+    data: bytes
+    report: dict[str, Any]
+
+    @property
+    def report_text(self) -> str:
+        """The report as the JSON that lies beside the file."""
+        return json.dumps(self.report, indent=1) + "\n"
+
+    @property
+    def sentence(self) -> str:
+        """Size and difference, for people."""
+        size = len(self.data)
+        text = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+        return f"{text}, largest difference to PyTorch {self.report['max_abs_difference_to_pytorch']:.1e}"
+
+
+def export(loaded: LoadedModel, form: Form, preference: Sequence[float] | None) -> Exported:
+    """The network at λ [T] (``None``: with λ as an input, ONNX only) as a file, made in another process.
+
+    Raises:
+        UserError: no samples to trace and measure with, a missing package, or an operator that cannot be exported.
+    """
+    if loaded.example is None:
+        raise UserError("This model came without samples, so there is no input to trace it with; evaluate it first.")
+    with tempfile.TemporaryDirectory(prefix="palora-export-") as name, _turn():
+        folder = Path(name)
+        order = {
+            "model": str(loaded.entry.folder.resolve()),
+            "form": form,
+            "preference": None if preference is None else list(preference),
+            "out": file_name(loaded, form, preference),
+        }
+        write_json(folder / "order.json", order)
+        save_file({"input": loaded.example[:1].contiguous()}, folder / "input.safetensors")
+        _run(folder)
+        report = read_json(folder / f"{order['out']}.json", "report")
+        return Exported(order["out"], (folder / order["out"]).read_bytes(), report)
+
+
+def file_name(loaded: LoadedModel, form: str, preference: Sequence[float] | None) -> str:
+    """``model-at-0.30-0.70.onnx``, or ``model-controllable.onnx``."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in loaded.entry.id)
+    weights = [f"{v:.2f}" for v in preference or ()]
+    told = "-".join(weights if len(weights) <= 4 else ["preference"])
+    return f"{stem}-at-{told}.{form}" if weights else f"{stem}-controllable.{form}"
+
+
+def carry_out(folder: Path) -> None:
+    """Do what ``order.json`` in ``folder`` says; the file and its report are written beside it."""
+    order = read_json(folder / "order.json", "order")
+    model, _ = checkpoint.load(order["model"])
+    x = load_file(folder / "input.safetensors")["input"]
+    out, preference = folder / order["out"], order["preference"]
+    if order["form"] == "onnx":
+        export_onnx(model, x, out, preference)
+        return
+    report = export_safetensors(model, preference, out)
+    report["max_abs_difference_to_pytorch"] = _difference(model, x, preference, out)
+    write_json(folder / f"{order['out']}.json", report)
+
+
+def _difference(model: Any, x: Tensor, preference: Sequence[float], file: Path) -> float:
+    """Largest difference between the network with the file's weights and the controllable one at λ."""
+    weights = torch.tensor(preference)
+    plain = model.merge(torch.full((model.num_tasks,), 1 / model.num_tasks)).eval()
+    plain.load_state_dict(load_file(file))
+    with torch.no_grad():
+        found, expected = plain(x), model(x, weights)
+    return max(float((found[name] - expected[name]).abs().max()) for name in expected)
+
+
+@contextlib.contextmanager
+def _turn() -> Any:
+    if not _one_at_a_time.acquire(timeout=PATIENCE):
+        raise UserError("Somebody else's export takes too long; try again later.")
+    try:
+        yield
+    finally:
+        _one_at_a_time.release()
+
+
+def _run(folder: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "app.exporting", str(folder)]
+    try:
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise UserError("The export takes longer than ten minutes; use scripts/export.py instead.") from None
+    if done.returncode == 2 and done.stdout.strip():
+        raise UserError(done.stdout.strip().splitlines()[-1])
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
+        raise UserError(f"This network cannot be exported ({reason.replace(str(folder), '…')}).")
+
+
+def main() -> int:
+    """The process: one sentence and code 2 for what a person can put right."""
+    torch.set_num_threads(1)
+    os.nice(5)  # people are dragging meanwhile
+    try:
+        carry_out(Path(sys.argv[1]))
+    except UserError as error:
+        print(error)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

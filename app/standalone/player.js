@@ -1,0 +1,236 @@
+// Runs the embedded network in this page: unpack, infer, draw; one inference at a time, the newest preference wins.
+
+const byId = (id) => document.getElementById(id);
+const config = JSON.parse(byId('config').textContent);
+const count = config.tasks.length;
+
+async function unpack(id) {
+  const bytes = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+function element(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+
+/** 256 colours, linear between the stops. */
+function rampColours(stops) {
+  const anchors = stops.map(rgb);
+  return Array.from({ length: 256 }, (_, i) => {
+    const at = (i / 255) * (anchors.length - 1);
+    const low = Math.min(anchors.length - 2, Math.floor(at));
+    return anchors[low].map((v, c) => v + (at - low) * (anchors[low + 1][c] - v));
+  });
+}
+
+const painters = {
+  /** Each paints one output [C, H, W] into pixels (RGBA). */
+  segmentation(task, data, pixels, size) {
+    const colours = task.colours.map(rgb);
+    for (let i = 0; i < size; i += 1) {
+      let best = 0;
+      for (let c = 1; c < colours.length; c += 1) if (data[c * size + i] > data[best * size + i]) best = c;
+      pixels.set([...colours[best], 255], 4 * i);
+    }
+  },
+  depth(task, data, pixels, size) {
+    const colours = rampColours(task.ramp);
+    const [low, high] = task.range;
+    for (let i = 0; i < size; i += 1) {
+      const level = clamp((data[i] - low) / (high - low || 1), 0, 1);
+      pixels.set([...colours[Math.round(255 * level)], 255], 4 * i);
+    }
+  },
+  normals(task, data, pixels, size) {
+    for (let i = 0; i < size; i += 1) {
+      const vector = [data[i], data[size + i], data[2 * size + i]];
+      const length = Math.hypot(...vector) || 1;
+      pixels.set([...vector.map((v) => Math.round((v / length + 1) * 127.5)), 255], 4 * i);
+    }
+  },
+};
+
+class Panel {
+  constructor(task) {
+    this.task = task;
+    this.node = element('div', { class: 'panel', 'data-task': task.name }, element('h2', {}, task.title));
+    this.body = element('div');
+    if (painters[task.kind]) this.addPicture();
+    this.node.append(this.body);
+    if (task.classes && painters[task.kind]) this.node.append(this.classLegend());
+    if (task.ramp) this.node.append(this.rampLegend());
+    byId('panels').append(this.node);
+  }
+
+  addPicture() {
+    this.canvas = element('canvas', { role: 'img', 'aria-label': `prediction of ${this.task.title}` });
+    this.truth = element('img', { alt: `ground truth of ${this.task.title}`, hidden: '' });
+    this.body.append(this.canvas, this.truth);
+    const buttons = ['Prediction', 'Ground truth'].map((name, i) => {
+      const button = element('button', { type: 'button', 'aria-pressed': String(i === 0) }, name);
+      button.addEventListener('click', () => {
+        this.canvas.hidden = i === 1;
+        this.truth.hidden = i === 0;
+        buttons.forEach((other) => other.setAttribute('aria-pressed', String(other === button)));
+      });
+      return button;
+    });
+    this.node.append(element('div', { class: 'views' }, ...buttons));
+  }
+
+  classLegend() {
+    const legend = element('div', { class: 'legend' });
+    this.task.classes.slice(0, 20).forEach((name, i) => {
+      legend.append(element('span', {}, element('i', { style: `background:${this.task.colours[i]}` }), name));
+    });
+    return legend;
+  }
+
+  rampLegend() {
+    const bar = element('span', { class: 'ramp', style: `background:linear-gradient(90deg, ${this.task.ramp.join(',')})` });
+    const [low, high] = this.task.range.map((v) => `${Number(v.toPrecision(3))} ${this.task.unit}`.trim());
+    return element('div', { class: 'legend' }, low, bar, high);
+  }
+
+  show(sample) {
+    this.expected = sample.truth[this.task.name];
+    if (this.truth && this.expected) this.truth.src = this.expected;
+  }
+
+  draw({ data, dims }) {
+    if (!painters[this.task.kind]) {
+      this.body.replaceChildren(...(this.task.kind === 'classification' ? this.bars(data) : [this.number(data)]));
+      return;
+    }
+    const [height, width] = dims.slice(-2);
+    Object.assign(this.canvas, { width, height });
+    const image = new ImageData(width, height);
+    painters[this.task.kind](this.task, data, image.data, width * height);
+    this.canvas.getContext('2d').putImageData(image, 0, 0);
+  }
+
+  bars(data) {
+    const top = Math.max(...data);
+    const parts = Array.from(data, (v) => Math.exp(v - top));
+    const sum = parts.reduce((a, b) => a + b, 0);
+    return parts.map((part, i) => {
+      const bar = element('div', { style: `width:${(100 * part) / sum}%` });
+      const name = element(i === this.expected?.top ? 'b' : 'span', { style: 'text-align:left' });
+      name.textContent = (i === this.expected?.top ? '✓ ' : '') + this.task.classes[i];
+      return element('div', { class: 'bar' }, name, element('div', { style: 'background:none' }, bar), element('span', {}, (part / sum).toFixed(2)));
+    });
+  }
+
+  number(data) {
+    const told = this.expected?.numbers ? `  (truth ${Number(this.expected.numbers[0].toPrecision(3))})` : '';
+    const value = `${Number((data[0] * this.task.scale).toPrecision(4))} ${this.task.unit}`.trim();
+    return element('div', {}, element('span', { class: 'number' }, value), told);
+  }
+}
+
+class Player {
+  constructor(ort, session, inputs) {
+    Object.assign(this, { ort, session, inputs, busy: false, wanted: null, sample: 0, times: [] });
+    this.panels = config.tasks.map((task) => new Panel(task));
+    this.preference = centre(count);
+    this.steer();
+    this.gallery();
+    this.choose(0);
+  }
+
+  steer() {
+    byId('pad').toggleAttribute('hidden', !config.controllable || count < 2 || count > 3);
+    const change = (preference) => this.set(preference);
+    if (config.controllable && (count === 2 || count === 3)) {
+      const scale = { toPlace: (v) => v, toWeight: (v) => v };
+      this.pad = new Pad(byId('pad'), config.tasks, { change, commit: () => {}, scale });
+    }
+    if (!config.controllable || count < 2) return;
+    this.sliders = config.tasks.map((task, t) => {
+      const input = element('input', { type: 'range', min: 0, max: 1, step: 0.01, 'aria-label': `weight of ${task.title}` });
+      input.addEventListener('input', () => change(setWeight(this.preference, t, Number(input.value))));
+      const value = element('span');
+      byId('sliders').append(element('label', {}, element('span', {}, task.title), input, value));
+      return { input, value };
+    });
+  }
+
+  gallery() {
+    this.buttons = config.samples.map((sample, i) => {
+      const inside = sample.picture ? element('img', { src: sample.picture, alt: sample.label }) : sample.label;
+      const button = element('button', { type: 'button', title: sample.label }, inside);
+      button.addEventListener('click', () => this.choose(i));
+      return button;
+    });
+    byId('gallery').append(...this.buttons);
+  }
+
+  choose(index) {
+    this.sample = index;
+    this.buttons.forEach((button, i) => button.setAttribute('aria-pressed', String(i === index)));
+    this.panels.forEach((panel) => panel.show(config.samples[index]));
+    this.set(this.preference);
+  }
+
+  set(preference) {
+    this.preference = preference;
+    this.pad?.show(preference, null);
+    this.sliders?.forEach(({ input, value }, t) => {
+      input.value = preference[t];
+      value.textContent = format(preference[t], count);
+    });
+    this.wanted = preference;
+    if (!this.busy) this.work();
+  }
+
+  async work() {
+    this.busy = true;
+    try {
+      while (this.wanted) {
+        const [preference, sample] = [this.wanted, this.sample];
+        this.wanted = null;
+        await this.predict(preference, sample);
+      }
+    } catch (error) {
+      byId('status').textContent = `The network could not run: ${error.message}`;
+    }
+    this.busy = false;
+  }
+
+  async predict(preference, sample) {
+    const { Tensor } = this.ort;
+    const size = config.shape.reduce((a, b) => a * b, 1);
+    const input = new Tensor('float32', this.inputs.slice(sample * size, (sample + 1) * size), [1, ...config.shape]);
+    const all = { input, preference: new Tensor('float32', Float32Array.from(preference), [count]) };
+    const feeds = Object.fromEntries(this.session.inputNames.map((name) => [name, all[name]]));
+    const start = performance.now();
+    const outputs = await this.session.run(feeds);
+    this.times = [...this.times.slice(-19), performance.now() - start];
+    this.panels.forEach((panel) => panel.draw(outputs[panel.task.name]));
+    const typical = [...this.times].sort((a, b) => a - b)[Math.floor(this.times.length / 2)];
+    byId('status').textContent = `λ = ${formatAll(preference)} · ${typical.toFixed(1)} ms per prediction, in this browser`;
+    Object.assign(document.body.dataset, { painted: preference.join(' '), sample });
+  }
+}
+
+async function start() {
+  byId('about').textContent = config.about;
+  byId('difference').textContent = config.difference;
+  const address = URL.createObjectURL(new Blob([await unpack('script')], { type: 'text/javascript' }));
+  const ort = await import(address);
+  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.wasmBinary = (await unpack('binary')).buffer;
+  const session = await ort.InferenceSession.create(await unpack('network'), { executionProviders: ['wasm'] });
+  const inputs = new Float32Array((await unpack('inputs')).buffer);
+  window.player = new Player(ort, session, inputs);
+}
+
+start().catch((error) => {
+  byId('status').textContent = `This browser cannot run the network (${error.message}); try a newer one.`;
+});

@@ -1,0 +1,81 @@
+"""The parts of onnxruntime-web that a page needs, fetched once with npm into a cache folder and checked by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from app.settings import ROOT
+from palora_core.errors import UserError
+from palora_core.files import write_atomically
+
+VERSION = "1.30.0"
+PACKAGE = f"onnxruntime-web@{VERSION}"
+SCRIPT = "ort.wasm.bundle.min.mjs"
+BINARY = "ort-wasm-simd-threaded.wasm"
+HASHES = {
+    SCRIPT: "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
+    BINARY: "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
+}
+PATIENCE = 180.0
+
+
+def cache() -> Path:
+    """Where the parts are kept (``PALORA_CACHE``; git ignores the default)."""
+    return Path(os.environ.get("PALORA_CACHE") or ROOT / ".cache") / f"onnxruntime-web-{VERSION}"
+
+
+def available() -> str | None:
+    """None if the parts are here or npm could fetch them; otherwise one sentence."""
+    if _kept() or shutil.which("npm"):
+        return None
+    return f"A one-file page needs {PACKAGE} from npm once, and npm is not installed on this server."
+
+
+def parts() -> tuple[bytes, bytes]:
+    """The script and the WebAssembly binary, fetched if they are not in the cache.
+
+    Raises:
+        UserError: npm or the package cannot be had, or it is not the file this program knows.
+    """
+    if not _kept():
+        _fetch()
+    script, binary = ((cache() / name).read_bytes() for name in (SCRIPT, BINARY))
+    return script, binary
+
+
+def _kept() -> bool:
+    return all((cache() / name).is_file() and _hash((cache() / name).read_bytes()) == HASHES[name] for name in HASHES)
+
+
+def _fetch() -> None:
+    missing = available()
+    if missing:
+        raise UserError(missing)
+    with tempfile.TemporaryDirectory(prefix="palora-npm-") as name:
+        command = ["npm", "pack", PACKAGE, "--silent", "--pack-destination", name]
+        try:
+            subprocess.run(command, cwd=name, capture_output=True, check=True, timeout=PATIENCE)
+            (archive,) = Path(name).glob("*.tgz")
+            found = _read(archive)
+        except (subprocess.SubprocessError, OSError, ValueError, KeyError, tarfile.TarError):
+            raise UserError(f"npm could not fetch {PACKAGE}, which a one-file page needs; try again later.") from None
+    for file, data in found.items():
+        if _hash(data) != HASHES[file]:
+            raise UserError(f"{file} of {PACKAGE} is not the file this program knows, so it was not used.")
+        write_atomically(cache() / file, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+
+
+def _read(archive: Path) -> dict[str, bytes]:
+    with tarfile.open(archive) as tar:
+        members = {file: tar.extractfile(f"package/dist/{file}") for file in HASHES}
+        return {file: member.read() for file, member in members.items() if member}
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
