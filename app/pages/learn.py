@@ -180,7 +180,7 @@ def step_schedule() -> None:
         st.markdown(f"At τ = {tau:.2f}: {spread}{' …' if count > 6 else ''}")
         worst = min(float(row.mean(0).min()) for row in draws)
         st.caption(
-            f"Mean weight of a task in a step: always {1 / num_tasks:.2f} on the left; down to {worst:.2f} on the right."
+            f"Mean weight of a task in a step: always {1 / num_tasks:.2f} on the left, down to {worst:.2f} beside it"
         )
     code(samplers.annealed_preferences, samplers.Dirichlet)
 
