@@ -21,7 +21,7 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, HELPER, folder], capture_output=True, text=True, env=environment, timeout=240
+        [sys.executable, HELPER, folder], capture_output=True, text=True, env=environment, timeout=290
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])

@@ -97,7 +97,7 @@ def test_two_workers_share_a_sweep_of_real_runs(tmp_path):
     for setting in ("train_images=256", "test_images=32", "num_preferences=2", "front_points=2", "samples=1"):
         command += ["--set", setting]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=240)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=290)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = json.loads((tmp_path / "sweep" / "results.json").read_text())["results"]
     assert sorted(row["settings"]["rank"] for row in rows) == ["1", "2"]
