@@ -23,7 +23,7 @@ class Faces(Benchmark):
 
     Attributes:
         backbone: ResNet-18 with the stem for small images as in the paper, or torchvision's MobileNetV2 or ViT-B/16.
-        width: factor on ResNet-18's channels; 1 is the paper's size.
+        width: factor on ResNet-18's channels, at least 0.25; 1 is the paper's size.
         pretrained: start MobileNetV2 or ViT-B/16 from ImageNet weights that lie in TORCH_HOME.
     """
 
@@ -36,6 +36,12 @@ class Faces(Benchmark):
     backbone: Literal["resnet18", "mobilenet", "vit"] = "resnet18"
     width: float = 1.0
     pretrained: bool = False
+
+    def __post_init__(self) -> None:
+        # torch 2.12's CPU kernel for the backward pass of a 1×1, stride-2 convolution in channels-last layout corrupts
+        # memory at 4 channels.
+        if self.width < 0.25:
+            raise UserError(f"width must be at least 0.25, found {self.width}.")
 
     @property
     def network(self) -> tuple[str, dict[str, Any]]:

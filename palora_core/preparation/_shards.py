@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -218,7 +219,7 @@ def make_shard(folder: Path, part: Part, shard: int, fingerprint: str) -> dict[s
         if array.shape != (last - first, *shape) or array.dtype != np.dtype(dtype):
             raise AssertionError(f"{name}: {array.shape} {array.dtype}, planned {shape} {dtype}")
         path = folder / part.name / f"{shard:05d}-{name}.npy"
-        write_atomically(path, lambda temporary, array=array: _save(temporary, array))
+        write_atomically(path, functools.partial(_save, array=array))
         low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
         files[name] = {"file": f"{part.name}/{path.name}", "bytes": path.stat().st_size, "sha256": sha256(path)}
         files[name] |= {"min": low, "max": high}

@@ -84,7 +84,13 @@ class Preparer:
             Lines for a person: what was done and what to know.
         """
         plan = self.plan(self.checked_source(source))
-        about = {"name": self.name, "title": self.title, "kind": plan.kind, "site": self.site, "licence": self.licence}
+        about: dict[str, Any] = {
+            "name": self.name,
+            "title": self.title,
+            "kind": plan.kind,
+            "site": self.site,
+            "licence": self.licence,
+        }
         about |= {"notes": list(plan.notes), **(plan.facts or {})}
         folder = Path(data) / self.name
         written = write_parts(folder, plan.parts, about, progress, workers)

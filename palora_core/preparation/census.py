@@ -109,7 +109,8 @@ class Census(Preparer):
             found.append(path)
         files = (found[0], found[1])
         tables, width = read(files), encoding(files).width
-        parts, notes = [], []
+        parts: list[Part] = []
+        notes: list[str] = []
         for part, columns in tables.items():
             table = Table(files, part)
             parts.append(Part(part, len(columns), FIELDS, table, table.sources, 1 << 20))

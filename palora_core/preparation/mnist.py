@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,10 @@ FILES = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 OFFICIAL = {"train": 60_000, "test": 10_000}
+
+
+def _copy(path: Path, target: Path) -> None:
+    target.write_bytes(path.read_bytes())
 
 
 @preparers.register("multimnist3")
@@ -50,7 +55,7 @@ class Mnist(Preparer):
         for number, path in enumerate(found, 1):
             target = folder / "raw" / path.name
             if not target.is_file() or sha256(target) != sha256(path):
-                write_atomically(target, lambda temporary, path=path: temporary.write_bytes(path.read_bytes()))
+                write_atomically(target, functools.partial(_copy, path))
             entries.append({"file": f"raw/{path.name}", "bytes": target.stat().st_size, "sha256": sha256(target)})
             if progress:
                 progress("copying", number, len(found))

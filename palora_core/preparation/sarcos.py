@@ -70,7 +70,8 @@ class Sarcos(Preparer):
 
     def plan(self, source: Path) -> Plan:
         """Parts ``train`` (validation rows first) and ``test``."""
-        parts, notes = [], []
+        parts: list[Part] = []
+        notes: list[str] = []
         for part, variable in FILES.items():
             path = find(source, f"{variable}.mat")
             if path is None:

@@ -17,13 +17,14 @@ from palora_core.setup_run import configure
 from palora_core.trainer import Trainer
 
 SMALL = {"width": 0.0625}
+FACES = {"width": 0.25}
 # name → (release writers, settings, tasks)
 CASES = {
     "cityscapes": (releases.cityscapes, SMALL, ("segmentation", "depth")),
     "cityscapes (MTAN)": (releases.cityscapes_mtan, {**SMALL, "num_classes": 19}, ("segmentation", "depth")),
     "nyuv2": (releases.nyuv2, {**SMALL, "num_classes": 40}, ("segmentation", "depth", "normals")),
     "nyuv2 (MTAN)": (releases.nyuv2_mtan, SMALL, ("segmentation", "depth", "normals")),
-    "utkface": (releases.utkface, SMALL, ("age", "gender", "race")),
+    "utkface": (releases.utkface, FACES, ("age", "gender", "race")),
     "sarcos": (releases.sarcos, {}, tuple(f"torque_{i}" for i in range(1, 8))),
     "census": (releases.census, {}, ("age", "education")),
     "adult": (releases.adult, {}, ("income", "never_married")),
@@ -68,7 +69,7 @@ def test_from_the_release_to_a_front_and_a_card(case, tmp_path, monkeypatch):
 
 
 def test_forty_tasks_train_and_are_evaluated(tmp_path):
-    trainer = trained("celeba", releases.celeba, SMALL, tmp_path, method="ls")
+    trainer = trained("celeba", releases.celeba, FACES, tmp_path, method="ls")
     front = Front.load(tmp_path / "run" / "front.json")
     assert len(front.tasks) == 40
     assert front.objectives.shape == (1, 40)
