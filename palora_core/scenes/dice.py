@@ -20,7 +20,7 @@ class Dice:
     a tenth of what a NumPy generator takes for it.
 
     Args:
-        entropy: non-negative integers that name the stream.
+        entropy: non-negative integers that name the stream; zeros at the end make no difference.
     """
 
     def __init__(self, *entropy: int) -> None:

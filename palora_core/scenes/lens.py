@@ -65,7 +65,7 @@ class Lens:
         np.minimum(image, 1, out=image)
         np.power(image, np.float32(self.contrast / 2.0), out=image)
         image += generator.standard_normal(image.shape, np.float32) * np.float32(self.grain)
-        return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
+        return np.ascontiguousarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))
 
 
 def _pooled(light: Array) -> Array:

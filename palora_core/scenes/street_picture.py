@@ -119,8 +119,7 @@ def _photograph(
         hidden = picked(_bonnet(dice, weather, light))
         label[hidden] = VOID
         valid &= ~hidden
-    key = 0.24 if weather.horizon.max() < 0.2 else 0.5
-    image = Lens.draw(dice, key=key, cast=0.07, grain=0.025).develop(light, dice.pixels())
+    image = Lens.draw(dice, key=weather.key, cast=0.07, grain=0.025).develop(light, dice.pixels())
     # The left camera sees what the right one does not: a strip on the left of whatever is nearer.
     strip = max(1, label.shape[1] // 80)
     valid[:, :-strip] &= inverse[:, strip:] - inverse[:, :-strip] < 0.012

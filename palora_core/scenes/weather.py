@@ -16,7 +16,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Mode:
-    """What a time of day allows: ranges of the sun's height (radians) and strength, and four colours."""
+    """A time of day: the sun's height (radians) and strength, four colours, exposure, and how common it is."""
 
     elevation: tuple[float, float]
     strength: tuple[float, float]
@@ -24,16 +24,25 @@ class Mode:
     ambient: Colour
     horizon: Colour
     zenith: Colour
+    key: float
     share: float
 
 
 MODES = {
-    "sun": Mode((0.5, 1.2), (1.1, 1.9), (1, 0.96, 0.9), (0.4, 0.48, 0.6), (0.78, 0.85, 0.95), (0.25, 0.45, 0.8), 0.3),
-    "overcast": Mode((0.6, 1.3), (0, 0.25), (1, 1, 1), (0.8, 0.82, 0.85), (0.82, 0.84, 0.87), (0.66, 0.69, 0.74), 0.27),
-    "low": Mode((0.12, 0.4), (0.9, 1.7), (1, 0.75, 0.5), (0.36, 0.4, 0.55), (0.95, 0.82, 0.65), (0.4, 0.5, 0.7), 0.18),
-    "dusk": Mode((0.1, 0.3), (0, 0.1), (1, 0.7, 0.5), (0.26, 0.28, 0.38), (0.6, 0.5, 0.52), (0.15, 0.2, 0.38), 0.12),
+    "sun": Mode(
+        (0.5, 1.2), (1.1, 1.9), (1, 0.96, 0.9), (0.4, 0.48, 0.6), (0.78, 0.85, 0.95), (0.25, 0.45, 0.8), 0.5, 0.3
+    ),
+    "overcast": Mode(
+        (0.6, 1.3), (0, 0.25), (1, 1, 1), (0.8, 0.82, 0.85), (0.82, 0.84, 0.87), (0.66, 0.69, 0.74), 0.5, 0.27
+    ),
+    "low": Mode(
+        (0.12, 0.4), (0.9, 1.7), (1, 0.75, 0.5), (0.36, 0.4, 0.55), (0.95, 0.82, 0.65), (0.4, 0.5, 0.7), 0.5, 0.18
+    ),
+    "dusk": Mode(
+        (0.1, 0.3), (0, 0.1), (1, 0.7, 0.5), (0.26, 0.28, 0.38), (0.6, 0.5, 0.52), (0.15, 0.2, 0.38), 0.5, 0.12
+    ),
     "night": Mode(
-        (0.3, 0.9), (0, 0.04), (0.7, 0.8, 1), (0.05, 0.055, 0.08), (0.09, 0.08, 0.1), (0.01, 0.015, 0.04), 0.13
+        (0.3, 0.9), (0, 0.04), (0.7, 0.8, 1), (0.05, 0.055, 0.08), (0.09, 0.08, 0.1), (0.01, 0.015, 0.04), 0.24, 0.13
     ),
 }
 
@@ -54,6 +63,7 @@ class Weather:
         clouds: texture, offset u, offset v, coverage.
         strange: whether surfaces wear textures and colours that they do not usually have.
         wet: extra gloss of the road.
+        key: brightness that pictures are exposed for.
     """
 
     dark: bool
@@ -67,6 +77,7 @@ class Weather:
     clouds: tuple[int, float, float, float]
     strange: bool
     wet: float
+    key: float
 
     @classmethod
     def draw(cls, dice: Dice, bank: TextureBank) -> Weather:
@@ -90,6 +101,7 @@ class Weather:
             clouds=(bank.pick(dice, "clouds"), dice.uniform(), dice.uniform(), dice.uniform(0.3, 0.8)),
             strange=dice.chance(0.35),
             wet=dice.uniform(0.15, 0.5) if dice.chance(0.2) else 0.0,
+            key=mode.key,
         )
 
     def sky(self, direction: Array, bank: TextureBank) -> Array:

@@ -21,6 +21,7 @@ from queue import Queue
 
 import numpy as np
 
+from palora_core.errors import UserError
 from palora_core.scenes import arrays
 from palora_core.scenes.generate import SceneError, render
 from palora_core.scenes.manifest import Chunk, Parameters, digest
@@ -118,8 +119,8 @@ def main() -> int:
     except BrokenPipeError:  # nobody waits for the scenes any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        print(f"{error.strerror or error}.", flush=True)
+    except (OSError, UserError) as error:
+        print(getattr(error, "strerror", None) or error, flush=True)
         return 1
     return 0
 
