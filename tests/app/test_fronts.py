@@ -1,0 +1,245 @@
+"""Figures and tables of fronts, as pure functions."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app import contenders
+from app.components import dominance, front_table, front_views, fronts
+from app.components.method_styles import KNOWN, method_style, preference_colours
+from app.components.quantities import quantities
+from app.contenders import Arena, Contender, series
+from palora_core.front import Front
+from palora_core.indicators import hypervolume
+from palora_core.simplex import evaluation_preferences
+from tests.app.toy import Toy
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "published" / "multimnist.json"
+
+
+def arena(num_tasks: int) -> Arena:
+    toy = Toy("dense", num_tasks) if num_tasks <= 3 else Toy("numbers", num_tasks)
+    return Arena(toy, "toy", tuple(toy.tasks))
+
+
+def contender(num_tasks=2, method="palora", seed=0, single=False, shift=0.0, title=None, rank=1) -> Contender:
+    place = arena(num_tasks)
+    λ = evaluation_preferences(num_tasks).numpy() if not single else np.full((1, num_tasks), 1 / num_tasks)
+    rng = np.random.default_rng(seed)
+    objectives = 0.2 + (1 - λ) ** 2 + shift + rng.normal(0, 0.01, λ.shape)
+    metrics = {
+        f"{task.name}/{metric.name}": (1 - objectives[:, t]).clip(0, 1)
+        for t, task in enumerate(place.tasks)
+        for metric in task.metrics
+    }
+    front = Front(λ, objectives, metrics, tuple(t.name for t in place.tasks), tuple(place.reference), {"split": "test"})
+    card = {
+        "method": {"name": method, "conditioning": {"rank": rank}},
+        "training": {"seed": seed, "seconds": 60 + seed, "lr": 0.1},
+        "parameters": {"base": 1000, "extra": 125, "overhead_percent": 12.5},
+        "benchmark": {"name": "toy", "options": {}},
+    }
+    return Contender(f"{method}-{seed}-{rank}", title or method.upper(), front, card)
+
+
+def three_methods(num_tasks=2):
+    pairs = [("palora", 0), ("palora", 1), ("palora", 2), ("pamal", 0)]
+    many = [contender(num_tasks, m, s) for m, s in pairs]
+    return series([*many, contender(num_tasks, "ls", 0, single=True), contender(num_tasks, "ls", 1, single=True)])
+
+
+# -- styles -----------------------------------------------------------------------------------------------------------
+def test_every_registered_method_has_its_own_look():
+    from palora_core.methods.base import methods
+
+    looks = [method_style(name) for name in methods.names()]
+    assert len({(s.colour, s.symbol) for s in looks}) == len(looks)
+    assert set(methods.names()) <= set(KNOWN), "append new methods to KNOWN, so that no other one changes its colour"
+
+
+def test_variants_keep_the_colour_and_published_ones_are_hollow():
+    plain, variant, published = (
+        method_style("palora"),
+        method_style("palora", 1),
+        method_style("palora", published=True),
+    )
+    assert plain.colour == variant.colour == published.colour
+    assert len({(s.symbol, s.dash) for s in (plain, variant, published)}) == 3
+    assert published.symbol.endswith("-open") and published.dash == "dot"
+    assert method_style("never heard of") == method_style("never heard of")
+
+
+def test_colours_of_preferences():
+    assert len(set(preference_colours([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1 / 3] * 3]))) == 4
+    assert preference_colours([[1, 0], [0, 1]])[0] == method_style("palora").colour.lower()
+
+
+# -- joining ----------------------------------------------------------------------------------------------------------
+def test_seeds_are_joined_and_configurations_told_apart():
+    found = series([contender(seed=0), contender(seed=1), contender(seed=0, rank=4)])
+    assert [one.name for one in found] == ["PALORA (rank 1)", "PALORA (rank 4)"]
+    assert [len(one.members) for one in found] == [2, 1] and [one.variation for one in found] == [0, 1]
+    assert found[0].mean.objectives == pytest.approx(np.mean([f.objectives for f in found[0].fronts], axis=0))
+
+
+def test_the_same_seed_twice_is_not_a_second_seed():
+    found = series([contender(seed=0), contender(seed=0)])
+    assert [len(one.members) for one in found] == [1, 1]
+
+
+def test_seeds_on_other_preferences_are_not_averaged():
+    first, second = contender(seed=0), contender(seed=1)
+    half = Front(
+        second.front.preferences[:5], second.front.objectives[:5], {}, second.front.tasks, second.front.reference
+    )
+    (one,) = series([first, Contender("x", second.title, half, second.card)])
+    assert not one.aligned and one.mean is first.front
+    lines = [t for t in fronts.plane([one], *list(quantities(arena(2)).values())[:2]).data if t.mode == "lines+markers"]
+    assert len(lines) == 2
+
+
+# -- dominance --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("seed", range(12))
+def test_shaded_area_is_the_difference_of_hypervolumes(seed):
+    rng = np.random.default_rng(seed)
+    a, b, reference = rng.random((6, 2)), rng.random((4, 2)), (0.9, 0.8)
+    both = hypervolume(np.concatenate([a, b]), reference)
+    assert dominance.area(dominance.only_first(a, b, reference)) == pytest.approx(both - hypervolume(b, reference))
+    assert dominance.area(dominance.only_first(b, a, reference)) == pytest.approx(both - hypervolume(a, reference))
+    x, y = dominance.outline(dominance.only_first(a, b, reference))
+    assert dominance.outline(dominance.only_first(a, b, reference), flipped=True) == (y, x)
+
+
+def test_difference_in_numbers():
+    better, worse = contender(), contender(shift=0.1)
+    found = dominance.difference(better.front, worse.front, (2, 2))
+    assert found.only_first == pytest.approx(found.first - found.second) and found.only_second == pytest.approx(0)
+    assert dominance.difference(better.front, worse.front, (1,) * 6) is None
+    nothing = np.full((1, 2), np.nan)
+    assert dominance.only_first(nothing, nothing, (1, 1)) == []
+
+
+# -- figures ----------------------------------------------------------------------------------------------------------
+def test_plane_has_a_line_a_band_and_a_point():
+    shown, known = three_methods(), quantities(arena(2))
+    x, y = known["segmentation/loss"], known["depth/loss"]
+    figure = fronts.plane(shown, x, y, (2, 2), (shown[0], shown[1]))
+    modes = [trace.mode for trace in figure.data]
+    assert modes.count("lines+markers") == 2 and modes.count("markers") == 1
+    assert [t.name for t in figure.data][:2] == ["only PALORA", "only PAMAL"], "areas lie below"
+    single = next(t for t in figure.data if t.mode == "markers")
+    assert single.error_x.array is not None and len(single.x) == 1
+    assert figure.layout.xaxis.title.text == "← better  ·  segmentation loss"
+    line = next(t for t in figure.data if t.mode == "lines+markers")
+    assert list(line.x) == sorted(line.x, reverse=True), "the line follows λ"
+
+
+def test_axes_have_units_and_directions():
+    known = quantities(arena(2))
+    assert known["segmentation/miou"].title == "segmentation mIoU [%]  ·  better →"
+    assert known["depth/abs_err"].title == "← better  ·  depth absolute error [m]"
+    one = contender()
+    assert known["segmentation/miou"].of(one.front) == pytest.approx(100 * one.front.metrics["segmentation/miou"])
+
+
+def test_metrics_are_not_shaded():
+    shown, known = three_methods(), quantities(arena(2))
+    figure = fronts.plane(shown, known["segmentation/miou"], known["depth/abs_err"], (2, 2), (shown[0], shown[1]))
+    assert not any(str(trace.name).startswith("only") for trace in figure.data)
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+def test_three_tasks(coloured):
+    shown, known = three_methods(3), quantities(arena(3))
+    axes = list(known.values())[:3]
+    planes = fronts.pairs(shown, axes, coloured)
+    assert {trace.xaxis for trace in planes.data} == {"x", "x2", "x3"}
+    assert sum(bool(t.showlegend) for t in planes.data) == 3, "each method once in the legend"
+    space = front_views.space(shown, axes, coloured)
+    assert len(space.data) == 3 and len(space.data[0].x) == 66
+    assert front_views.triangles(shown, axes[0], ["a", "b", "c"]).layout.coloraxis.colorscale
+    assert front_views.simplex_key(["a", "b", "c"]).data and front_views.simplex_key(["a", "b"]).data
+
+
+def test_many_tasks_are_parallel_and_bounded():
+    shown, known = three_methods(40), quantities(arena(40))
+    losses = [q for q in known.values() if q.key.endswith("/loss")]
+    figure = front_views.parallel(shown, losses)
+    values = [v for trace in figure.data for v in trace.y if v is not None]
+    assert min(values) >= 0 and max(values) <= 1 and len(figure.data[0].x) <= 41 * front_views.MOST_LINES
+
+
+def test_one_task_is_a_strip():
+    shown, known = three_methods(1), quantities(arena(1))
+    figure = front_views.strip(shown, known["segmentation/miou"])
+    assert [len(trace.x) for trace in figure.data] == [3, 1, 2]
+
+
+def test_nothing_known_is_no_error():
+    one = contender()
+    blank = Front(one.front.preferences, np.full((11, 2), np.nan), {}, one.front.tasks, one.front.reference)
+    shown, known = series([Contender("x", "X", blank, one.card)]), list(quantities(arena(2)).values())
+    assert fronts.plane(shown, known[0], known[2]).data
+    assert front_views.parallel(shown, known[:2]).data
+
+
+# -- table ------------------------------------------------------------------------------------------------------------
+def table_of(num_tasks=2, times=None):
+    place, shown = arena(num_tasks), three_methods(num_tasks)
+    wanted = front_table.columns(place, quantities(place), times)
+    rows = front_table.rows(shown, wanted)
+    return shown, front_table.filled(wanted, rows), rows
+
+
+def test_table_holds_means_over_seeds():
+    shown, wanted, rows = table_of(times={"palora-0-1": 3.5})
+    assert rows[0]["hypervolume"].mean == pytest.approx(np.mean([f.hypervolume() for f in shown[0].fronts]))
+    assert rows[0]["hypervolume"].std > 0 and rows[1]["hypervolume"].std is None
+    assert rows[0]["parameters"].mean == 1125 and rows[0]["seconds"].mean == 61 and rows[0]["milliseconds"].mean == 3.5
+    assert rows[2]["spearman depth"] is None, "a single solution has no rank correlation"
+    assert {"hypervolume", "nondominated", "points", "overhead", "best depth/abs_err"} <= {c.key for c in wanted}
+    record = front_table.records(shown, wanted, rows)[0]
+    assert isinstance(record["overhead [%]"], float) and any(key.startswith("± hypervolume") for key in record)
+
+
+def test_table_as_csv_and_latex():
+    shown, wanted, rows = table_of()
+    lines = list(csv.reader(io.StringIO(front_table.to_csv(shown, wanted, rows))))
+    assert [line[0] for line in lines] == ["method", "PALORA", "PAMAL", "LS"] and len(
+        {len(line) for line in lines}
+    ) == 1
+    latex = front_table.to_latex(shown, wanted, rows)
+    assert latex.count(r"\\") == 4 and r"\mathbf" in latex and r"\pm" in latex and r"overhead [\%]" in latex
+    assert front_table.escape("a_b & 5 % λ") == r"a\_b \& 5 \% $\lambda$"
+    assert front_table.best(wanted[0], rows) in (0, 1)
+
+
+def test_table_of_forty_tasks_stays_readable():
+    _, wanted, _rows = table_of(40)
+    assert len(wanted) < 60 and "hypervolume" not in {c.key for c in wanted}
+
+
+def test_formulas_stay_text():
+    (one,) = series([contender(title="=1+1")])
+    assert front_table.to_csv([one], [], [{}]).splitlines()[1].startswith("'=1+1")
+
+
+# -- published --------------------------------------------------------------------------------------------------------
+def test_published_numbers_are_marked_and_agree_with_themselves():
+    from palora_core.benchmarks.multimnist import MultiMNIST
+
+    benchmark = MultiMNIST()
+    place = Arena(benchmark, "multimnist", tuple(benchmark.tasks))
+    shown = series(contenders.published(PUBLISHED, place))
+    assert len(shown) == 13 and all(one.published and len(one.members) == 3 for one in shown)
+    rows = {row["title"]: row for row in json.loads(PUBLISHED.read_text())["rows"]}
+    for one in shown:
+        row = rows[one.name.removesuffix(" (published)")]
+        values = [front.hypervolume() for front in one.fronts]
+        assert np.mean(values) == pytest.approx(row["hypervolume"]["mean"], abs=2e-4), one.name
+    assert contenders.published(PUBLISHED, arena(2)) == []
+    assert contenders.published(PUBLISHED.with_name("toy.json"), arena(2)) == []
