@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from app.models import LoadedModel
+from app.queries import with_units
 from palora_core import probing
 from palora_core.probing import Plane
 from palora_core.serving import LiveNetwork
-from palora_core.tasks import Metric, Task
+from palora_core.tasks import LOSS, Metric, Task
 
 KEPT_MAPS = 12
 # A map refines itself as long as that takes no longer than this; beyond, only if somebody asks for it.
@@ -123,7 +124,7 @@ class ProbeMap:
             return []
         found = []
         for task in self._shown_tasks():
-            metric = probing.shown_metrics(task)[1 if losses else 0]
+            metric = LOSS if losses else with_units(task, self.loaded.units)[0]
             key = f"{task.name}/{metric.name}"
             grid = self._grid({place: row[key] for place, row in values.items()})
             on_simplex = [row[key] for place, row in values.items() if self._is_trained(place)]

@@ -112,8 +112,7 @@ def train_toy(
     alpha: float = 1.0,
     num_preferences: int = 3,
     temperature: float = 0.2,
-    steps: int = 200,
-    progress: Callable[[float], None] | None = None,
+    steps: int = 160,
 ) -> ToyResult:
     """Train a small network with adapters for both tasks at once, on the annealed preferences of Eq. 2.
 
@@ -133,8 +132,6 @@ def train_toy(
             loss = preference @ toy_losses(model, x, targets, preference)  # λᵀL: the same λ mixes weights and losses
             (loss / num_preferences).backward()
         optimizer.step()
-        if progress and step % 10 == 0:
-            progress(step / steps)
     return _evaluated(model, x, targets)
 
 

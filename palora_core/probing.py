@@ -132,11 +132,6 @@ def written(preference: Sequence[float], pair: tuple[int, int] = (0, 1)) -> str:
     return "(" + ", ".join(f"{round(value, 2):g}".replace("-", "−") for value in shown) + ")"
 
 
-def shown_metrics(task: Task) -> tuple[Metric, ...]:
-    """What is mapped for a task: its first metric, and its loss."""
-    return task.metrics[0], LOSS
-
-
 def measure(
     predict: Predict, x: Tensor, targets: Targets, tasks: Sequence[Task], preference: Tensor
 ) -> dict[str, float]:

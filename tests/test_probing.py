@@ -124,7 +124,7 @@ def test_measuring_at_any_preference():
 
 
 def test_depth_groups():
-    names = [n for n in lively(segnet({"s": 3, "d": 1}, width=0.06)).basis()]
+    names = list(lively(segnet({"s": 3, "d": 1}, width=0.06)).basis())
     groups = probing.depth_groups(names)
     assert list(groups) == ["encoder", "decoder", "heads"] and [len(g) for g in groups.values()] == [13, 13, 4]
     lenets = probing.depth_groups(list(lively(lenet({"a": 10, "b": 10})).basis()))

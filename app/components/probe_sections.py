@@ -12,6 +12,7 @@ from app.components import probe_figures as figures
 from app.drawing import Style
 from app.models import PICTURED, LoadedModel
 from app.probes import ProbeMap
+from app.queries import with_units
 from palora_core import probing
 
 SECTIONS = ("On and off the simplex", "Switch adapters off", "Inside the adapters")
@@ -95,7 +96,8 @@ def compare(loaded: LoadedModel, own: dict[str, Any], off: dict[str, list[int]],
     columns = st.columns(len(tasks))
     for column, t in zip(columns, tasks):
         task = loaded.tasks[t]
-        metric, key = task.metrics[0], f"{task.name}/{task.metrics[0].name}"
+        metric = with_units(task, loaded.units)[0]
+        key = f"{task.name}/{metric.name}"
         name = figures.pretty(task.name).capitalize()
         before, after = whole["values"][key], part["values"][key]
         colour = "normal" if metric.higher_is_better else "inverse"

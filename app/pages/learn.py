@@ -72,18 +72,18 @@ def code(*shown: Any) -> None:
             st.code("".join(lines), language="python")
 
 
-def text_and_figure(file: str) -> tuple[Any, Any]:
-    """Two columns, the text already in the first."""
+def text_and_figure(file: str, controls: int = 0) -> tuple[Any, ...]:
+    """The text in a column, and the column beside it; in that one, places for a row of controls come first."""
     left, right = st.columns([1, 1.9], gap="large")
     with left:
         lesson(file)
-    return left, right
+    return (right, *right.columns(controls, gap="medium")) if controls else (right,)
 
 
 def step_front() -> None:
     """Two objectives with a known front."""
-    left, right = text_and_figure("1-front.md")
-    shape = left.segmented_control("Shape of the front", ["convex", "concave"], default="convex", key="learn_shape")
+    right, first = text_and_figure("1-front.md", 1)
+    shape = first.segmented_control("Shape of the front", ["convex", "concave"], default="convex", key="learn_shape")
     with right:
         show_toy("learn_toy", toy_data(toys.Bowls(shape == "concave")))
     code(toys.Bowls, toys.common_descent)
@@ -91,13 +91,13 @@ def step_front() -> None:
 
 def step_cost() -> None:
     """Parameters of K networks against those of adapters."""
-    left, right = text_and_figure("2-cost.md")
-    name = left.selectbox("Network", list(NETWORKS), key="learn_network")
+    right, first, second, third = text_and_figure("2-cost.md", 3)
+    name = first.selectbox("Network", list(NETWORKS), key="learn_network")
     _, num_tasks, rank = NETWORKS[name]
-    count = left.slider("Trade-offs you want (K)", 2, 50, 11, key="learn_count")
-    rank = left.slider("Rank r of the adapters", 1, 32, rank, key=f"learn_rank_{name}")
-    several = left.slider("Preferences per step (M)", 1, 9, 3, key="learn_several")
-    form = left.segmented_control("Form for convolutions", adapters.CONV_FORMS, default="flat", key="learn_form")
+    count = second.slider("Trade-offs you want (K)", 2, 50, 11, key="learn_count")
+    rank = third.slider("Rank r of the adapters", 1, 32, rank, key=f"learn_rank_{name}")
+    several = second.slider("Preferences per step (M)", 1, 9, 3, key="learn_several")
+    form = first.segmented_control("Form for convolutions", adapters.CONV_FORMS, default="flat", key="learn_form")
     costs = counted(name, rank, form or "flat")
     stored = costs.stored(count, num_tasks)
     with right:
@@ -124,13 +124,13 @@ def counted(name: str, rank: int, form: str) -> toys.Costs:
 
 def step_equation() -> None:
     """Train Eq. 1 in the page."""
-    left, right = text_and_figure("3-equation.md")
-    rank = left.select_slider("Rank r", [1, 2, 4, 8], 1, key="learn_r")
-    alpha = left.select_slider("α", [0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0], 1.0, key="learn_alpha")
-    count = left.select_slider("Preferences per step M", [1, 2, 3, 5], 3, key="learn_m")
+    right, *places = text_and_figure("3-equation.md", 4)
+    rank = places[0].select_slider("Rank r", [1, 2, 4, 8], 1, key="learn_r")
+    alpha = places[1].select_slider("α", [0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0], 1.0, key="learn_alpha")
+    count = places[2].select_slider("Preferences per step M", [1, 2, 3, 5], 3, key="learn_m")
     with right:
         result = trained(rank, alpha, count)
-        weight = st.slider("λ₁, the weight of task 1", 0.0, 1.0, 0.5, 0.05, key="learn_weight")
+        weight = places[3].slider("λ₁, weight of task 1", 0.0, 1.0, 0.5, 0.05, key="learn_weight")
         at = toys.toy_point(result.model, (weight, 1 - weight))
         chart = figures.toy_front(result.preferences, result.losses, result.ideal, at)
         st.plotly_chart(chart, key="learn_toy_front", config=figures.BARE)
@@ -152,17 +152,17 @@ def train(rank: int, alpha: float, count: int) -> toys.ToyResult:
     """One training for all sessions that ask for the same options."""
     with toys.one_at_a_time:
         torch.set_num_threads(1)
-        return toys.train_toy(rank, alpha, count, steps=200 if count <= 3 else 140)
+        return toys.train_toy(rank, alpha, count, steps=160 if count <= 3 else 110)
 
 
 def step_schedule() -> None:
     """The annealed schedule next to random draws."""
-    left, right = text_and_figure("4-schedule.md")
-    num_tasks = left.segmented_control("Tasks", [2, 3], default=2, key="learn_tasks") or 2
-    count = left.slider("Preferences per step M", 1, 15, 5 if num_tasks == 2 else 10, key=f"learn_count_{num_tasks}")
-    temperature = left.select_slider("Temperature", [0.1, 0.2, 0.5, 1.0, 2.0, 5.0], 1.0, key="learn_temperature")
-    tau = left.slider("Training time τ", 0.0, 1.0, 0.6, 0.05, key="learn_tau")
-    other = left.segmented_control(
+    right, first, second, third = text_and_figure("4-schedule.md", 3)
+    num_tasks = first.segmented_control("Tasks", [2, 3], default=2, key="learn_tasks") or 2
+    count = second.slider("Preferences per step M", 1, 15, 5 if num_tasks == 2 else 10, key=f"learn_count_{num_tasks}")
+    temperature = third.select_slider("Temperature", [0.1, 0.2, 0.5, 1.0, 2.0, 5.0], 1.0, key="learn_temperature")
+    tau = third.slider("Training time τ", 0.0, 1.0, 0.6, 0.05, key="learn_tau")
+    other = second.segmented_control(
         "Beside it", ["Dirichlet", "annealed Dirichlet"], default="Dirichlet", key="learn_other"
     )
     sampler = samplers.Dirichlet(1.0) if other != "annealed Dirichlet" else samplers.AnnealedDirichlet(2.0)
@@ -187,11 +187,11 @@ def step_schedule() -> None:
 
 def step_hypervolume() -> None:
     """The dominated area, with a reference to move."""
-    left, right = text_and_figure("5-hypervolume.md")
+    right, left, second_place = text_and_figure("5-hypervolume.md", 2)
     number = left.slider("Points", 3, 30, 12, key="learn_points")
     noise = left.slider("How far off the front they are", 0.0, 0.6, 0.25, 0.05, key="learn_noise")
-    first = left.slider("Reference: loss of task 1", 0.2, 2.0, 1.2, 0.05, key="learn_ref1")
-    second = left.slider("Reference: loss of task 2", 0.2, 2.0, 1.2, 0.05, key="learn_ref2")
+    first = second_place.slider("Reference: loss of task 1", 0.2, 2.0, 1.2, 0.05, key="learn_ref1")
+    second = second_place.slider("Reference: loss of task 2", 0.2, 2.0, 1.2, 0.05, key="learn_ref2")
     random = np.random.default_rng(3)
     share = np.sort(random.random(number))
     points = np.stack([(1 - share) ** 2, share**2], 1) + noise * random.random((number, 2))
@@ -208,7 +208,7 @@ def step_hypervolume() -> None:
 
 def step_forgetting() -> None:
     """Figure 5 on a model that is here, or on the toy network."""
-    _, right = text_and_figure("6-forgetting.md")
+    (right,) = text_and_figure("6-forgetting.md")
     with right:
         loaded = example_model()
         if loaded is None:

@@ -121,7 +121,7 @@ def test_other_figures(toy):
 
 # -- the page ------------------------------------------------------------------------------------------------------
 def open_step(step: str) -> AppTest:
-    app = AppTest.from_file(str(MAIN), default_timeout=120)
+    app = AppTest.from_file(str(MAIN), default_timeout=280)
     app.query_params["step"] = step
     return app.switch_page("pages/learn.py").run()
 

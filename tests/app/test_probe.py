@@ -33,7 +33,7 @@ def open_probe(**parameters) -> AppTest:
     """The page after its map is measured."""
     from app.probes import maps
 
-    app = AppTest.from_file(str(MAIN), default_timeout=120)
+    app = AppTest.from_file(str(MAIN), default_timeout=280)
     for name, value in parameters.items():
         app.query_params[name] = value
     app.switch_page("pages/probe.py").run()

@@ -67,7 +67,9 @@ def layer_data(layer: Layer) -> dict[str, Any]:
     higher = metric.higher_is_better
     good = float(known.max() if higher else known.min())
     # Errors grow without bound far out; colours stop a little beyond the line where a task is forgotten.
-    bad = float(known.min()) if higher else float(min(known.max(), 1.6 * layer.limit - 0.6 * good))
+    bad = float(known.min() if higher else known.max())
+    if not higher and layer.limit > good:
+        bad = min(bad, 1.6 * layer.limit - 0.6 * good)
     rows = [[round(v, _DIGITS) if np.isfinite(v) else None for v in row] for row in values.tolist()]
     return {
         "task": layer.task.name,

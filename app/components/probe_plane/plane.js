@@ -5,7 +5,6 @@ import { element } from '../explorer/panels.js';
 import { clamp, withUnit } from '../explorer/simplex.js';
 
 const SIZE = 260;
-const MARGIN = 26;
 const PIXELS = 1.5; // canvas pixels per unit of the drawing
 const STEP = 0.05;
 const BIG_STEP = 0.5;
@@ -21,12 +20,14 @@ export class Geometry {
     const [xs, ys] = [0, 1].map((axis) => corners.map((c) => place(c)[axis]));
     const [left, top] = [Math.min(...xs), Math.min(...ys)];
     const extent = Math.max(Math.max(...xs) - left, Math.max(...ys) - top) || 1;
-    const room = SIZE - 2 * MARGIN;
+    // Room for ticks and names at the left and below; the hexagon has none.
+    this.margin = rest === null ? { left: this.line ? 12 : 32, right: 10, top: 8, bottom: 34 } : { left: 6, right: 6, top: 6, bottom: 6 };
+    const room = SIZE - this.margin.left - this.margin.right;
     this.scale = room / extent;
     this.across = across;
     this.width = SIZE;
-    this.height = this.line ? 84 : (Math.max(...ys) - top) * this.scale + 2 * MARGIN;
-    this.origin = [MARGIN - left * this.scale + (room - (Math.max(...xs) - left) * this.scale) / 2, this.line ? 36 : MARGIN - top * this.scale];
+    this.height = this.line ? 84 : (Math.max(...ys) - top) * this.scale + this.margin.top + this.margin.bottom;
+    this.origin = [this.margin.left - left * this.scale + (room - (Math.max(...xs) - left) * this.scale) / 2, this.line ? 36 : this.margin.top - top * this.scale];
     const [[a, b], [c, d]] = across;
     this.determinant = a * d - b * c;
   }
@@ -143,7 +144,7 @@ export class PlaneMap {
       drawing.append(svg('circle', { cx: x, cy: y, r: 3.6, class: 'q-mark' }));
       const right = geometry.rest === null ? i === 0 : i !== 1;
       const anchor = geometry.rest !== null && i === 0 ? 'middle' : right ? 'start' : 'end';
-      const shift = anchor === 'middle' ? [0, -9] : [right ? 7 : -7, geometry.rest === null ? -6 : 13];
+      const shift = anchor === 'middle' ? [0, -9] : [right ? 7 : -7, geometry.rest === null ? (i ? -6 : 14) : 13];
       drawing.append(svg('text', { x: x + shift[0], y: y + shift[1], 'text-anchor': anchor, class: 'q-corner' }, this.titles[i]));
     });
     this.ring = svg('circle', { r: 9.5, class: 'q-ring' });
@@ -154,18 +155,19 @@ export class PlaneMap {
   labelAxes() {
     const { geometry, drawing } = this;
     if (geometry.rest !== null) return;
-    const bottom = geometry.line ? 54 : geometry.height - MARGIN;
-    for (const tick of [geometry.low, 0, 1, geometry.high]) {
+    const { margin } = geometry;
+    const bottom = geometry.line ? 54 : geometry.height - margin.bottom;
+    for (const tick of [geometry.low, -1, 0, 1, geometry.high]) {
       const text = String(tick).replace('-', '−');
       const [x] = geometry.toDrawing([tick, 0]);
       drawing.append(svg('text', { x, y: bottom + 13, 'text-anchor': 'middle' }, text));
-      if (!geometry.line) drawing.append(svg('text', { x: MARGIN - 5, y: geometry.toDrawing([0, tick])[1] + 4, 'text-anchor': 'end' }, text));
+      if (!geometry.line) drawing.append(svg('text', { x: margin.left - 4, y: geometry.toDrawing([0, tick])[1] + 4, 'text-anchor': 'end' }, text));
     }
-    const middle = geometry.toDrawing([(geometry.low + geometry.high) / 2 - 0.7, 0])[0];
-    drawing.append(svg('text', { x: middle, y: bottom + 13, 'text-anchor': 'middle' }, `λ ${this.titles[0]}`.slice(0, 20)));
+    const names = this.titles.map((title) => `λ ${title}`.slice(0, 26));
+    drawing.append(svg('text', { x: geometry.toDrawing([0, 0])[0], y: bottom + 28, 'text-anchor': 'middle' }, names[0]));
     if (geometry.line) return;
-    const y = geometry.toDrawing([0, -1])[1];
-    drawing.append(svg('text', { x: 11, y, 'text-anchor': 'middle', transform: `rotate(-90 11 ${y})` }, `λ ${this.titles[1]}`.slice(0, 20)));
+    const y = geometry.toDrawing([0, 0])[1];
+    drawing.append(svg('text', { x: 10, y, 'text-anchor': 'middle', transform: `rotate(-90 10 ${y})` }, names[1]));
   }
 
   listen() {
