@@ -15,9 +15,14 @@ if str(HERE.parent) not in sys.path:
 
 import streamlit as st  # noqa: E402
 from starlette.routing import Route, WebSocketRoute  # noqa: E402
+from streamlit.runtime.pages_manager import PagesManager  # noqa: E402
 
 from app.assets import asset, plotly_script  # noqa: E402
 from app.channel import live_socket  # noqa: E402
+
+# Streamlit takes a folder called "pages" for its older way of navigation until main.py has run once; a link straight to
+# a page of a fresh server would then show that page alone.
+PagesManager.uses_pages_directory = False
 
 app = st.App(
     HERE / "main.py",
