@@ -15,10 +15,15 @@ from palora_core.errors import UserError
 Numbers = Tensor | np.ndarray | Sequence[Sequence[float]] | Sequence[float]
 
 
+MOST_EXACT = 8  # objectives; 7 take 0.04 s for 70 points, 10 seven seconds, 12 minutes
+
+
 def hypervolume(objectives: Numbers, reference: Numbers) -> float:
     """Volume dominated by a front and bounded by a reference point (Zitzler & Thiele, 1999).
 
-    Points that are not better than the reference in every objective, or not finite, contribute nothing.
+    Points that are not better than the reference in every objective, or not finite, contribute nothing. Exact up to
+    eight objectives; beyond, exact volumes take minutes to hours and an estimate is returned, see
+    :func:`_volume_by_sampling`.
 
     Args:
         objectives: Front [K, T], minimised.
@@ -38,6 +43,8 @@ def hypervolume(objectives: Numbers, reference: Numbers) -> float:
         return 0.0
     if len(worst) <= 3:
         return _volume_by_slices(points, worst)
+    if len(worst) > MOST_EXACT:
+        return _volume_by_sampling(points, worst)
     if importlib.util.find_spec("pymoo") is not None:
         from pymoo.indicators.hv import HV
 
@@ -145,6 +152,24 @@ def _volume_by_slices(points: np.ndarray, worst: np.ndarray) -> float:
     heights = np.diff(np.append(points[:, -1], worst[-1]))
     areas = [_volume_by_slices(points[: k + 1, :-1], worst[:-1]) if h > 0 else 0.0 for k, h in enumerate(heights)]
     return float(heights @ np.array(areas))
+
+
+def _volume_by_sampling(points: np.ndarray, worst: np.ndarray, samples: int = 20_000) -> float:
+    """Unbiased estimate of a union of boxes (Karp & Luby, 1983), from a fixed seed: same front, same number.
+
+    A box is drawn in proportion to its volume and a point in it uniformly; the mean of 1 / (number of boxes that hold
+    the point), times the sum of the volumes, is the volume of the union. Relative error at most √(K / samples), 6 %
+    for 64 points, and far less where boxes overlap, as those of a front do.
+    """
+    rng = np.random.default_rng(0)
+    sizes = worst - points
+    volumes = np.prod(sizes, axis=1)
+    chosen = rng.choice(len(points), samples, p=volumes / volumes.sum())
+    total = 0.0
+    for part in np.array_split(chosen, max(1, samples * points.size // 10_000_000)):
+        drawn = points[part] + rng.random((len(part), len(worst))) * sizes[part]
+        total += float((1 / (drawn[:, None, :] >= points[None]).all(axis=2).sum(axis=1)).sum())
+    return float(volumes.sum() * total / samples)
 
 
 def _volume_by_exclusion(points: np.ndarray, worst: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from palora_core.config import from_dict, method_from, method_from_dict, options
 from palora_core.errors import UserError
 from palora_core.methods.base import Method
 from palora_core.runs import Run
+from palora_core.samplers import Annealed, samplers
 from palora_core.trainer import Trainer, TrainingOptions
 
 
@@ -58,13 +59,17 @@ def configure_expansion(
 
 
 def _with_recipe(method: Method, recipe: Mapping[str, Any], parts: Mapping[str, str]) -> Method:
-    """The method with the benchmark's values for the options it has; a balancing only in place of plain λᵀL."""
+    """The method with the benchmark's values for the options it has.
+
+    A balancer or sampler replaces a controllable method's only where that is the plain one (λᵀL, Eq. 2).
+    """
     values = dict(recipe)
     if not method.controllable:
         values.pop("num_preferences", None)  # one λ a step; more of the same would only cost time
-    balancer = values.pop("balancer", None)
-    if balancer and "balancer" not in parts and method.controllable and type(method.balancer) is Linear:
-        method = dataclasses.replace(method, balancer=balancers.get(balancer)())
+    for part, default, registry in (("balancer", Linear, balancers), ("sampler", Annealed, samplers)):
+        entry = values.pop(part, None)
+        if entry and part not in parts and method.controllable and type(getattr(method, part)) is default:
+            method = dataclasses.replace(method, **{part: registry.get(entry)()})
     own = {option.name for option in options(method)} | {option.path for option in options(method)}
     return override(method, {key: value for key, value in values.items() if key in own})
 

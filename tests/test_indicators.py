@@ -186,3 +186,18 @@ def test_arguments_may_be_lists_arrays_or_tensors(kind):
     assert hypervolume(kind(FRONT), kind([1.0, 1.0])) == pytest.approx(0.39)
     assert spread(kind(FRONT)) == pytest.approx([0.7, 0.7])
     assert spearman(kind([1.0, 2.0, 3.0]), kind([3.0, 2.0, 1.0])) == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 5])
+def test_sampled_hypervolume_is_close_to_the_exact_one(tasks):
+    points = np.random.default_rng(tasks).random((24, tasks))
+    worst = np.full(tasks, 1.1)
+    assert indicators._volume_by_sampling(points, worst) == pytest.approx(hypervolume(points, worst), rel=0.03)
+
+
+def test_hypervolume_of_forty_objectives_is_estimated_and_repeats():
+    points = np.random.default_rng(0).random((70, 40))
+    first = hypervolume(points, np.full(40, 1.5))
+    assert 0 < first < 1.5**40
+    assert first == hypervolume(points, np.full(40, 1.5))
+    assert first >= np.prod(1.5 - points, axis=1).max()
