@@ -103,14 +103,16 @@ def test_finder_moves_the_explorer(roots):
 
 
 def test_infeasible_wish_says_how_far_off(roots):
-    app = open_app(model="two")
-    app.selectbox(key="find_bound").set_value("segmentation/miou").run()
-    app.button_group(key="find_kind").set_value(["value"]).run() if hasattr(app, "button_group") else None
-    if not any(item.key == "find_value_segmentation/miou" for item in app.number_input):
-        pytest.skip("AppTest cannot press this segmented control")
-    app.number_input(key="find_value_segmentation/miou").set_value(99.9).run()
-    app.button(key="find_go").click().run()
-    assert "misses it by" in texts(app.warning)
+    from app.components.finder import sentence
+    from app.queries import Wish, columns, find
+
+    loaded = roots.registry.get("two")
+    found = {column.key: column for column in columns(loaded.front, loaded.tasks, loaded.units)}
+    miou, error = found["segmentation/miou"], found["depth/abs_err"]
+    best = float(miou.values.max())
+    words = sentence(find(loaded.front, [Wish(miou, best + 0.1)], error), miou, error)
+    assert words.startswith("No preference gives segmentation mIoU ≥") and "misses it by 10.0 points" in words
+    assert " m" in sentence(find(loaded.front, [], error), error, miou), "depth errors have their unit"
 
 
 def png(image: Image.Image) -> bytes:
