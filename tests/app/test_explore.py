@@ -112,7 +112,8 @@ def test_infeasible_wish_says_how_far_off(roots):
     best = float(miou.values.max())
     words = sentence(find(loaded.front, [Wish(miou, best + 0.1)], error), miou, error)
     assert words.startswith("No preference gives segmentation mIoU ≥") and "misses it by 10.0 points" in words
-    assert " m" in sentence(find(loaded.front, [], error), error, miou), "depth errors have their unit"
+    wish = Wish(error, float(error.values.max()))
+    assert " m and segmentation mIoU" in sentence(find(loaded.front, [wish], miou), error, miou)
 
 
 def png(image: Image.Image) -> bytes:
