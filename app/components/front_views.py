@@ -126,7 +126,7 @@ def simplex_key(tasks: Sequence[str]) -> go.Figure:
     figure = go.Figure(go.Scatterternary(**dict(zip("abc", zip(*rows))), mode="markers", marker=marker))
     corners = {f"{c}axis": {"title": t.replace("_", " "), "showticklabels": False} for c, t in zip("abc", tasks)}
     figure.update_layout(ternary={"sum": 1, "bgcolor": "rgba(0,0,0,0)", **corners})
-    return styled(figure).update_layout(showlegend=False, height=210, margin={"t": 34, "b": 24, "l": 30, "r": 30})
+    return styled(figure).update_layout(showlegend=False, height=210, margin={"t": 34, "b": 24, "l": 46, "r": 46})
 
 
 def _span(series: Sequence[Series], quantity: Quantity) -> tuple[float, float]:

@@ -149,8 +149,9 @@ def pairs(series: Sequence[Series], axes: Sequence[Quantity], coloured: bool = F
 def styled(figure: go.Figure) -> go.Figure:
     """Size, margins, and a legend above the plot; fonts and colours follow the page's theme."""
     above = {"orientation": "h", "y": 1.03, "yanchor": "bottom", "x": 0, "itemsizing": "constant"}
-    figure.update_layout(height=440, margin={"l": 64, "r": 16, "t": 30, "b": 50}, legend=above, hovermode="closest")
-    return figure.update_layout(showlegend=True, uirevision="keep")
+    figure.update_layout(height=440, margin={"l": 64, "r": 44, "t": 30, "b": 50}, legend=above, hovermode="closest")
+    tools = {"orientation": "v", "bgcolor": "rgba(0,0,0,0)"}  # beside the plot, where no legend is
+    return figure.update_layout(showlegend=True, uirevision="keep", modebar=tools)
 
 
 def _ordered(front: Front, task: int) -> np.ndarray:

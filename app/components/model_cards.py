@@ -121,7 +121,8 @@ def _network(card: Mapping[str, Any]) -> Facts:
         "method": str(title),
         "conditioning": ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in kept.items()),
         "network": str(card["network"]["name"]),
-        "parameters": size + (f", {overhead:.2f} % on top of the plain network" if overhead is not None else ""),
+        "parameters": (size and f"{size} parameters")
+        + (f", {overhead:.2f} % on top of the plain network" if overhead is not None else ""),
     }
 
 
@@ -160,6 +161,16 @@ def _terms(card: Mapping[str, Any]) -> Facts:
     citation = card.get("citation") or {}
     cited = "; ".join(str(v) for v in citation.values() if v) if isinstance(citation, Mapping) else str(citation)
     return {"licence": str(card.get("licence") or ""), "limits": str(card.get("limits") or ""), "please cite": cited}
+
+
+def listed(section: Facts) -> str:
+    """Facts as an HTML list in two columns; nothing in them is markup."""
+    rows = "".join(
+        f'<dt style="opacity:.7">{html.escape(name)}</dt><dd style="margin:0">{html.escape(text)}</dd>'
+        for name, text in section.items()
+    )
+    grid = "display:grid;grid-template-columns:132px 1fr;gap:5px 14px;margin:0;font-size:.92rem"
+    return f'<dl style="{grid}">{rows}</dl>'
 
 
 def duration(seconds: float) -> str:

@@ -90,7 +90,7 @@ def show_predictions(
     classes = [task for task in arena.tasks if task.kind == "classification"]
     if classes and "input" in known.pictures:
         left, right = st.columns([1, 4], gap="medium")
-        left.image(known.pictures["input"], "input", width=180, alt="input picture")
+        left.image(known.pictures["input"], "input", width="stretch", alt="input picture")
     else:
         right = st.container()
     with right:

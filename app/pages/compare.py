@@ -212,7 +212,14 @@ def table(arena: Arena, shown: Sequence[Series], known: dict[str, Quantity]) -> 
     with buttons:
         _downloads(arena, shown, wanted, rows)
     frame = pd.DataFrame(front_table.records(shown, wanted, rows))
-    st.dataframe(frame, hide_index=True, column_config=_formats(wanted), key="table", alt="Figures of every method")
+    st.dataframe(
+        frame,
+        hide_index=True,
+        column_config=_formats(wanted),
+        key="table",
+        placeholder="–",
+        alt="Figures of every method",
+    )
 
 
 def measure(shown: Sequence[Series], times: dict[str, float]) -> None:

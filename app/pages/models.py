@@ -73,23 +73,25 @@ def import_form() -> None:
             max_upload_size=limit,
         )
         if sent is not None and st.button("Check and import", type="primary", key="import_go"):
-            take(sent, sent.name)
+            model = take(sent, sent.name)
+            if model:
+                st.session_state["import_number"] = number + 1  # an empty uploader next time
+                st.query_params["model"] = model
+                st.rerun()
 
 
-def take(file: Any, name: str) -> None:
-    """Import a zip and open its card, or say why not."""
+def take(file: Any, name: str) -> str | None:
+    """Import a zip and wait until it is listed; its id, or None after saying why not."""
     try:
         with st.spinner("Loading and checking everything in it …"):
             model = transfer.imported(file, name)
     except UserError as error:
         st.error(str(error), icon=":material/block:")
-        return
-    st.session_state["import_number"] = st.session_state.get("import_number", 0) + 1
+        return None
     deadline = time.monotonic() + 2 * LISTING_AGE
     while time.monotonic() < deadline and all(entry.id != model for entry in services().registry.entries()):
         time.sleep(0.2)
-    st.query_params["model"] = model
-    st.rerun()
+    return model
 
 
 def overview(entries: Sequence[Entry]) -> None:
@@ -107,35 +109,41 @@ def overview(entries: Sequence[Entry]) -> None:
 
 def small(card: Card) -> None:
     """One card of the grid."""
-    st.markdown(f"**{card.title}**")
+    st.markdown(f"**{_cell(card.entry.title)}**")
     badges(card)
     if card.problem:
-        st.caption(f":material/broken_image: {card.problem}")
+        st.caption(f":material/broken_image: {_cell(card.problem)}")
     else:
         drawing = model_cards.thumbnail(card)
         if drawing:
-            st.html(drawing)
-        front = card.facts.get("Front", {})
-        quality = f"hypervolume {front['hypervolume']}" if "hypervolume" in front else "no front yet"
-        st.caption(f"{quality if front else 'not evaluated yet'}  \n{card.facts['Network'].get('parameters', '')}")
+            st.image(drawing, width="stretch", alt=f"front of {card.title}")
+        st.caption("  \n".join(_cell(line) for line in summary(card)))
     if st.button("Card and export", key=f"open {card.entry.id}", width="stretch"):
         st.query_params["model"] = card.entry.id
         st.rerun()
 
 
+def summary(card: Card) -> list[str]:
+    """Front and size in two lines."""
+    front = card.facts.get("Front", {})
+    told = front.get("evaluated on", "not evaluated yet")
+    if "hypervolume" in front:
+        told = f"hypervolume {front['hypervolume']}"
+    size = card.facts["Network"].get("parameters")
+    return [told, size.replace(" on top of the plain network", " extra")] if size else [told]
+
+
 def badges(card: Card) -> None:
     """Origin, data and kind."""
-    with st.container(horizontal=True, gap="small"):
-        st.badge(card.origin, color=COLOURS[card.origin])
-        if card.problem:
-            st.badge("cannot be used", color="red", icon=":material/error:")
-            return
-        if card.synthetic:
-            st.badge("synthetic data", color="violet")
+    marks = [f":{COLOURS[card.origin]}-badge[{card.origin}]"]
+    if card.problem:
+        marks.append(":red-badge[:material/error: cannot be used]")
+    else:
         count = len(card.tasks)
-        st.badge(f"{count} tasks" if count > 1 else "one task", color="gray")
-        if card.single:
-            st.badge("one solution", color="gray")
+        marks += [":violet-badge[synthetic data]"] if card.synthetic else []
+        marks.append(f":gray-badge[{count} tasks]" if count > 1 else ":gray-badge[one task]")
+        marks += [":gray-badge[one solution]"] if card.single else []
+    st.markdown(" ".join(marks))
 
 
 def detail(card: Card) -> None:
@@ -158,14 +166,13 @@ def detail(card: Card) -> None:
     with left:
         for section, facts in card.facts.items():
             st.markdown(f"##### {section}")
-            rows = "\n".join(f"| {name} | {_cell(text)} |" for name, text in facts.items())
-            st.markdown(f"| | |\n|---|---|\n{rows}")
+            st.html(model_cards.listed(facts))
     with right:
         exports(card)
 
 
 def _cell(text: str) -> str:
-    """Text of a card inside a Markdown table: nothing in it is markup."""
+    """Text of a card inside Markdown: nothing in it is markup."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|$~:!" else c for c in " ".join(text.split()))
 
 

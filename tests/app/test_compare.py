@@ -1,0 +1,182 @@
+"""The Compare page in every state, and side by side predictions."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.components import side_by_side
+from palora_core.errors import UserError
+from tests.app.pages import open_on, texts
+
+
+def open_compare(**parameters) -> AppTest:
+    return open_on("compare", **parameters)
+
+
+def spec(app, number=0) -> dict:
+    return json.loads(app.get("plotly_chart")[number].proto.spec)
+
+
+def names(app) -> list[str]:
+    return [trace.get("name") for trace in spec(app)["data"] if trace.get("showlegend", True)]
+
+
+@pytest.fixture
+def several(model_root, tmp_path, monkeypatch):
+    """Two methods on two tasks, one of them with two seeds, and a damaged and an unevaluated model."""
+    from app import services
+
+    root = tmp_path / "several"
+    for name, method, seed in (("a", "palora", 0), ("b", "palora", 1), ("c", "pamal", 0)):
+        shutil.copytree(model_root / "two", root / name)
+        card = json.loads((root / name / "card.json").read_text())
+        title = {"palora": "PaLoRA", "pamal": "PaMaL"}[method]
+        changes = {"title": f"{title} on Toy", "training": {"seed": seed, "seconds": 5}}
+        (root / name / "card.json").write_text(
+            json.dumps({**card, **changes, "method": {**card["method"], "name": method}})
+        )
+        front = json.loads((root / name / "front.json").read_text())
+        front["objectives"] = (np.array(front["objectives"]) * (1 + 0.1 * seed)).tolist()
+        (root / name / "front.json").write_text(json.dumps(front))
+    shutil.copytree(model_root / "bare", root / "bare")
+    (root / "broken").mkdir()
+    monkeypatch.setenv("PALORA_MODELS", str(root))
+    monkeypatch.setenv("PALORA_RUNS", str(tmp_path / "none"))
+    services.reset()
+    yield services.services()
+    services.reset()
+
+
+def test_no_models(tmp_path, monkeypatch):
+    from app import services
+
+    monkeypatch.setenv("PALORA_MODELS", str(tmp_path / "none"))
+    monkeypatch.setenv("PALORA_RUNS", str(tmp_path / "nothing"))
+    services.reset()
+    app = open_compare()
+    assert not app.exception and "no model to show yet" in texts(app.info)
+    services.reset()
+
+
+def test_several_methods_and_their_seeds(several):
+    app = open_compare()
+    assert not app.exception and not app.error
+    assert names(app) == ["PaLoRA, 2 seeds", "PaMaL"]
+    frame = app.dataframe[0].value
+    assert list(frame["method"]) == ["PaLoRA", "PaMaL"] and list(frame["seeds"]) == [2, 1]
+    assert any("hypervolume" in column for column in frame.columns)
+    left_out = texts(app.caption)
+    assert (
+        "it was not evaluated yet" in left_out and "broken" in left_out and str(several.registry.models) not in left_out
+    )
+
+
+def test_shaded_difference_says_the_volumes(several):
+    app = open_compare()
+    app.selectbox(key="shade_first").set_value("PaMaL").run()
+    assert not app.exception and "only PaMaL" in [trace.get("name") for trace in spec(app)["data"]]
+    assert re.search(r"\*\*PaMaL\*\* dominates \d+\.\d{4} and \*\*PaLoRA \(mean of seeds\)\*\*", texts(app.caption))
+
+
+def test_metrics_colours_and_choice(several):
+    app = open_compare(models="c")
+    assert names(app) == ["PaMaL"], "a link says which"
+    app.session_state["axes"] = "Metrics"
+    app.run()
+    app.toggle(key="coloured").set_value(True).run()
+    assert not app.exception
+    app.multiselect[0].set_value([]).run()
+    assert not app.exception and "Choose at least one method" in texts(app.info)
+
+
+def test_side_by_side(several):
+    app = open_compare()
+    captions = [image.proto.imgs[0].caption for image in app.get("image")]
+    assert not app.exception and len(captions) == 7, "input, two truths, two predictions of each method"
+    assert any(caption.startswith("PaMaL: mIoU") for caption in captions)
+    app.slider(key="weight").set_value(1.0).run()
+    assert not app.exception and not app.error
+
+
+def test_measured_times_are_in_the_table(several):
+    app = open_compare()
+    app.button(key="measure").click().run()
+    column = next(c for c in app.dataframe[0].value.columns if "ms per prediction" in c)
+    assert not app.exception and (app.dataframe[0].value[column] > 0).all()
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3, 40])
+def test_any_number_of_tasks(roots, wanted):
+    from app import contenders
+
+    arenas, problems = contenders.arenas(roots.registry.entries())
+    arena = next(a for a in arenas if len(a.tasks) == wanted and a.benchmark.kind != "digits")
+    app = open_compare(benchmark=arena.key)
+    assert not app.exception and {trace["type"] for trace in spec(app)["data"]} == {"scatter"}
+    assert [e.value for e in app.error if "damaged" not in e.value] == []
+    assert len(problems) == 2 and len(app.dataframe) >= 1
+
+
+@pytest.mark.parametrize("view", ["3-D", "Triangle"])
+def test_views_of_three_tasks(roots, view):
+    app = open_compare(benchmark="toy: segmentation, depth, normals")
+    app.session_state["view"] = view
+    app.run()
+    assert not app.exception
+    assert spec(app)["data"][0]["type"] == {"3-D": "scatter3d", "Triangle": "scatterternary"}[view]
+
+
+# -- side by side without a page --------------------------------------------------------------------------------------
+def test_predictions_are_those_of_the_model(roots):
+    answer = side_by_side.predict(roots, "digits", "sample-0", [0.3, 0.7])
+    assert set(answer.values) == {"left", "right"} and answer.milliseconds > 0
+    assert sum(answer.values["left"]["probabilities"]) == pytest.approx(1, abs=1e-3)
+    known = side_by_side.truth(roots, "digits", "sample-0")
+    assert known.pictures["input"] and known.values["left"]["top"] in range(10)
+    figure = side_by_side.bars(
+        [("A", side_by_side.MethodStyle("#000000", "x", "dot"), answer.values["left"])],
+        known.values["left"],
+        list("0123456789"),
+    )
+    assert figure.layout.xaxis.ticktext[known.values["left"]["top"]].startswith("<b>✓")
+    with pytest.raises(UserError):
+        side_by_side.predict(roots, "no such", "sample-0", [0.3, 0.7])
+    assert not [s for s in roots.inference._views if s.startswith("compare-")], "the sessions are forgotten"
+
+
+def test_different_samples_are_noticed(roots):
+    two, three, digits = (roots.registry.get(name) for name in ("two", "three", "digits"))
+    assert side_by_side.same_image(two, three, "sample-1")
+    assert not side_by_side.same_image(two, digits, "sample-1") and not side_by_side.same_image(two, three, "sample-99")
+
+
+# -- in a browser -----------------------------------------------------------------------------------------------------
+@pytest.mark.browser
+def test_a_person_compares_two_models(chromium, server):
+    context = chromium.new_context(viewport={"width": 1366, "height": 900})
+    page = context.new_page()
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"{server}/compare?benchmark=toy: segmentation, depth")
+    page.wait_for_selector(".js-plotly-plot .scatterlayer .trace", timeout=60_000)
+    page.get_by_role("combobox", name="Hypervolume of").click()
+    page.get_by_role("option").nth(1).click()
+    page.get_by_text("Up to the reference (10, 10)").wait_for(timeout=60_000)
+    before = page.locator("[data-testid=stImage] img").nth(2).get_attribute("src")
+    page.get_by_role("slider").first.focus()
+    for _ in range(3):
+        page.keyboard.press("PageUp")
+    page.wait_for_function(
+        "(old) => document.querySelectorAll('[data-testid=stImage] img')[2]?.getAttribute('src') !== old",
+        arg=before,
+        timeout=60_000,
+    )
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV", exact=True).click()
+    assert download.value.suggested_filename == "comparison-toy.csv"
+    assert not problems and page.locator(".stException").count() == 0
+    context.close()
