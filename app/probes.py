@@ -60,6 +60,7 @@ class ProbeMap:
         self.complete = 0.0  # the finest step whose grid is complete; 0 before the first
         self.done = self.total = 0
         self.seconds_each = 0.0
+        self.asked = float("inf")  # the finest step anybody asked for
         self.problem: str | None = None
         self._values: dict[tuple[float, float], dict[str, float]] = {}
         self._named: dict[str, dict[str, float]] = {}
@@ -93,6 +94,7 @@ class ProbeMap:
         if self.running or self.loaded.samples is None:
             return
         self._stop.clear()
+        self.asked = min(self.asked, finest or AUTOMATIC)
         self._thread = threading.Thread(
             target=self._work, args=(finest or AUTOMATIC, patience), name="palora-probe", daemon=True
         )

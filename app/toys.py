@@ -3,16 +3,21 @@ pull on."""
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from palora_core.conditioning.lowrank import LowRankModel, palorize
+from palora_core.conditioning.base import conditionings
 from palora_core.samplers import annealed_preferences
+
+if TYPE_CHECKING:
+    from palora_core.conditioning.lowrank import LowRankModel
 
 # A class must not start thirty trainings at once on two cores.
 one_at_a_time = threading.Lock()
@@ -107,6 +112,15 @@ def toy_losses(model: nn.Module, x: Tensor, targets: Tensor, preference: Tensor)
     return (model(x, preference) - targets).square().mean(0)
 
 
+def adapted(network: nn.Module, num_tasks: int, rank: int, alpha: float = 1.0, conv_form: str = "flat") -> LowRankModel:
+    """What :func:`palora_core.palorize` gives, by way of the registry.
+
+    Importing its module directly, while another session's first model makes the registry import the same module,
+    would leave both waiting for each other.
+    """
+    return conditionings.get("lowrank")(rank, alpha, conv_form).condition(copy.deepcopy(network), num_tasks)
+
+
 def train_toy(
     rank: int = 1,
     alpha: float = 1.0,
@@ -123,7 +137,7 @@ def train_toy(
     x = toy_inputs()
     targets = toy_targets(x)
     network = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
-    model = palorize(network, num_tasks=2, rank=rank, alpha=alpha)
+    model = adapted(network, 2, rank, alpha)
     optimizer = torch.optim.Adam(model.parameter_groups(1e-2))
     for step in range(steps):
         tau = step / max(1, steps - 1)
@@ -183,5 +197,5 @@ def count_parameters(build: Callable[[], nn.Module], num_tasks: int, rank: int, 
     """Exact numbers from palorizing the real network, without memory for its weights."""
     with torch.device("meta"):
         network = build()
-        model = palorize(network, num_tasks, rank, conv_form=conv_form)  # type: ignore[arg-type]
+        model = adapted(network, num_tasks, rank, conv_form=conv_form)
     return Costs(sum(parameter.numel() for parameter in network.parameters()), model.num_adapter_parameters)

@@ -149,7 +149,7 @@ def hypervolume_area(points: np.ndarray, reference: Sequence[float]) -> go.Figur
         )
     for chosen, name, marker in (
         (kept, "not dominated", {"size": 11, "color": COLOURS[0], "symbol": MARKERS[0], "line": LINE}),
-        (~kept, "dominated: another point is better in both", {"size": 9, "color": GREY, "symbol": "x"}),
+        (~kept, "dominated: another point is better in both", {"size": 9, "color": "#808080", "symbol": "x"}),
     ):
         figure.add_scatter(x=points[chosen, 0], y=points[chosen, 1], mode="markers", name=name, marker=marker)
     star = {"size": 15, "color": "#E8590C", "symbol": "star", "line": LINE}

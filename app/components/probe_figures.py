@@ -86,8 +86,8 @@ def adapter_norms(report: AdapterReport, tasks: Sequence[str]) -> go.Figure:
     for t, task in enumerate(tasks):
         _line(figure, labels, report.norms[:, t], pretty(task), t)
     _depth_marks(figure, report.names)
-    figure.update_yaxes(title="‖Δ_t‖ / ‖W‖", rangemode="tozero")
-    figure.update_xaxes(tickangle=-40, tickfont={"size": 10})
+    figure.update_yaxes(title="‖Δₜ‖ / ‖W‖", rangemode="tozero")
+    figure.update_xaxes(type="category", tickangle=-40, tickfont={"size": 10})
     return styled(figure, bottom=84).update_layout(height=320)
 
 
@@ -109,8 +109,8 @@ def adapter_cosines(report: AdapterReport, tasks: Sequence[str]) -> go.Figure:
         _line(figure, labels, report.cosines[:, s, t], name, len(tasks) + index)
     figure.add_hline(y=0, line={"color": CHANCE, "width": 1})
     _depth_marks(figure, report.names)
-    figure.update_yaxes(title="cosine of Δ_s and Δ_t", range=[-1.05, 1.05])
-    figure.update_xaxes(tickangle=-40, tickfont={"size": 10})
+    figure.update_yaxes(title="cosine of two tasks' Δ", range=[-1.05, 1.05])
+    figure.update_xaxes(type="category", tickangle=-40, tickfont={"size": 10})
     return styled(figure, bottom=84).update_layout(height=320)
 
 

@@ -11,12 +11,12 @@ from app import drawing
 from app.components import probe_figures as figures
 from app.drawing import Style
 from app.models import PICTURED, LoadedModel
-from app.probes import ProbeMap
+from app.probes import MOST_SAMPLES, ProbeMap
 from app.queries import with_units
 from palora_core import probing
 
 SECTIONS = ("On and off the simplex", "Switch adapters off", "Inside the adapters")
-# Below the maps, answers follow every click; more samples would make them wait.
+# Below the maps, answers follow every click; more pictures would make them wait.
 FEW_SAMPLES = 16
 
 
@@ -67,7 +67,10 @@ def arithmetic(loaded: LoadedModel, probe: ProbeMap, own: dict[str, Any]) -> Non
     left, right = st.columns([1, 2.6], gap="medium")
     with left:
         text = probing.written(own["preference"], (probe.plane.first, probe.plane.second or 0))
-        st.caption(f"At λ = {text}. Switched off: that task's adapters are left out of these layers.")
+        st.caption(
+            f"At λ = {text}. Switched off: that task's adapters are left out of these layers. "
+            f"Measured on {min(_most_samples(loaded), probe.num_samples)} samples."
+        )
         kept = {group: switches(loaded, group, len(names), tasks) for group, names in groups.items()}
         st.button("Use the λ of the maps", key="probe_sync", icon=":material/sync:", help="after dragging the marker")
     off = {name: [t for t in tasks if t not in kept[group]] for group, names in groups.items() for name in names}
@@ -83,7 +86,7 @@ def shown_tasks(loaded: LoadedModel, probe: ProbeMap) -> list[int]:
 def switches(loaded: LoadedModel, group: str, count: int, tasks: list[int]) -> list[int]:
     """The tasks whose adapters stay on in a group of layers."""
     names = {t: figures.pretty(loaded.tasks[t].name) for t in tasks}
-    label = f"**{group.capitalize()}** · {count} layers"
+    label = f"**{group.capitalize()}** · {count} layer{'s' if count > 1 else ''}"
     key = f"probe_on_{loaded.entry.id}_{group}_{'-'.join(map(str, tasks))}"
     chosen = st.pills(label, tasks, selection_mode="multi", default=tasks, format_func=names.__getitem__, key=key)
     return list(chosen)
@@ -132,12 +135,16 @@ def evaluated(loaded: LoadedModel, preference: list[float], off: dict[str, list[
     torch.set_num_threads(1)
     samples = loaded.samples
     assert samples is not None
-    x, targets = samples.batch(torch.arange(min(FEW_SAMPLES, len(samples))))
+    x, targets = samples.batch(torch.arange(min(_most_samples(loaded), len(samples))))
     network = probing.partly_merged(loaded.model, torch.tensor(preference), off)
     with torch.inference_mode():
         outputs = network(x)
     kept = {name: output.clone() for name, output in outputs.items()}
     return {"values": probing.score(outputs, targets, loaded.tasks), "outputs": kept}
+
+
+def _most_samples(loaded: LoadedModel) -> int:
+    return FEW_SAMPLES if loaded.entry.pictured else MOST_SAMPLES
 
 
 def inside(loaded: LoadedModel) -> None:
@@ -153,5 +160,5 @@ def inside(loaded: LoadedModel) -> None:
     left, right = st.columns(2)
     left.plotly_chart(figures.adapter_norms(report, names), key="probe_norms", config={"displayModeBar": False})
     right.plotly_chart(figures.adapter_cosines(report, names), key="probe_cosines", config={"displayModeBar": False})
-    left.caption("How much each task's adapters change a layer at λ_t = 1, relative to the weights they change.")
+    left.caption("How much each task's adapters change a layer at full weight, relative to the weights they change.")
     right.caption("1: two tasks pull a layer the same way; 0: they do not meet; −1: they pull against each other.")

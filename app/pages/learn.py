@@ -20,18 +20,16 @@ from app.probes import maps
 from app.services import services
 from app.settings import ROOT
 from palora_core import adapters, indicators, probing, samplers
-from palora_core.conditioning import lowrank
 from palora_core.errors import UserError
-from palora_core.networks.lenet import lenet
-from palora_core.networks.segnet import segnet
+from palora_core.networks.base import networks
 from palora_core.probing import Plane
 
 LESSONS = ROOT / "app" / "lessons"
 
-NETWORKS: dict[str, tuple[Callable[[], torch.nn.Module], int, int]] = {  # name → (build, T, the paper's rank)
-    "LeNet, two digits": (lambda: lenet({"left": 10, "right": 10}), 2, 1),
-    "SegNet, CityScapes (2 tasks)": (lambda: segnet({"segmentation": 7, "depth": 1}), 2, 4),
-    "SegNet, NYUv2 (3 tasks)": (lambda: segnet({"segmentation": 13, "depth": 1, "normals": 3}), 3, 4),
+NETWORKS: dict[str, tuple[str, dict[str, int], int]] = {  # name → (network, its outputs, the paper's rank)
+    "LeNet, two digits": ("lenet", {"left": 10, "right": 10}, 1),
+    "SegNet, CityScapes (2 tasks)": ("segnet", {"segmentation": 7, "depth": 1}, 4),
+    "SegNet, NYUv2 (3 tasks)": ("segnet", {"segmentation": 13, "depth": 1, "normals": 3}, 4),
 }
 
 
@@ -93,13 +91,13 @@ def step_cost() -> None:
     """Parameters of K networks against those of adapters."""
     right, first, second, third = text_and_figure("2-cost.md", 3)
     name = first.selectbox("Network", list(NETWORKS), key="learn_network")
-    _, num_tasks, rank = NETWORKS[name]
+    _, outputs, rank = NETWORKS[name]
     count = second.slider("Trade-offs you want (K)", 2, 50, 11, key="learn_count")
     rank = third.slider("Rank r of the adapters", 1, 32, rank, key=f"learn_rank_{name}")
     several = second.slider("Preferences per step (M)", 1, 9, 3, key="learn_several")
     form = first.segmented_control("Form for convolutions", adapters.CONV_FORMS, default="flat", key="learn_form")
     costs = counted(name, rank, form or "flat")
-    stored = costs.stored(count, num_tasks)
+    stored = costs.stored(count, len(outputs))
     with right:
         columns = st.columns(3)
         columns[0].metric("Plain network", f"{costs.plain:,}", border=True)
@@ -118,8 +116,8 @@ def step_cost() -> None:
 @st.cache_data(max_entries=128, show_spinner=False)
 def counted(name: str, rank: int, form: str) -> toys.Costs:
     """Exact parameter counts of one of the networks."""
-    build, num_tasks, _ = NETWORKS[name]
-    return toys.count_parameters(build, num_tasks, rank, form)
+    network, outputs, _ = NETWORKS[name]
+    return toys.count_parameters(lambda: networks.get(network)(outputs), len(outputs), rank, form)
 
 
 def step_equation() -> None:
@@ -219,7 +217,7 @@ def step_forgetting() -> None:
                 probe.start(finest=1.0)
             st.fragment(model_forgetting, run_every=2 if probe.running else None)(loaded, probe, probe.running)
             st.page_link("pages/probe.py", label="Go on with this model in Probe", icon=":material/science:")
-    code(probing.measure, probing.forgotten_beyond, lowrank.LowRankModel.basis)
+    code(probing.measure, probing.forgotten_beyond, adapters.LowRankLayer.deltas)
 
 
 def example_model() -> LoadedModel | None:

@@ -46,7 +46,7 @@ def page() -> None:
         st.info(reason, icon=":material/info:")
         return
     probe = maps.get(loaded, choose_plane(loaded))
-    if not probe.complete and not probe.stopped and not probe.problem:
+    if probe.asked > AUTOMATIC and not probe.stopped and not probe.problem:
         probe.start()
     st.fragment(plane, run_every=1.5 if probe.running else None)(loaded, probe, probe.running)
     st.fragment(sections, run_every=2 if probe.running and not probe.named() else None)(
