@@ -31,14 +31,17 @@ def space(series: Sequence[Series], axes: Sequence[Quantity], coloured: bool = F
             hovertemplate=f"{one.name}<br>λ = (%{{customdata}})<br>%{{x:.4g}} · %{{y:.4g}} · %{{z:.4g}}<extra></extra>",
         )
     scene = {f"{name}axis": {"title": {"text": quantity.title}} for name, quantity in zip("xyz", axes)}
-    figure.update_layout(scene={**scene, "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.9}}})
+    figure.update_layout(
+        scene={**scene, "camera": {"eye": {"x": 1.75, "y": 1.75, "z": 1.0}, "center": {"x": 0, "y": 0, "z": -0.15}}}
+    )
     return styled(figure)
 
 
 def triangles(series: Sequence[Series], shown: Quantity, tasks: Sequence[str]) -> go.Figure:
     """One quantity over the simplex of three tasks, a triangle per front, all on one colour scale."""
     fronts = [one for one in series if not one.single][:4]
-    figure = make_subplots(rows=1, cols=max(1, len(fronts)), specs=[[{"type": "ternary"}] * max(1, len(fronts))])
+    count = max(1, len(fronts))
+    figure = make_subplots(rows=1, cols=count, specs=[[{"type": "ternary"}] * count], horizontal_spacing=0.14 / count)
     for column, one in enumerate(fronts, start=1):
         front = one.mean
         figure.add_trace(

@@ -183,7 +183,7 @@ def duration(seconds: float) -> str:
 def thumbnail(card: Card) -> str:
     """A small SVG of the front: the first two losses (bars of all losses for other numbers of tasks)."""
     style = method_style(card.method)
-    if card.front is None:
+    if card.front is None or len(card.front.tasks) < 2:
         return ""
     values = card.front.objectives
     shapes = _bars(values[0], style.colour) if card.single or values.shape[1] < 2 else _dots(values, style.colour)

@@ -130,7 +130,7 @@ def summary(card: Card) -> list[str]:
     if "hypervolume" in front:
         told = f"hypervolume {front['hypervolume']}"
     size = card.facts["Network"].get("parameters")
-    return [told, size.replace(" on top of the plain network", " extra")] if size else [told]
+    return [told, "parameters " + size.replace(" on top of the plain network", " extra")] if size else [told]
 
 
 def badges(card: Card) -> None:
@@ -150,7 +150,10 @@ def detail(card: Card) -> None:
     """Everything about one model, with its exports."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.title(card.title, anchor=False, width="content")
-        with st.container(horizontal=True, horizontal_alignment="right", width="content"):
+        tools = st.container(
+            horizontal=True, horizontal_alignment="right", vertical_alignment="center", width="content"
+        )
+        with tools:
             if st.button("All models", icon=":material/arrow_back:", key="back"):
                 st.query_params.clear()
                 st.rerun()
