@@ -147,7 +147,15 @@ def _depth_marks(figure: go.Figure, names: Sequence[str]) -> None:
         if start:
             figure.add_vline(x=start - 0.5, line={"color": CHANCE, "dash": "dot", "width": 1})
         middle = start + (len(members) - 1) / 2
-        figure.add_annotation(x=middle, y=1, yref="paper", text=group, showarrow=False, yanchor="top", opacity=0.75)
+        figure.add_annotation(
+            x=middle,
+            y=1,
+            yref="paper",
+            text=group.removesuffix(" layers"),
+            showarrow=False,
+            yanchor="top",
+            opacity=0.75,
+        )
         start += len(members)
 
 

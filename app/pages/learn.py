@@ -160,11 +160,12 @@ def step_schedule() -> None:
     count = second.slider("Preferences per step M", 1, 15, 5 if num_tasks == 2 else 10, key=f"learn_count_{num_tasks}")
     temperature = third.select_slider("Temperature", [0.1, 0.2, 0.5, 1.0, 2.0, 5.0], 1.0, key="learn_temperature")
     tau = third.slider("Training time τ", 0.0, 1.0, 0.6, 0.05, key="learn_tau")
-    other = second.segmented_control(
-        "Beside it", ["Dirichlet", "annealed Dirichlet"], default="Dirichlet", key="learn_other"
+    other = second.segmented_control("Beside it", ["Dirichlet", "annealed"], default="Dirichlet", key="learn_other")
+    sampler = samplers.Dirichlet(1.0) if other != "annealed" else samplers.AnnealedDirichlet(2.0)
+    names = (
+        "annealed, deterministic (Eq. 2)",
+        "annealed Dirichlet, random" if other == "annealed" else "Dirichlet, random",
     )
-    sampler = samplers.Dirichlet(1.0) if other != "annealed Dirichlet" else samplers.AnnealedDirichlet(2.0)
-    names = ("annealed, deterministic (Eq. 2)", f"{other or 'Dirichlet'}, random")
     taus = np.linspace(0, 1, 41 if num_tasks == 2 else 21)
     generator = torch.Generator().manual_seed(0)
     lines = [samplers.annealed_preferences(num_tasks, count, float(t), temperature) for t in taus]
