@@ -16,6 +16,9 @@ from app.contenders import Series
 from palora_core.front import Front
 from palora_core.tasks import LOSS
 
+# Names in a legend above the plot; more of them would take its height.
+MOST_ABOVE = 8
+
 
 def style_of(series: Series) -> MethodStyle:
     """Its colour, marker and dash."""
@@ -147,11 +150,16 @@ def pairs(series: Sequence[Series], axes: Sequence[Quantity], coloured: bool = F
 
 
 def styled(figure: go.Figure) -> go.Figure:
-    """Size, margins, and a legend above the plot; fonts and colours follow the page's theme."""
+    """Size, margins, and a legend above the plot (beside it if it is long); fonts and colours follow the theme."""
+    named = sum(trace.showlegend is not False and bool(trace.name) for trace in figure.data)
+    beside = named > MOST_ABOVE
     above = {"orientation": "h", "y": 1.03, "yanchor": "bottom", "x": 0, "itemsizing": "constant"}
-    figure.update_layout(height=440, margin={"l": 64, "r": 44, "t": 30, "b": 50}, legend=above, hovermode="closest")
-    tools = {"orientation": "v", "bgcolor": "rgba(0,0,0,0)"}  # beside the plot, where no legend is
-    return figure.update_layout(showlegend=True, uirevision="keep", modebar=tools)
+    legend = {"orientation": "v", "y": 1, "x": 1.02, "itemsizing": "constant"} if beside else above
+    margin = {"l": 64, "r": 44, "t": 44 if beside else 30, "b": 50}
+    # The toolbar goes where the legend is not.
+    tools = {"orientation": "h" if beside else "v", "bgcolor": "rgba(0,0,0,0)"}
+    figure.update_layout(height=440, margin=margin, legend=legend, modebar=tools, hovermode="closest")
+    return figure.update_layout(showlegend=True, uirevision="keep")
 
 
 def _ordered(front: Front, task: int) -> np.ndarray:
@@ -167,7 +175,8 @@ def weights_of(preferences: np.ndarray) -> list[str]:
 
 def name_of(one: Series) -> str:
     """Its name in a legend."""
-    return one.name if len(one.members) == 1 else f"{one.name}, {len(one.members)} seeds"
+    alone = len(one.members) == 1 or one.published
+    return one.name if alone else f"{one.name}, {len(one.members)} seeds"
 
 
 def _hover(name: str, where: str, x: Quantity, y: Quantity) -> str:
