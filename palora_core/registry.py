@@ -38,8 +38,11 @@ class Registry:
         self._entries: dict[str, Callable[..., Any]] = {}
         self._discovered = package is None
         # Several sessions of the app may ask for the first time at once; re-entrant because the modules that are
-        # being imported may look names up themselves.
-        self._lock = threading.RLock()
+        # being imported may look names up themselves. Entries have a lock of their own: a thread that imports one of
+        # the modules directly holds its import lock when it registers, and must not wait for the discovery, which may
+        # be waiting for that import lock.
+        self._discovery = threading.RLock()
+        self._lock = threading.Lock()
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
         """Decorator that files a class or factory under `name`.
@@ -103,7 +106,7 @@ class Registry:
 
     def _discover(self) -> None:
         """Import the modules of the package once; what lacks an optional dependency is noted, not fatal."""
-        with self._lock:
+        with self._discovery:
             if self._discovered or self.package is None:
                 return
             self._discovered = True  # before the imports, which may ask this registry
