@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -173,12 +174,28 @@ def _results(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start_worker, (folder, list(parts))) as pool:
         try:
-            waiting = {pool.submit(_work, p, s, prints[p][s]): (p, s) for p, s in todo}
+            with _unimportable_main():
+                waiting = {pool.submit(_work, p, s, prints[p][s]): (p, s) for p, s in todo}
             for future in as_completed(waiting):
                 yield waiting[future], future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _unimportable_main() -> Iterator[None]:
+    """Keep spawned workers from running the caller's main script again: they need nothing of it.
+
+    It may be an unguarded script, standard input, or a file that is gone, and each of them would end the workers.
+    """
+    main = sys.modules["__main__"]
+    kept = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(kept)
 
 
 _job: tuple[Path, list[Part]]
