@@ -344,7 +344,7 @@ def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, browser
     page.get_by_role("button", name="Start training").click()
     page.get_by_text(re.compile(r"step [\d,]+ of 120")).first.wait_for()
     page.wait_for_url(re.compile("run=multimnist-palora"))
-    assert page.get_by_role("button", name="Stop").is_visible()
+    assert page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").is_visible()
     page.get_by_text("Front on the validation split").wait_for()
 
     before = steps_shown(page)
@@ -358,11 +358,11 @@ def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, browser
     second.get_by_role("link", name="Train").click()
     second.get_by_text(re.compile(r"step [\d,]+ of 120")).first.wait_for()  # no run named: it attaches to the live one
 
-    second.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Resume").wait_for()  # seen here too
+    second.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Resume").wait_for()  # seen here too
     stopped = steps_shown(page)
     assert 0 < stopped < 120
-    page.get_by_role("button", name="Resume").click()
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Resume").click()
     page.get_by_role("link", name="Explore").nth(1).wait_for(timeout=150_000)
     assert steps_shown(page) == 120
     assert page.get_by_text("Traceback").count() == 0
