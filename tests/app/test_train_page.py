@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,11 +22,6 @@ from app.components.train_panel import duration
 from palora_core.runs import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -307,17 +301,6 @@ def server(tmp_path):
             os.killpg(owner["pid"], signal.SIGKILL)
 
 
-@pytest.fixture
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if not shutil.which(CHROMIUM):
-        pytest.skip("no Chromium here")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
 def type_into(page, label, value, place=0):
     field = page.get_by_role("spinbutton", name=label, exact=True).nth(place)
     field.fill(str(value))
@@ -331,8 +314,8 @@ def steps_shown(page):
 
 @pytest.mark.browser
 @pytest.mark.timeout(280)
-def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, browser):
-    page = browser.new_page(viewport={"width": 1366, "height": 768})
+def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, chromium):
+    page = chromium.new_page(viewport={"width": 1366, "height": 768})
     page.set_default_timeout(60_000)
     page.goto(server)
     page.get_by_role("link", name="Train").click()
@@ -352,7 +335,7 @@ def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, browser
     page.get_by_text(re.compile(r"step [\d,]+ of 120")).first.wait_for()
     assert steps_shown(page) >= before
 
-    second = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()
+    second = chromium.new_context(viewport={"width": 1366, "height": 768}).new_page()
     second.set_default_timeout(60_000)
     second.goto(server)
     second.get_by_role("link", name="Train").click()
