@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from palora_core.balancing.base import Balancer, Step, accumulate_gradient, balancers
-from palora_core.balancing.learnt import Randomness
+from palora_core.balancing.learnt import Drawing, Randomness
 
 
 def sign_dropped(rows: Tensor, uniform: Tensor) -> Tensor:
@@ -26,7 +25,7 @@ def sign_dropped(rows: Tensor, uniform: Tensor) -> Tensor:
 
 @balancers.register("graddrop")
 @dataclass
-class GradDrop(Balancer):
+class GradDrop(Drawing, Balancer):
     """Mean of the task gradients after sign dropout (Chen et al.: Just Pick a Sign, NeurIPS 2020).
 
     Elements are those of the pass's leaves: for PaLoRA the merged weights, from which the adapters' gradients follow.
@@ -36,21 +35,11 @@ class GradDrop(Balancer):
         leak: share of every gradient that passes whatever its sign.
     """
 
-    state: ClassVar[tuple[str, ...]] = ("random",)
     leak: float = 0.0
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """A generator on the gradients' device, which draws one number per element."""
         self.randomness = Randomness(device)
-
-    @property
-    def random(self) -> dict[str, Any]:
-        """The generator's state."""
-        return self.randomness.state
-
-    @random.setter
-    def random(self, state: dict[str, Any]) -> None:
-        self.randomness.state = state
 
     def backward(self, step: Step) -> None:
         """Drop, average and accumulate, leaf by leaf."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -71,3 +71,19 @@ class Randomness:
         # Another kind of device has another kind of state: a run that moved cannot continue bit for bit anyway.
         if state["generator"].shape == self.generator.get_state().shape:
             self.generator.set_state(state["generator"].cpu())
+
+
+class Drawing:
+    """Mixin of balancers that draw numbers: ``setup`` makes ``randomness``, whose state goes into checkpoints."""
+
+    state: ClassVar[tuple[str, ...]] = ("random",)
+    randomness: Randomness
+
+    @property
+    def random(self) -> dict[str, Any]:
+        """The generator's state."""
+        return self.randomness.state
+
+    @random.setter
+    def random(self, state: dict[str, Any]) -> None:
+        self.randomness.state = state

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from palora_core.balancing.base import Balancer, Step, balancers
-from palora_core.balancing.learnt import Randomness
+from palora_core.balancing.learnt import Drawing, Randomness
 from palora_core.errors import UserError
 
 _TINY = 1e-8  # keeps the logarithm of a loss that reached zero finite
@@ -125,23 +125,12 @@ class ImpartialLosses(_LearntScales):
 
 @balancers.register("rlw")
 @dataclass
-class RandomWeights(LossBalancer):
+class RandomWeights(Drawing, LossBalancer):
     """Σ_t w_t L_t with w = softmax of T standard normal numbers, new in every pass (Lin et al.: RLW, TMLR 2022)."""
-
-    state: ClassVar[tuple[str, ...]] = ("random",)
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """A generator of its own, on the CPU: T numbers a pass."""
         self.randomness = Randomness()
-
-    @property
-    def random(self) -> dict[str, Any]:
-        """The generator's state."""
-        return self.randomness.state
-
-    @random.setter
-    def random(self, state: dict[str, Any]) -> None:
-        self.randomness.state = state
 
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The randomly weighted sum."""

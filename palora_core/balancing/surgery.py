@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from palora_core.balancing.base import GradientBalancer, Step, balancers
-from palora_core.balancing.learnt import Randomness
+from palora_core.balancing.learnt import Drawing, Randomness
 from palora_core.balancing.solvers import as_array, as_weights
 
 
@@ -57,23 +57,12 @@ def vaccinated_weights(
     return total, targets
 
 
-class _RandomOrder(GradientBalancer):
+class _RandomOrder(Drawing, GradientBalancer):
     """Base of balancers in which each task meets the others in a random order."""
-
-    state: ClassVar[tuple[str, ...]] = ("random",)
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """A generator of its own."""
         self.randomness = Randomness()
-
-    @property
-    def random(self) -> dict[str, Any]:
-        """The generator's state."""
-        return self.randomness.state
-
-    @random.setter
-    def random(self, state: dict[str, Any]) -> None:
-        self.randomness.state = state
 
     def orders(self, num_tasks: int) -> list[list[int]]:
         """A random order of the tasks for each task."""
