@@ -8,7 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 # `streamlit run` puts this folder first on the path and imports this file under the name "app". Giving the module a
-# __path__ makes it stand for the package around it, so that `app.models` means the same in pages and in tests.
+# __path__ makes it stand for the package around it, so that `app.library.models` means the same in pages and in tests.
 __path__ = [str(HERE)]
 if str(HERE.parent) not in sys.path:
     sys.path.insert(0, str(HERE.parent))
@@ -18,7 +18,7 @@ from starlette.routing import Route, WebSocketRoute  # noqa: E402
 from streamlit.runtime.pages_manager import PagesManager  # noqa: E402
 
 from app.assets import asset, plotly_script  # noqa: E402
-from app.channel import live_socket  # noqa: E402
+from app.serving.channel import live_socket  # noqa: E402
 
 # Streamlit takes a folder called "pages" for its older way of navigation until main.py has run once; a link straight to
 # a page of a fresh server would then show that page alone.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from app.inference import Inference
-from app.models import ModelRegistry
+from app.library.models import ModelRegistry
+from app.pictures.uploads import UploadStore
+from app.serving.inference import Inference
 from app.settings import models_root, runs_root
-from app.uploads import UploadStore
 
 
 @dataclass(frozen=True)

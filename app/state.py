@@ -8,9 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-from app.models import Entry, LoadedModel
-from app.protocol import LIMIT
-from app.scenes import sample_ids
+from app.library.models import Entry, LoadedModel
+from app.pictures.scenes import sample_ids
+from app.serving.protocol import LIMIT
 
 MAX_UPLOADS_SHOWN = 8
 

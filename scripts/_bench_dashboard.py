@@ -12,7 +12,7 @@ MODEL = "rooms"
 
 def measure(quick: bool) -> list[Figure]:
     """Drag live, over the precomputed lattice, and in eight browsers at once."""
-    from app.bench_drag import measure_drag, measure_many
+    from _drag import measure_drag, measure_many
 
     seconds = 3.0 if quick else 8.0
     with dashboard() as (url, start):

@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from app import state
-from app.models import LoadedModel
-from app.queries import Answer, Column, Wish, columns, find, relative_bound
+from app.analysis.queries import Answer, Column, Wish, columns, find, relative_bound
+from app.library.models import LoadedModel
 
 
 def finder(loaded: LoadedModel) -> None:

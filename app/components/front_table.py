@@ -13,7 +13,7 @@ import numpy as np
 
 from app.components.dominance import MOST_TASKS
 from app.components.quantities import Quantity
-from app.contenders import Arena, Contender, Series
+from app.library.contenders import Arena, Contender, Series
 
 SPECIAL = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\^{}"}
 SYMBOLS = {"λ": r"$\lambda$", "α": r"$\alpha$", "×": r"$\times$", "·": r"$\cdot$", "–": "--", "°": r"$^\circ$"}

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from app.components.fronts import name_of, style_of, styled, weights_of
 from app.components.method_styles import preference_colours
 from app.components.quantities import Quantity
-from app.contenders import Series
+from app.library.contenders import Series
 
 MOST_LINES = 120
 

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from app.components import dominance
 from app.components.method_styles import MethodStyle, method_style, preference_colours
 from app.components.quantities import Quantity
-from app.contenders import Series
+from app.library.contenders import Series
 from palora_core.front import Front
 from palora_core.tasks import LOSS
 

@@ -204,6 +204,6 @@ def _dots(rows: np.ndarray, colour: str, index: int) -> go.Scatterternary:
 
 
 def _along(index: int, count: int) -> str:
-    from app.palettes import VIRIDIS, ramp
+    from app.pictures.palettes import VIRIDIS, ramp
 
     return "rgb({},{},{})".format(*ramp(VIRIDIS, 256)[round(225 * index / max(1, count - 1))])

@@ -9,9 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from app.components import fronts, side_by_side
-from app.contenders import Arena, Series
-from app.models import PICTURED
-from app.scenes import sample_ids, task_names
+from app.library.contenders import Arena, Series
+from app.library.models import PICTURED
+from app.pictures.scenes import sample_ids, task_names
 from app.services import services
 from palora_core.errors import UserError
 

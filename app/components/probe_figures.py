@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.components.training_figures import COLOURS, DASHES, MARKERS, pretty, styled
-from app.palettes import rgb
+from app.pictures.palettes import rgb
 from palora_core.probing import AdapterReport, depth_groups, is_forgotten
 from palora_core.tasks import Metric, Task
 

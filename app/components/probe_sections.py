@@ -7,12 +7,12 @@ from typing import Any
 import streamlit as st
 import torch
 
-from app import drawing
+from app.analysis.probes import MOST_SAMPLES, ProbeMap
+from app.analysis.queries import with_units
 from app.components import probe_figures as figures
-from app.drawing import Style
-from app.models import PICTURED, LoadedModel
-from app.probes import MOST_SAMPLES, ProbeMap
-from app.queries import with_units
+from app.library.models import PICTURED, LoadedModel
+from app.pictures import drawing
+from app.pictures.drawing import Style
 from palora_core import probing
 
 SECTIONS = ("On and off the simplex", "Switch adapters off", "Inside the adapters")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.contenders import Arena
-from app.queries import with_units
+from app.analysis.queries import with_units
+from app.library.contenders import Arena
 from palora_core.front import Front
 from palora_core.tasks import LOSS, Metric
 

@@ -13,10 +13,10 @@ import plotly.graph_objects as go
 
 from app.components.fronts import styled
 from app.components.method_styles import MethodStyle
-from app.models import LoadedModel
-from app.protocol import Request, unpack
-from app.scenes import sample_ids
+from app.library.models import LoadedModel
+from app.pictures.scenes import sample_ids
 from app.services import Services
+from app.serving.protocol import Request, unpack
 from palora_core.errors import UserError
 
 PATIENCE = 60.0

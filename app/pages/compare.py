@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import contenders
 from app.components import dominance, front_table, front_views, fronts, side_by_side
 from app.components.predictions_panel import predictions
 from app.components.quantities import Quantity, quantities
-from app.contenders import Arena, Series
+from app.library import contenders
+from app.library.contenders import Arena, Series
 from app.services import services
 from app.settings import ROOT
 from palora_core.errors import UserError

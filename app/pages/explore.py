@@ -10,11 +10,11 @@ import streamlit as st
 from app import state
 from app.components.explorer import explorer_data, show_explorer
 from app.components.finder import finder
-from app.export import merged_safetensors
-from app.models import LoadedModel
+from app.exports.merged import merged_safetensors
+from app.library.models import LoadedModel
+from app.pictures.uploads import SUFFIXES, decode_image
 from app.services import services
 from app.settings import MAX_UPLOAD_BYTES, ROOT
-from app.uploads import SUFFIXES, decode_image
 from palora_core.errors import UserError
 
 TEXTS = ROOT / "app" / "texts"

@@ -11,12 +11,12 @@ import numpy as np
 import streamlit as st
 import torch
 
-from app import toys
+from app.analysis import toys
+from app.analysis.probes import maps
 from app.components import learn_figures as figures
 from app.components import probe_figures
 from app.components.toy_drag import show_toy, toy_data
-from app.models import LoadedModel
-from app.probes import maps
+from app.library.models import LoadedModel
 from app.services import services
 from app.settings import ROOT
 from palora_core import adapters, indicators, probing, samplers

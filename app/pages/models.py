@@ -8,15 +8,17 @@ from typing import Any
 
 import streamlit as st
 
-from app import exporting, jobs, transfer
+from app import jobs
 from app.components import model_cards
 from app.components.model_cards import Card
-from app.exporting import Exported
-from app.models import LISTING_AGE, Entry, LoadedModel
+from app.exports import exporting
+from app.exports.exporting import Exported
+from app.exports.standalone import runtime
+from app.exports.standalone.build import standalone
+from app.library import transfer
+from app.library.models import LISTING_AGE, Entry, LoadedModel
 from app.services import services
 from app.settings import ROOT
-from app.standalone import runtime
-from app.standalone.build import standalone
 from palora_core.errors import UserError
 
 TEXTS = ROOT / "app" / "texts"

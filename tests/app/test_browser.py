@@ -50,8 +50,8 @@ def expected_pixels(model_root, model: str, preference) -> np.ndarray:
     """The segmentation picture that the model itself gives at λ, RGBA."""
     import torch
 
-    from app.drawing import Style, draw_prediction
-    from app.models import ModelRegistry
+    from app.library.models import ModelRegistry
+    from app.pictures.drawing import Style, draw_prediction
 
     loaded = ModelRegistry(model_root, model_root / "no runs").get(model)
     x, _ = loaded.samples.batch(torch.tensor([0]))

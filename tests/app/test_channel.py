@@ -5,7 +5,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from app.protocol import MAX_MESSAGE, unpack
+from app.serving.protocol import MAX_MESSAGE, unpack
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_sessions_leave_nothing_behind(client, roots):
         ask(socket)
         with contextlib.suppress(AssertionError):
             assert len(roots.inference._views) <= 2
-    from app import channel
+    from app.serving import channel
 
     assert len(channel._open) <= 1
 

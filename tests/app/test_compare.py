@@ -111,7 +111,7 @@ def test_measured_times_are_in_the_table(several):
 
 @pytest.mark.parametrize("wanted", [1, 2, 3, 40])
 def test_any_number_of_tasks(roots, wanted):
-    from app import contenders
+    from app.library import contenders
 
     arenas, problems = contenders.arenas(roots.registry.entries())
     arena = next(a for a in arenas if len(a.tasks) == wanted and a.benchmark.kind != "digits")

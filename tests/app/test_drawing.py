@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from app import drawing, palettes
-from app.drawing import Picture, Style
+from app.pictures import drawing, palettes
+from app.pictures.drawing import Picture, Style
 from palora_core.tasks import Classification, Depth, Normals, Regression, Segmentation
 
 SEG = Segmentation("segmentation", 5)

@@ -103,8 +103,8 @@ def test_finder_moves_the_explorer(roots):
 
 
 def test_infeasible_wish_says_how_far_off(roots):
+    from app.analysis.queries import Wish, columns, find
     from app.components.finder import sentence
-    from app.queries import Wish, columns, find
 
     loaded = roots.registry.get("two")
     found = {column.key: column for column in columns(loaded.front, loaded.tasks, loaded.units)}
@@ -176,7 +176,7 @@ def test_merged_weights_are_those_of_the_plain_network(roots):
     import torch
     from safetensors.torch import load
 
-    from app.export import merged_safetensors
+    from app.exports.merged import merged_safetensors
 
     loaded = roots.registry.get("two")
     state = load(merged_safetensors(loaded, [0.3, 0.7]))

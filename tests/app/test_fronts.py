@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import contenders
 from app.components import dominance, front_table, front_views, fronts
 from app.components.method_styles import KNOWN, method_style, preference_colours
 from app.components.quantities import quantities
-from app.contenders import Arena, Contender, series
+from app.library import contenders
+from app.library.contenders import Arena, Contender, series
 from palora_core.front import Front
 from palora_core.indicators import hypervolume
 from palora_core.simplex import evaluation_preferences

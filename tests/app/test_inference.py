@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from app.protocol import Request, pack, parse, snap, unpack
+from app.serving.protocol import Request, pack, parse, snap, unpack
 from palora_core.errors import UserError
 from palora_core.simplex import simplex_lattice
 

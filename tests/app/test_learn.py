@@ -6,7 +6,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import toys
+from app.analysis import toys
 from app.components import learn_figures as figures
 from app.components.toy_drag import GRID, toy_data
 from palora_core.indicators import hypervolume
@@ -153,7 +153,7 @@ def test_next_and_back(roots):
 
 
 def test_forgetting_on_a_model_that_is_here(roots):
-    from app.probes import maps
+    from app.analysis.probes import maps
 
     app = open_step("6")
     assert not app.exception

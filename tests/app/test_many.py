@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.protocol import unpack
+from app.serving.protocol import unpack
 
 SESSIONS = 8
 REQUESTS = 30
@@ -52,8 +52,8 @@ class Client(threading.Thread):
 def test_eight_sessions_at_once(server, model_root):
     import torch
 
-    from app.drawing import Style, draw_prediction
-    from app.models import ModelRegistry
+    from app.library.models import ModelRegistry
+    from app.pictures.drawing import Style, draw_prediction
 
     progress: list[list[int]] = []
     clients: list[Client] = []

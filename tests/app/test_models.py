@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from app.models import ModelRegistry
+from app.library.models import ModelRegistry
 from palora_core.errors import UserError
 from tests.app import toy
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import exporting, transfer
 from app.components import model_cards
-from app.exporting import Exported
-from app.standalone import build, runtime
+from app.exports import exporting
+from app.exports.exporting import Exported
+from app.exports.standalone import build, runtime
+from app.library import transfer
 from palora_core.errors import UserError
 from palora_core.files import write_json
 from tests.app.pages import open_on, texts
@@ -177,7 +178,7 @@ def test_weights_at_a_preference(roots, tmp_path):
 @pytest.fixture(scope="module")
 def controllable(model_root, tmp_path_factory):
     """The ONNX file of the two-task model, made once."""
-    from app.models import ModelRegistry
+    from app.library.models import ModelRegistry
 
     loaded = ModelRegistry(model_root, model_root / "no runs").get("two")
     path, report = order(loaded, tmp_path_factory.mktemp("onnx"), "onnx", None)

@@ -18,7 +18,7 @@ MAIN = ROOT / "app" / "main.py"
 @pytest.fixture
 def coarse(roots, monkeypatch):
     """The app on toy models, with maps of few points."""
-    from app import probes
+    from app.analysis import probes
 
     monkeypatch.setattr(probes, "AUTOMATIC", 1.0)
     probes.maps._maps.clear()
@@ -31,7 +31,7 @@ def coarse(roots, monkeypatch):
 
 def open_probe(**parameters) -> AppTest:
     """The page after its map is measured."""
-    from app.probes import maps
+    from app.analysis.probes import maps
 
     app = AppTest.from_file(str(MAIN), default_timeout=280)
     for name, value in parameters.items():
@@ -81,7 +81,7 @@ def test_short_names_stay_different():
 
 # -- maps ----------------------------------------------------------------------------------------------------------
 def test_a_map_is_what_the_network_itself_gives(coarse):
-    from app.probes import ProbeMap
+    from app.analysis.probes import ProbeMap
 
     loaded = coarse.registry.get("digits")
     probe = ProbeMap(loaded, Plane.of(2))
@@ -101,7 +101,7 @@ def test_a_map_is_what_the_network_itself_gives(coarse):
 
 
 def test_gaps_are_filled_from_the_coarser_grid(coarse):
-    from app.probes import ProbeMap
+    from app.analysis.probes import ProbeMap
 
     probe = ProbeMap(coarse.registry.get("digits"), Plane.of(3))
     known = {place: 2 * place[0] - place[1] for place in probe.plane.points(1.0)}
@@ -116,7 +116,7 @@ def test_gaps_are_filled_from_the_coarser_grid(coarse):
 
 
 def test_a_map_can_be_stopped_and_goes_on(coarse):
-    from app.probes import ProbeMap
+    from app.analysis.probes import ProbeMap
 
     probe = ProbeMap(coarse.registry.get("digits"), Plane.of(2))
     probe.stop()
@@ -132,7 +132,7 @@ def test_a_map_can_be_stopped_and_goes_on(coarse):
 
 
 def test_what_goes_wrong_while_measuring_becomes_a_sentence(coarse, monkeypatch):
-    from app import probes
+    from app.analysis import probes
 
     def broken(*_):
         raise RuntimeError("no memory")
@@ -145,8 +145,8 @@ def test_what_goes_wrong_while_measuring_becomes_a_sentence(coarse, monkeypatch)
 
 
 def test_colours_of_errors_end_near_the_limit():
+    from app.analysis.probes import Layer
     from app.components.probe_plane import layer_data
-    from app.probes import Layer
 
     errors = Layer(
         Depth("d"), Metric("abs_err", "error", "m", False), np.array([[1.0, 5000.0], [np.nan, 2.0]]), 1, 3, 2

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from app import transfer
+from app.library import transfer
 from palora_core import checkpoint
 from palora_core.errors import UserError
 from palora_core.files import sha256

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import uploads
-from app.uploads import UploadStore, decode_image
+from app.pictures import uploads
+from app.pictures.uploads import UploadStore, decode_image
 from palora_core.errors import UserError
 
 

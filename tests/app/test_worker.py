@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from app.cache import ByteCache
-from app.worker import Dropped, Worker
+from app.serving.cache import ByteCache
+from app.serving.worker import Dropped, Worker
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from app.analysis.queries import columns, even_steps, with_units
 from app.assets import loader
-from app.models import LoadedModel
-from app.queries import columns, even_steps, with_units
+from app.library.models import LoadedModel
 from palora_core.front import Front
 
 _HERE = Path(__file__).resolve().parent

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from app import palettes
+from app.analysis.probes import Layer, ProbeMap
 from app.assets import loader
 from app.components.explorer import explorer_data
-from app.models import LoadedModel
-from app.probes import Layer, ProbeMap
+from app.library.models import LoadedModel
+from app.pictures import palettes
 
 _HERE = Path(__file__).resolve().parent
 _DIGITS = 5

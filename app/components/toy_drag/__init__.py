@@ -1,7 +1,7 @@
 """Two objectives in the plane as a component: drag a point and see its gradients and its place by the front.
 
 All numbers come from Python as tables over a grid; the browser only interpolates, so what is drawn is what
-:class:`app.toys.Bowls` computes.
+:class:`app.analysis.toys.Bowls` computes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from app.analysis.toys import EXTENT, MINIMA, Bowls
 from app.assets import loader
 from app.components.training_figures import COLOURS
-from app.toys import EXTENT, MINIMA, Bowls
 
 _HERE = Path(__file__).resolve().parent
 GRID = 41

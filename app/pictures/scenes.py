@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from app import drawing
-from app.drawing import Picture, Style
-from app.models import PICTURED, LoadedModel
-from app.uploads import UploadStore
+from app.library.models import PICTURED, LoadedModel
+from app.pictures import drawing
+from app.pictures.drawing import Picture, Style
+from app.pictures.uploads import UploadStore
 from palora_core.errors import UserError
 from palora_core.tasks import Task
 

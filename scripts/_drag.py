@@ -1,6 +1,6 @@
 """How long a drag takes from the pointer's event to painted pixels, in headless Chromium on a running dashboard.
 
-``python app/bench_drag.py URL [--seconds 6] [--browsers 8]`` prints one line of JSON per measurement. The address may
+``python scripts/_drag.py URL [--seconds 6] [--browsers 8]`` prints one line of JSON per measurement. The address may
 carry ``?model=…``. "live" keeps the server from answering out of what it computed ahead.
 """
 

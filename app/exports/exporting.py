@@ -1,6 +1,6 @@
 """Export in a process of its own: tracing a network patches torch while it runs, which a live server would feel.
 
-Run as ``python -m app.exporting ORDER.json``; the order and the answer are files in one temporary folder.
+Run as ``python -m app.exports.exporting ORDER.json``; the order and the answer are files in one temporary folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from app.models import LoadedModel
+from app.library.models import LoadedModel
 from app.settings import ROOT
 from palora_core import checkpoint
 from palora_core.errors import UserError
@@ -127,7 +127,7 @@ def _turn() -> Any:
 
 def _run(folder: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "app.exporting", str(folder)]
+    command = [sys.executable, "-m", "app.exports.exporting", str(folder)]
     try:
         done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import Tensor
 
-from app.models import LoadedModel
+from app.library.models import LoadedModel
 from palora_core.machine import has_fast_bf16
 from palora_core.serving import LiveNetwork
 from palora_core.simplex import simplex_lattice

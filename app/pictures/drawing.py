@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from app import palettes
+from app.pictures import palettes
 from palora_core.tasks import Task
 
 # Errors at and beyond these ends of their scales look alike: a quarter of the range of depth, 60 degrees.

@@ -11,11 +11,11 @@ from urllib.parse import urlparse
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from app.inference import Inference
-from app.protocol import MAX_MESSAGE, Request, parse, sequence_number
 from app.services import services
+from app.serving.inference import Inference
+from app.serving.protocol import MAX_MESSAGE, Request, parse, sequence_number
+from app.serving.worker import Dropped
 from app.settings import allowed_origins
-from app.worker import Dropped
 from palora_core.errors import UserError
 
 MAX_SESSIONS = 64

@@ -12,17 +12,18 @@ from typing import Any
 
 import torch
 
-from app import drawing, exporting
-from app.drawing import Picture, Style
-from app.exporting import Exported
-from app.models import PICTURED, LoadedModel
-from app.scenes import Scene, make_scene, sample_ids, task_names
-from app.standalone import runtime
-from app.uploads import UploadStore
+from app.exports import exporting
+from app.exports.exporting import Exported
+from app.exports.standalone import runtime
+from app.library.models import PICTURED, LoadedModel
+from app.pictures import drawing
+from app.pictures.drawing import Picture, Style
+from app.pictures.scenes import Scene, make_scene, sample_ids, task_names
+from app.pictures.uploads import UploadStore
 from palora_core.tasks import Task
 
 HERE = Path(__file__).resolve().parent
-PAD = HERE.parent / "components" / "explorer"
+PAD = HERE.parents[1] / "components" / "explorer"
 MOST_SAMPLES = 6
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import torch
 
-from app.cache import ByteCache
-from app.models import LoadedModel, ModelRegistry
-from app.precision import choose_network
-from app.protocol import STEPS, Request, pack, snap
-from app.scenes import SAMPLE, Encoded, Scene, make_scene, thumbnail
-from app.uploads import UploadStore
-from app.worker import Worker
+from app.library.models import LoadedModel, ModelRegistry
+from app.pictures.scenes import SAMPLE, Encoded, Scene, make_scene, thumbnail
+from app.pictures.uploads import UploadStore
+from app.serving.cache import ByteCache
+from app.serving.precision import choose_network
+from app.serving.protocol import STEPS, Request, pack, snap
+from app.serving.worker import Worker
 from palora_core.errors import UserError
 from palora_core.serving import LiveNetwork
 from palora_core.simplex import simplex_lattice

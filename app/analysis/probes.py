@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from app.models import LoadedModel
-from app.queries import with_units
+from app.analysis.queries import with_units
+from app.library.models import LoadedModel
 from palora_core import probing
 from palora_core.probing import Plane
 from palora_core.serving import LiveNetwork

@@ -1,0 +1,1 @@
+"""Questions to fronts, maps of metrics over preferences, and the small problems of the lessons."""

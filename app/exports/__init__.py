@@ -1,0 +1,1 @@
+"""A network as a file: plain weights, ONNX, or one HTML page that runs it."""

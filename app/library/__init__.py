@@ -1,0 +1,1 @@
+"""The models there are: listed, loaded, grouped for comparison, packed and unpacked."""

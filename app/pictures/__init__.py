@@ -1,0 +1,1 @@
+"""Inputs, predictions and errors as pictures, and the pictures that people send."""
