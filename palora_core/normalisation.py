@@ -126,6 +126,25 @@ def calibrate(model: nn.Module, batches: Callable[[], Iterable[Tensor]]) -> int:
     Returns:
         How many layers were calibrated (0 for a network without BatchNorm, where nothing is run).
     """
+    return _calibrate(model, list(enumerate(anchor_preferences(model.num_tasks))), batches)
+
+
+def calibrate_for(model: nn.Module, preference: Tensor, batches: Callable[[], Iterable[Tensor]]) -> int:
+    """Estimate the statistics of one λ [T] and use them for all: what interpolation between the anchors approximates.
+
+    For studies; a model calibrated this way is right at ``preference`` only. Arguments and result as :func:`calibrate`.
+    """
+    return _calibrate(model, [(slice(None), preference)], batches)
+
+
+def use_running(model: nn.Module) -> None:
+    """Turn all layers, in place, back to plain BatchNorms with the running averages of training."""
+    for layer in batch_norms(model.network):
+        if isinstance(layer, AnchoredBatchNorm):
+            layer.plain_(None)
+
+
+def _calibrate(model: nn.Module, anchors: list[tuple[Any, Tensor]], batches: Callable[[], Iterable[Tensor]]) -> int:
     if not batch_norms(model.network):
         return 0
     layers = anchor_batch_norms(model.network, model.num_tasks, model.active)
@@ -135,7 +154,7 @@ def calibrate(model: nn.Module, batches: Callable[[], Iterable[Tensor]]) -> int:
     for layer in layers:
         layer.train()
     try:
-        for index, anchor in enumerate(anchor_preferences(model.num_tasks)):
+        for index, anchor in anchors:
             _measure(model, layers, anchor, index, batches())
     finally:
         for layer, state in zip(layers, saved):
@@ -145,7 +164,7 @@ def calibrate(model: nn.Module, batches: Callable[[], Iterable[Tensor]]) -> int:
     return len(layers)
 
 
-def _measure(model: nn.Module, layers: list[AnchoredBatchNorm], anchor: Tensor, index: int, batches: Any) -> None:
+def _measure(model: nn.Module, layers: list[AnchoredBatchNorm], anchor: Tensor, index: Any, batches: Any) -> None:
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # a cumulative average: every batch counts the same

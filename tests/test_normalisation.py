@@ -16,7 +16,9 @@ from palora_core.normalisation import (
     anchor_weights,
     batch_norms,
     calibrate,
+    calibrate_for,
     is_anchored,
+    use_running,
 )
 
 TASKS = 3
@@ -216,3 +218,23 @@ def test_copies_of_an_anchored_model_work(model, batches):
 def test_a_model_asked_for_another_number_of_tasks_is_refused(model):
     with pytest.raises(UserError):
         model(torch.zeros(1, 2, 8, 8), [0.5, 0.5])
+
+
+def test_own_statistics_are_those_of_one_preference(model, batches):
+    preference = torch.tensor([0.2, 0.5, 0.3])
+    expected = direct(model, batches, preference)
+    assert calibrate_for(model, preference, lambda: batches) == 3
+    for name, layer in model.network.named_modules():
+        if isinstance(layer, AnchoredBatchNorm):
+            for mean, variance in zip(layer.anchor_mean, layer.anchor_var):
+                torch.testing.assert_close(mean, expected[name][0])
+                torch.testing.assert_close(variance, expected[name][1])
+
+
+def test_running_statistics_come_back(model, batches):
+    before = [layer.running_mean.clone() for layer in batch_norms(model.network)]
+    calibrate(model, lambda: batches)
+    use_running(model)
+    assert not is_anchored(model.network)
+    for layer, mean in zip(batch_norms(model.network), before):
+        assert torch.equal(layer.running_mean, mean)
