@@ -1,5 +1,8 @@
 """Tiny data sets in the exact form of each release: names, folders, sizes, types and conventions."""
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import h5py
@@ -188,3 +191,10 @@ def slow_item(index: int) -> dict[str, np.ndarray]:
 
 def no_sources(index: int) -> list[Path]:
     return []
+
+
+def deadly_item(index: int) -> dict[str, np.ndarray]:
+    if index == 19:
+        time.sleep(0.5)  # the other worker finishes something first
+        os.kill(os.getpid(), signal.SIGKILL)
+    return slow_item(index)

@@ -18,7 +18,8 @@ from scipy.io import savemat
 
 from palora_core.errors import UserError
 from palora_core.files import is_temporary, sha256
-from palora_core.preparation._shards import Part, PerItem, write_parts
+from palora_core.preparation._shards import Part, PerItem
+from palora_core.preparation._writing import write_parts
 from palora_core.preparation.base import preparers
 from palora_core.prepared import MANIFEST, Prepared
 
@@ -85,7 +86,8 @@ sys.path[:0] = [{root!r}, {tests!r}]
 import numpy as np
 from pathlib import Path
 from releases import no_sources
-from palora_core.preparation._shards import Part, PerItem, write_parts
+from palora_core.preparation._shards import Part, PerItem
+from palora_core.preparation._writing import write_parts
 def item(index):
     if index == 10:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -114,15 +116,16 @@ def test_a_killed_run_leaves_whole_shards_and_the_next_one_goes_on(tmp_path):
 
 
 ABANDONED = """
-import multiprocessing, os, signal, sys
+import os, signal, sys
 sys.path[:0] = [{root!r}, {tests!r}]
 from pathlib import Path
 import releases
-from palora_core.preparation._shards import Part, PerItem, write_parts
+from palora_core.preparation._shards import Part, PerItem
+from palora_core.preparation._writing import write_parts
 part = Part("train", 400, {{"value": ((2, 3), "int16")}}, PerItem(releases.slow_item), releases.no_sources, 1)
 def stop(what, done, total):
-    children = multiprocessing.active_children()
-    Path({pids!r}).write_text(" ".join(str(child.pid) for child in children))
+    mine = Path(f"/proc/{{os.getpid()}}/task/{{os.getpid()}}/children").read_text()
+    Path({pids!r}).write_text(mine)
     os.kill(os.getpid(), signal.SIGKILL)
 write_parts(Path({folder!r}), [part], {{}}, stop, 2)
 """
@@ -359,3 +362,36 @@ def test_digits_are_copied_checked_and_read(tmp_path):
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x0b")
     with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte holds the label 11"):
         preparers.get("mnist")().prepare(source, tmp_path / "other")
+
+
+def test_odd_names_of_the_faces_count_and_copies_do_not(tmp_path):
+    folder = releases.utkface(tmp_path / "raw") / "UTKFace"
+    face = next(folder.glob("1_0_0_*"))
+    # Two names that are in the release: a space before the first dot, and no dot at all.
+    for name in ("24_0_1_20170116220224657 .jpg.chip.jpg", "55_0_0_20170116232725357jpg.chip.jpg"):
+        shutil.copy(face, folder / name)
+    shutil.copytree(folder, folder.parent / "crop_part1")
+    lines = preparers.get("utkface")().prepare(folder.parent, tmp_path)
+    assert lines[0].startswith("utkface: all 22 items")
+    assert any(line.startswith("left out 22 pictures that are there twice") for line in lines)
+
+
+def test_files_that_are_not_ours_stay_where_they_are(tmp_path):
+    """The raw release may lie in the folder that the prepared one goes to."""
+    source = releases.cityscapes_mtan(tmp_path / "cityscapes")
+    others = [source / "train" / "notes.npy", source / "train" / "7.json", source / "12.json"]
+    for path in others:
+        path.write_bytes(b"mine")
+    preparer = preparers.get("cityscapes")()
+    preparer.prepare(source, tmp_path)
+    assert preparer.prepare(source, tmp_path)[0].endswith("everything was there already.")
+    assert [path.read_bytes() for path in others] == [b"mine"] * 3
+    assert (source / "train/depth/0.npy").is_file()
+
+
+def test_a_worker_that_is_killed_is_one_sentence_and_costs_only_its_shard(tmp_path):
+    with pytest.raises(UserError, match=r"ended before its time \(killed\); what is finished is kept"):
+        write_parts(tmp_path, [values_part(item=releases.deadly_item)], {}, None, 2)
+    assert not (tmp_path / MANIFEST).exists()
+    assert write_parts(tmp_path, [values_part()], {}, None, 2) < 5
+    assert Prepared.open(tmp_path.parent, tmp_path.name).fields("train")["value"].shape == (20, 2, 3)

@@ -54,7 +54,8 @@ class UTKFace(Faces):
         fields = Prepared.open(data, self.name).fields("all")
         count = len(fields["image"])
         order = torch.randperm(count, generator=torch.Generator().manual_seed(42)).numpy()
-        train, val = count * 7 // 10, count // 10
+        val = max(1, count // 10)
+        train = min(count * 7 // 10, count - val - 1)
         parts = {"train": order[:train], "val": order[train : train + val], "test": order[train + val :]}
         age = fields["age"][:].astype(np.float64)
         mean, deviation = age[parts["train"]].mean(), age[parts["train"]].std()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from palora_core.errors import UserError
 
@@ -29,8 +29,9 @@ def read_image(path: Path, modes: tuple[str, ...], size: tuple[int, int] | None 
             image.load()
     except FileNotFoundError:
         raise UserError(f"{path} is missing.") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise UserError(f"{path} is truncated or not a picture ({error}).") from None
+    except Exception as error:  # Pillow reports damage in many ways
+        reason = "not an image format" if isinstance(error, UnidentifiedImageError) else str(error) or "damaged"
+        raise UserError(f"{path} is truncated or not a picture ({reason}).") from None
     if image.mode not in modes:
         raise UserError(f"{path} is of mode {image.mode}, expected {' or '.join(modes)}.")
     if size is not None and (image.height, image.width) != size:
@@ -48,8 +49,9 @@ def read_npy(path: Path, *shapes: tuple[int, ...]) -> np.ndarray:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path} is missing.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is truncated or not a .npy array ({error}).") from None
+    except Exception as error:  # numpy reports damage in many ways
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} is truncated or not a .npy array ({reason}).") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
         raise UserError(f"{path} does not hold one array of numbers.")
     if shapes and array.shape not in shapes:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from palora_core.errors import UserError
 from palora_core.files import sha256
-from palora_core.preparation._shards import Part, Progress, write_parts
+from palora_core.preparation._shards import Part
+from palora_core.preparation._writing import Progress, write_parts
 from palora_core.prepared import MANIFEST, Prepared
 from palora_core.registry import Registry
 

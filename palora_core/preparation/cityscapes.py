@@ -31,7 +31,7 @@ MTAN = (
     Modality("image", "image", 3, -0.2, 1.2),  # resized with an overshooting filter
     Modality("label_7", "label_7", 0, -1, 6),
     Modality("label_19", "label_19", 0, -1, 18),
-    Modality("depth", "depth", 1, 0, 1),
+    Modality("depth", "depth", 1, 0, 10),  # the published files end at 0.4922; beyond 10 it is a disparity
 )
 FIELDS = {"image": ((*SIZE, 3), "uint8"), "label_7": (SIZE, "int8"), "label_19": (SIZE, "int8")}
 FIELDS |= {"depth": (SIZE, "float32")}
@@ -105,7 +105,7 @@ class CityScapes(Preparer):
     def plan(self, source: Path) -> Plan:
         """The parts of whichever release is there."""
         folders = [find(source, name, folder=True) for name in FOLDERS]
-        root = mtan_root(source, ("image", "label_7", "depth"))
+        root = mtan_root(source, ("label_7", "label_19", "depth", "image"))  # what others lack first
         if any(folders):
             return self._official(source, folders)
         if root is None:

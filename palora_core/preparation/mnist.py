@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from palora_core.errors import UserError
 from palora_core.files import read_json, sha256, write_atomically, write_json
 from palora_core.preparation._read import find
-from palora_core.preparation._shards import Progress
+from palora_core.preparation._writing import Progress
 from palora_core.preparation.base import Piece, Preparer, count_note, preparers
 from palora_core.prepared import MANIFEST
 

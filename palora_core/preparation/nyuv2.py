@@ -137,7 +137,7 @@ class NYUv2(Preparer):
         mat = find(source, MAT)
         if mat is not None:
             return self._official(source, mat)
-        root = mtan_root(source, [m.folder for m in MTAN])
+        root = mtan_root(source, ("normal", "label", "depth", "image"))  # what other data sets lack first
         if root is None:
             raise UserError(
                 f"{source} holds neither {MAT} nor MTAN's train/image, train/label, train/depth and train/normal. "
@@ -164,12 +164,16 @@ def _check_mat(mat: Path) -> tuple[int, bool]:
     """Number of images, after checking the shapes of all arrays, and whether there are normals."""
     with opened(mat) as file:
         shapes = {name: getattr(file.get(name), "shape", None) for name in (*ARRAYS, "normals")}
+        kinds = {name: getattr(getattr(file.get(name), "dtype", None), "kind", "") for name in ARRAYS}
+        pixels = getattr(file.get("images"), "dtype", None)
     for name, shape in {**ARRAYS, "normals": ARRAYS["images"]}.items():
         found = shapes[name]
         if found is None and name != "normals":
             raise UserError(f"{mat} has no array {name!r}; it is not the labelled data set of NYU Depth v2.")
         if found is not None and found[1:] != shape:
             raise UserError(f"{mat}: {name} is {list(found)}, expected [N, {', '.join(map(str, shape))}].")
+    if pixels != np.uint8 or kinds["labels"] not in "ui" or kinds["depths"] not in "fui":
+        raise UserError(f"{mat} must hold images of uint8, whole-numbered labels and depths in metres; it has others.")
     counts = {name: shape[0] for name, shape in shapes.items() if shape is not None}
     if len(set(counts.values())) > 1 or not counts["images"]:
         listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())

@@ -17,8 +17,10 @@ from palora_core.preparation.base import Piece, Plan, Preparer, count_note, prep
 
 SIZE = 64
 OFFICIAL = 23_705
+LEAST = 3
 PICTURES = (".jpg", ".jpeg", ".png")
-NAME = re.compile(r"(\d+)_(\d+)_(\d+)_(\d+)")  # age, gender, race, date and time
+# Age, gender, race, date and time. Two names of the release go on after that with a space and with "jpg".
+NAME = re.compile(r"(\d+)_(\d+)_(\d+)_(\d+)(?: |jpg)?")
 FIELDS = {"image": ((SIZE, SIZE, 3), "uint8"), "age": ((), "float32"), "gender": ((), "int8"), "race": ((), "int8")}
 
 
@@ -68,7 +70,7 @@ def labels(path: Path) -> tuple[int, int, int] | None:
 
 @preparers.register("utkface")
 class UTKFace(Preparer):
-    """Pictures anywhere below the source; names without all four labels are left out and listed."""
+    """Pictures anywhere below the source; names without all four labels are left out and listed, copies counted."""
 
     name: ClassVar[str] = "utkface"
     title: ClassVar[str] = "UTKFace"
@@ -83,15 +85,19 @@ class UTKFace(Preparer):
         pictures = sorted(path for path in source.rglob("*") if path.suffix.lower() in PICTURES)
         if not pictures:
             raise UserError(f"{source} holds no pictures; unpack the aligned and cropped faces there. {self.where()}")
-        good = [path for path in pictures if labels(path) is not None]
+        named = [path for path in pictures if labels(path) is not None]
         bad = [path.name for path in pictures if labels(path) is None]
-        if not good:
+        if not named:
             raise UserError(f"No picture in {source} is named age_gender_race_date (found {some(bad, 3)}).")
-        if len(good) < 10:
-            raise UserError(f"{source} holds {len(good)} faces; at least 10 are needed for a 70/10/20 split.")
+        # Some archives hold every face in two folders: a copy in another split would be a test of memory.
+        good = list({path.name: path for path in reversed(named)}.values())[::-1]
+        if len(good) < LEAST:
+            raise UserError(f"{source} holds {len(good)} faces; at least {LEAST} are needed for a 70/10/20 split.")
         face = Face(source, tuple(str(path.relative_to(source)) for path in good))
         part = Part("all", len(good), FIELDS, PerItem(face), face.sources, 1024)
         notes = count_note("faces", len(good), OFFICIAL)
+        if len(good) < len(named):
+            notes += (f"left out {len(named) - len(good):,} pictures that are there twice, under the same name.",)
         if bad:
             notes += (f"left out {len(bad):,} pictures whose names lack a label: {some(bad, 20)}.",)
         return Plan("the aligned and cropped faces", (part,), notes, {"left_out": bad})

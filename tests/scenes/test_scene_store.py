@@ -278,7 +278,7 @@ def test_a_worker_ends_when_nobody_reads_its_reports(tmp_path):
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(json.dumps(job))
     process.stdin.close()
-    assert process.stdout.readline() == "scene\n"
+    assert process.stdout.readline() == "> null\n"
     process.stdout.close()
     assert process.wait(timeout=120) == 1
     assert list(tmp_path.iterdir()) == []
