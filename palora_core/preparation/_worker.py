@@ -35,8 +35,8 @@ def make_in_processes(folder: Path, parts: Sequence[Part], tasks: Sequence[Task]
     about = Path(folder).resolve(), list(parts)
     jobs = [pickle.dumps((*about, tasks[number::workers])) for number in range(workers)]
     try:
-        for (part, shard), record in messages_of("palora_core.preparation._worker", jobs):
-            yield (part, shard), record
+        for place, record in messages_of("palora_core.preparation._worker", jobs):
+            yield tuple(place), record
     except ChildError as error:
         raise UserError(
             f"A worker for {folder} ended before its time ({error}); what is finished is kept: run the command again, "
