@@ -147,6 +147,8 @@ class Trainer:
     def _build(self) -> None:
         torch.manual_seed(self.options.seed)
         name, options = self.benchmark.network
+        if "pretrained" in options and (self.options.start_from or self.saved_state.exists()):
+            options = {**options, "pretrained": False}  # replaced below: the machine need not have ImageNet's weights
         network = networks.get(name)(**options)
         if self.options.start_from and not self.saved_state.exists():
             checkpoint.load_plain(network, Path(self.options.start_from))

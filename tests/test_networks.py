@@ -105,3 +105,40 @@ def test_resnet_names_are_torchvisions():
 def test_resnet_rejects_a_size_that_does_not_divide():
     with pytest.raises(UserError, match="size is 50"):
         networks.get("resnet18")({"a": 2}, size=50)
+
+
+@pytest.fixture
+def imagenet(tmp_path, monkeypatch):
+    """A TORCH_HOME that holds MobileNetV2's file, with random weights; their hash is taken for the right one."""
+    from torchvision.models import mobilenet_v2
+
+    from palora_core.networks import _imagenet
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setattr(_imagenet, "sha256", lambda path: "b0353104" + "0" * 56)
+    state = {f: torch.randn_like(t) if t.is_floating_point() else t for f, t in mobilenet_v2().state_dict().items()}
+    path = tmp_path / "hub/checkpoints/mobilenet_v2-b0353104.pth"
+    path.parent.mkdir(parents=True)
+    torch.save(state, path)
+    return path, state
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_mobilenet_starts_from_the_weights_in_torch_home(imagenet, dense):
+    network = networks.get("mobilenet")({"a": 3}, dense=dense, pretrained=True)
+    own = network.state_dict()
+    for name, tensor in imagenet[1].items():
+        if name.startswith("features."):
+            assert torch.equal(own[f"trunk.{name}"], tensor), name
+
+
+def test_weights_that_are_missing_or_damaged_are_named(imagenet, monkeypatch):
+    from palora_core.networks import _imagenet
+
+    monkeypatch.setattr(_imagenet, "sha256", lambda path: "f" * 64)
+    with pytest.raises(UserError, match=r"mobilenet_v2-b0353104.pth is damaged"):
+        networks.get("mobilenet")({"a": 3}, pretrained=True)
+    imagenet[0].unlink()
+    with pytest.raises(UserError, match=r"no mobilenet_v2-b0353104.pth .* in .*checkpoints; put torchvision's file"):
+        networks.get("mobilenet")({"a": 3}, pretrained=True)

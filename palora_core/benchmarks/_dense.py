@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from palora_core.benchmarks._backbones import Dense, dense_network, restored, standardised
 from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
@@ -37,7 +38,7 @@ class DenseScenes(Benchmark):
     validation: ClassVar[int]
     split_seed: ClassVar[int]
 
-    backbone: Literal["segnet", "deeplab", "mobilenet"] = "segnet"
+    backbone: Dense = "segnet"
     width: float = 1.0
     pretrained: bool = False
     augmentation: bool = True
@@ -45,12 +46,7 @@ class DenseScenes(Benchmark):
     @property
     def network(self) -> tuple[str, dict[str, Any]]:
         """The backbone with one head per task."""
-        if self.backbone == "segnet":
-            if self.pretrained:
-                raise UserError("SegNet has no ImageNet weights; set backbone=deeplab or backbone=mobilenet.")
-            return "segnet", {"outputs": self.outputs, "width": self.width}
-        options: dict[str, Any] = {"outputs": self.outputs, "pretrained": self.pretrained}
-        return self.backbone, options | ({"dense": True} if self.backbone == "mobilenet" else {})
+        return dense_network(self.backbone, self.outputs, self.width, self.pretrained)
 
     def targets(self, fields: Mapping[str, Rows]) -> dict[str, Rows]:
         """Task name → its array among the prepared fields."""
@@ -77,12 +73,12 @@ class DenseScenes(Benchmark):
         return self.scaled(pictures / 255 if x.dtype == torch.uint8 else pictures), found
 
     def scaled(self, pictures: Tensor) -> Tensor:
-        """Pictures in [0, 1] as the network reads them; unchanged by default."""
-        return pictures
+        """Pictures in [0, 1] as the network reads them: as ImageNet's if it starts from those, else unchanged."""
+        return standardised(pictures) if self.pretrained else pictures
 
     def unscaled(self, x: Tensor) -> Tensor:
         """The reverse of ``scaled``."""
-        return x
+        return restored(x) if self.pretrained else x
 
     def zoom(self, item: dict[str, Tensor], scale: float, place: Tensor) -> dict[str, Tensor]:
         """One item cut to 1/scale of its sides and brought back to its size; ``place`` [2] in [0, 1) says where."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from palora_core.benchmarks._backbones import restored, standardised
 from palora_core.benchmarks.base import Benchmark
 from palora_core.data import Batch, Targets
 from palora_core.errors import UserError
@@ -56,7 +57,10 @@ class Faces(Benchmark):
     def convert(self, x: Tensor, targets: Targets) -> Batch:
         """Pictures to [0, 1] and channels first, classes to int64."""
         found = {name: t if t.is_floating_point() else t.long() for name, t in targets.items()}
-        return x.permute(0, 3, 1, 2).float().div(255), found
+        return self._scaled(x.permute(0, 3, 1, 2).float().div(255)), found
+
+    def _scaled(self, pictures: Tensor) -> Tensor:
+        return standardised(pictures) if self.pretrained else pictures
 
     def to_input(self, image: np.ndarray) -> Tensor:
         """The middle square, resized with antialiasing."""
@@ -65,8 +69,9 @@ class Faces(Benchmark):
         side = min(rows, columns)
         top, left = (rows - side) // 2, (columns - side) // 2
         square = pixels[..., top : top + side, left : left + side]
-        return F.interpolate(square, (SIZE, SIZE), mode="bilinear", antialias=True).clamp(0, 1)
+        return self._scaled(F.interpolate(square, (SIZE, SIZE), mode="bilinear", antialias=True).clamp(0, 1))
 
     def to_image(self, x: Tensor) -> np.ndarray:
         """The RGB picture."""
-        return (x.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        pictures = restored(x) if self.pretrained else x
+        return (pictures.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

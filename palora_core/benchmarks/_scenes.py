@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from palora_core import scenes
+from palora_core.benchmarks._backbones import Dense, dense_network, restored, standardised
 from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
@@ -24,7 +25,9 @@ class GeneratedScenes(Benchmark):
     Attributes:
         height: image rows, a multiple of 32.
         image_width: image columns, a multiple of 32.
+        backbone: the paper's SegNet; DeepLabV3 on ResNet-50 or MobileNetV2 of torchvision, with one head per task.
         width: factor on SegNet's channels; 1 is the paper's size.
+        pretrained: start DeepLabV3 or MobileNetV2 from ImageNet weights that lie in TORCH_HOME.
         train_images: scenes to train on.
         val_images: scenes to validate on.
         test_images: scenes to test on.
@@ -41,7 +44,9 @@ class GeneratedScenes(Benchmark):
 
     height: int = 96
     image_width: int = 128
+    backbone: Dense = "segnet"
     width: float = 0.25
+    pretrained: bool = False
     train_images: int = 800
     val_images: int = 100
     test_images: int = 200
@@ -54,8 +59,8 @@ class GeneratedScenes(Benchmark):
 
     @property
     def network(self) -> tuple[str, dict[str, Any]]:
-        """SegNet."""
-        return "segnet", {"outputs": self.outputs, "width": self.width}
+        """The backbone with one head per task."""
+        return dense_network(self.backbone, self.outputs, self.width, self.pretrained)
 
     def load(self, data: Path, progress: Progress | None = None) -> dict[str, Split]:
         """The cached scenes; missing ones are generated in parallel."""
@@ -82,7 +87,10 @@ class GeneratedScenes(Benchmark):
             normals = targets["normals"].float().permute(0, 3, 1, 2)
             length = normals.norm(dim=1, keepdim=True)
             found["normals"] = torch.where(length > 0, normals / length.clamp_min(1e-6), 0)
-        return x.permute(0, 3, 1, 2).float().div(255), found
+        return self._scaled(x.permute(0, 3, 1, 2).float().div(255)), found
+
+    def _scaled(self, pictures: Tensor) -> Tensor:
+        return standardised(pictures) if self.pretrained else pictures
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Horizontal flip of each item with probability ½; x of the normals changes sign."""
@@ -105,11 +113,13 @@ class GeneratedScenes(Benchmark):
         top, left = (rows - crop_rows) // 2, (columns - crop_columns) // 2
         cropped = pixels[..., top : top + crop_rows, left : left + crop_columns]
         size = (self.height, self.image_width)
-        return F.interpolate(cropped, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+        small = F.interpolate(cropped, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+        return self._scaled(small)
 
     def to_image(self, x: Tensor) -> np.ndarray:
         """The RGB picture."""
-        return (x.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        pictures = restored(x) if self.pretrained else x
+        return (pictures.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
 def _flip(tensor: Tensor, flip: Tensor) -> Tensor:

@@ -86,12 +86,12 @@ class NYUv2(DenseScenes):
         return {"segmentation": fields[labels], "depth": fields["depth"], "normals": fields["normals"]}
 
     def scaled(self, pictures: Tensor) -> Tensor:
-        """To [-1, 1]."""
-        return pictures * 2 - 1
+        """To [-1, 1], but as ImageNet's if the network starts from those."""
+        return super().scaled(pictures) if self.pretrained else pictures * 2 - 1
 
     def unscaled(self, x: Tensor) -> Tensor:
         """Back to [0, 1]."""
-        return (x + 1) / 2
+        return super().unscaled(x) if self.pretrained else (x + 1) / 2
 
     def zoom(self, item: dict[str, Tensor], scale: float, place: Tensor) -> dict[str, Tensor]:
         """Resized to ``scale`` times its sides (antialiased bilinear; nearest for the targets), then cropped."""

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 from palora_core.errors import UserError
 from palora_core.networks.base import MultiTaskNetwork, networks
@@ -17,6 +16,8 @@ POOLED = 32  # strides 1, 2, 2, 2 and the pooling by 4
 
 def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     """Two residual blocks; the first one changes resolution and width."""
+    from torchvision.models.resnet import BasicBlock  # here: importing torchvision takes seconds
+
     shortcut = None
     if stride != 1 or inputs != outputs:
         shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

@@ -183,3 +183,17 @@ def test_nineteen_classes_need_their_labels(tmp_path):
     assert len(CityScapes().load(tmp_path)["val"]) == 1
     with pytest.raises(UserError, match="label_19"):
         CityScapes(num_classes=19).load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "nyuv2", "rooms", "streets", "utkface", "celeba"])
+def test_pictures_have_imagenets_form_where_the_network_starts_from_its_weights(name):
+    from palora_core.benchmarks.base import benchmarks
+
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    plain, pretrained = (benchmarks.get(name)(backbone="mobilenet", pretrained=p) for p in (False, True))
+    assert pretrained.network[1]["pretrained"] is True
+    x = pretrained.to_input(picture)
+    expected = torch.from_numpy(plain.to_image(plain.to_input(picture)[0])).permute(2, 0, 1) / 255
+    for channel, (mean, deviation) in enumerate(zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))):
+        torch.testing.assert_close(x[0, channel] * deviation + mean, expected[channel], atol=0.003, rtol=0)
+    assert np.abs(pretrained.to_image(x[0]).astype(int) - plain.to_image(plain.to_input(picture)[0])).max() <= 1
