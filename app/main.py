@@ -9,6 +9,8 @@ if str(HERE.parent) not in sys.path:  # for AppTest and `streamlit run app/main.
 
 import streamlit as st  # noqa: E402
 
+from app.components.train_panel import train_popover  # noqa: E402
+
 # section, file, title, icon; files that do not exist yet are left out
 PAGES = (
     ("Steer", "explore.py", "Explore", ":material/tune:"),
@@ -32,4 +34,7 @@ for section, file, title, icon in PAGES:
     if (HERE / "pages" / file).is_file():
         page = st.Page(f"pages/{file}", title=title, icon=icon, default=file == "explore.py")
         sections.setdefault(section, []).append(page)
-st.navigation(sections).run()
+chosen = st.navigation(sections)
+with st.sidebar:  # before the page, so that it stands in the same place on all of them and is there at once
+    train_popover()
+chosen.run()

@@ -1,4 +1,4 @@
-"""The form that starts a run: in the sidebar of any page (short) and on the Train page (every option)."""
+"""The forms that start a run: in the sidebar of any page (short) and on the Train page (every option)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,28 @@ from palora_core.setup_run import configure
 
 PARTS = {"conditioning": conditionings, "balancer": balancers, "sampler": samplers}
 OWN = "the method's own"
+SHOWN_OF_TRAINING = ("epochs", "seed", "precision")
+SHOWN_OF_METHOD = ("conditioning.rank", "num_preferences")
 
 
 def train_popover() -> None:
-    """For the sidebar: a popover with the short form; a started run opens on the Train page."""
+    """For the sidebar of every page: the short form, run only while it is open, and what is training now."""
     jobs.keep_queue()
-    with st.popover("Train a model", icon=":material/model_training:", width="stretch"):
+    live = [job for job in jobs.jobs() if job.live]
+    if live:
+        first = next((job for job in live if job.status == "running"), live[0])
+        done = f" {100 * first.step // first.total_steps} %" if first.total_steps else ""
+        label = f"{first.status}{done}" + (f" · {len(live)} runs" if len(live) > 1 else "")
+        st.page_link("pages/train.py", label=label, icon=":material/play_circle:", query_params={"run": first.name})
+    if jobs.read_only():
+        return
+    icon = ":material/model_training:"
+    place = st.popover("Train a model", icon=icon, width="stretch", key="train_popover", on_change="rerun")
+    if not place.open:
+        return
+    with place:
         name = start_form("sidebar", every_option=False)
+        st.page_link("pages/train.py", label="Every option, and Pareto expansion", query_params={"run": "new"})
     if name:
         st.switch_page("pages/train.py", query_params={"run": name})
 
@@ -40,13 +55,14 @@ def start_form(key: str, every_option: bool = True) -> str | None:
     if jobs.read_only():
         st.info("Training is switched off on this server.", icon=":material/lock:")
         return None
-    benchmark, method = _what(key)
+    benchmark, method = _what(key, columns=2 if every_option else 1)
     settings: dict[str, Any] = {}
     parts: dict[str, str] = {}
     try:
         bench, chosen, training = configure(benchmark, method, {})
         scope = f"{key}.{benchmark}.{method}"
-        settings |= option_widgets(training, "training", scope, _all_but(training, ("epochs", "seed", "precision")))
+        hidden = all_but(training, SHOWN_OF_TRAINING)
+        settings |= option_widgets(training, "training", scope, hidden, columns=3 if every_option else 2)
         go = st.container(horizontal=True, vertical_alignment="center")  # above the long part of the form
         if every_option:
             settings |= _method_options(chosen, scope, parts, benchmark, method)
@@ -54,36 +70,35 @@ def start_form(key: str, every_option: bool = True) -> str | None:
                 st.caption(f"{bench.summary} {bench.licence}")
                 settings |= option_widgets(bench, "benchmark", scope)
             with st.expander("Training"):
-                settings |= option_widgets(training, "training", scope, ("epochs", "seed", "precision"))
+                settings |= option_widgets(training, "training", scope, SHOWN_OF_TRAINING)
         else:
-            settings |= option_widgets(
-                chosen, "method", scope, _all_but(chosen, ("conditioning.rank", "num_preferences"))
-            )
+            settings |= option_widgets(chosen, "method", scope, all_but(chosen, SHOWN_OF_METHOD), columns=2)
         order = jobs.Order(benchmark, method, settings, parts)
-        order.check()
+        order.configured()
     except UserError as error:
         st.error(str(error), icon=":material/error:")
         return None
     with go:
-        return _start(order, key)
+        return start_button(order, key)
 
 
-def _what(key: str) -> tuple[str, str]:
-    left, right = st.columns(2)
+def _what(key: str, columns: int) -> tuple[str, str]:
+    places = st.columns(columns)
+    left, right = places[0], places[-1]
     every = benchmarks()
     names = list(every)
     first = names.index("multimnist") if "multimnist" in names else 0
     benchmark = left.selectbox(
         "benchmark", names, first, format_func=lambda n: every[n].title or n, key=f"{key}.benchmark"
     )
+    if every[benchmark].synthetic:
+        left.caption("Synthetic scenes, generated and cached before the first training.")
     titles = methods()
     names = list(titles)
     first = names.index("palora") if "palora" in names else 0
     method = right.selectbox("method", names, first, format_func=lambda n: titles[n].title or n, key=f"{key}.method")
     if titles[method].source:
         right.caption(titles[method].source)
-    if every[benchmark].synthetic:
-        left.caption("Synthetic scenes, generated and cached before the first training.")
     return benchmark, method
 
 
@@ -101,17 +116,17 @@ def _method_options(chosen: Any, scope: str, parts: dict[str, str], benchmark: s
         return option_widgets(chosen, "method", scope)
 
 
-def _all_but(config: Any, shown: tuple[str, ...]) -> list[str]:
+def all_but(config: Any, shown: tuple[str, ...]) -> list[str]:
+    """Paths of all options of a dataclass but those ``shown``."""
     from palora_core.config import options
 
     return [option.path for option in options(config) if option.path not in shown]
 
 
-def _start(order: jobs.Order, key: str) -> str | None:
+def start_button(order: jobs.Order | jobs.Expansion, key: str) -> str | None:
+    """The button with the expected time beside it; returns the name of the run that was started."""
     pressed = st.button("Start training", type="primary", icon=":material/play_arrow:", key=f"{key}.start")
-    seconds = jobs.estimate(order)
-    about = f"about {duration(seconds)}, as earlier runs like it took" if seconds else "unknown: no earlier run like it"
-    st.caption(f":material/schedule: Time: {about}.")
+    st.caption(f":material/schedule: {expected(jobs.estimate(order))}")
     if not pressed:
         return None
     try:
@@ -119,6 +134,15 @@ def _start(order: jobs.Order, key: str) -> str | None:
     except UserError as error:
         st.error(str(error), icon=":material/error:")
         return None
+
+
+def expected(estimate: jobs.Estimate | None) -> str:
+    """The estimate in words."""
+    if estimate is None:
+        return "Time unknown: nothing was trained on this benchmark yet."
+    if estimate.alike:
+        return f"About {duration(estimate.seconds)}, as earlier runs like it took."
+    return f"Roughly {duration(estimate.seconds)}, scaled from other trainings on this benchmark."
 
 
 def duration(seconds: float | None) -> str:

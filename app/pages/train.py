@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +10,12 @@ from typing import Any
 import streamlit as st
 
 from app import jobs
+from app.components import run_comparison
 from app.components import training_figures as figures
+from app.components.expansion_form import expansion_form
+from app.components.run_comparison import RunTrace
 from app.components.train_panel import duration, start_form
+from app.services import services
 from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
 from palora_core.methods.base import methods
@@ -51,7 +56,8 @@ def page() -> None:
         else:
             live = next(job.live for job in every if job.name == chosen)
             st.fragment(panel, run_every=1 if live else None)(chosen, live)
-            st.fragment(charts, run_every=3 if live else None)(chosen)
+            earlier = compare_with(chosen, every)
+            st.fragment(charts, run_every=3 if live else None)(chosen, earlier)
             log(chosen)
 
 
@@ -73,7 +79,12 @@ def new_run(first: bool) -> None:
     st.subheader("New run", anchor=False)
     if first:
         st.caption("No runs yet. The defaults train PaLoRA on MultiMNIST; the digits travel with the project.")
-    name = start_form("page")
+    kinds = {"new": "A new network", "expansion": "Pareto expansion of a trained one"}
+    start = "expansion" if "from" in st.query_params else "new"
+    kind = st.segmented_control(
+        "What", list(kinds), default=start, format_func=kinds.get, key="kind", label_visibility="collapsed"
+    )
+    name = expansion_form(services().registry.entries()) if kind == "expansion" else start_form("page")
     if name:
         st.query_params["run"] = name
         st.rerun()
@@ -88,6 +99,8 @@ def list_of_runs(chosen: str | None) -> None:
         if job.status == "running" and job.total_steps:
             text = f"{100 * job.step // job.total_steps} %"
         label = f"{title(methods, job.method)} on {title(benchmarks, job.benchmark)}"
+        if job.expands:
+            label = f"Expansion of {job.expands}"
         with st.container(border=job.name == chosen, gap=None):
             if st.button(f"**{label}**", key=f"open.{job.name}", type="tertiary", help=job.name):
                 st.query_params["run"] = job.name
@@ -146,6 +159,8 @@ def head(job: jobs.Job) -> None:
             st.badge(job.status, color=colour, icon=icon, help=meaning)
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
             buttons(job)
+    if job.expands:
+        st.caption(f"Pareto expansion of {job.expands}")
 
 
 def buttons(job: jobs.Job) -> None:
@@ -153,6 +168,11 @@ def buttons(job: jobs.Job) -> None:
     if job.status == "finished":
         model = f"run:{job.name}"
         st.page_link("pages/explore.py", label="Explore", icon=":material/tune:", query_params={"model": model})
+        there = {"benchmark": job.benchmark, "models": model}
+        st.page_link("pages/compare.py", label="Compare", icon=":material/leaderboard:", query_params=there)
+        if not jobs.read_only():
+            again = {"run": "new", "from": model}
+            st.page_link("pages/train.py", label="Expand", icon=":material/open_in_full:", query_params=again)
     if jobs.read_only():
         return
     if job.status in ("queued", "starting", "running"):
@@ -200,8 +220,51 @@ def numbers(job: jobs.Job, events: list[dict[str, Any]], last: Mapping[str, Any]
     places[-1].metric("hypervolume (val.)", value, border=True)
 
 
-def charts(name: str) -> None:
-    """Losses, schedule, film of fronts, hypervolume."""
+def compare_with(name: str, every: list[jobs.Job]) -> list[str]:
+    """Which earlier runs of the same benchmark to draw beside this one."""
+    benchmark = next(job.benchmark for job in every if job.name == name)
+    others = [job.name for job in every if job.name != name and job.benchmark == benchmark and job.total_steps]
+    if not others:
+        return []
+    return st.multiselect(
+        "Compare with earlier runs",
+        others,
+        key=f"compare {name}",
+        max_selections=7,
+        format_func=lambda other: other.removeprefix(f"{benchmark}-"),
+        placeholder="Compare with earlier runs of this benchmark",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+
+
+def comparison(name: str, earlier: list[str]) -> None:
+    """Losses, newest fronts and hypervolumes of several runs."""
+    runs = []
+    for other in (name, *earlier):
+        with contextlib.suppress(UserError):  # deleted meanwhile
+            runs.append(RunTrace(other, jobs.read_events(jobs.folder_of(other))))
+    runs = [run for run in runs if run.tasks == runs[0].tasks and run.of("step")]
+    if not runs or not runs[0].tasks:
+        st.caption("Nothing to compare yet: the first steps are still to come.")
+        return
+    st.markdown("**Training losses**")
+    st.plotly_chart(run_comparison.losses(runs), key="compared losses", alt="Training losses of the runs compared")
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**Newest fronts on the validation split**")
+        across, up = axes(runs[0].tasks)
+        st.plotly_chart(run_comparison.fronts(runs, across, up), key="compared fronts", alt="Fronts of the runs")
+    with right:
+        st.markdown("**Hypervolume**")
+        st.plotly_chart(run_comparison.hypervolumes(runs), key="compared hypervolumes", alt="Hypervolume of the runs")
+
+
+def charts(name: str, earlier: list[str]) -> None:
+    """Losses, schedule, film of fronts, hypervolume; beside earlier runs if some were chosen."""
+    if earlier:
+        comparison(name, earlier)
+        return
     try:
         events = jobs.read_events(jobs.folder_of(name))
     except UserError:

@@ -44,6 +44,14 @@ def run_root(model_root, tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def no_keeper(monkeypatch):
+    """Every page starts the thread that advances the queue; here it would outlive its test."""
+    from app import jobs
+
+    monkeypatch.setattr(jobs, "keep_queue", lambda: None)
+
+
 @pytest.fixture
 def roots(model_root, run_root, monkeypatch):
     """The app in this process on the toy models."""

@@ -10,8 +10,10 @@ import time
 import pytest
 
 from app import jobs
+from app.jobs import queue, status
+from app.jobs.orders import read_order, write_order
 from palora_core.errors import UserError
-from palora_core.runs import Run
+from palora_core.runs import Run, is_alive
 
 SHORT = {"benchmark.train_images": 64, "benchmark.test_images": 32, "training.epochs": 1, "training.front_points": 3}
 
@@ -25,7 +27,7 @@ def root(tmp_path, monkeypatch):
     yield folder
     for name in jobs.names():  # nothing of a failed test may go on training
         owner = Run(jobs.folder_of(name)).process()
-        if owner and jobs.is_alive(owner) and owner["pid"] != os.getpid():
+        if owner and is_alive(owner) and owner["pid"] != os.getpid():
             os.killpg(owner["pid"], signal.SIGKILL)
 
 
@@ -37,10 +39,10 @@ def no_launch(monkeypatch):
     def launch(folder):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
         children.append(child)
-        jobs._write_order(folder, {**jobs._order(folder), "queued": None, "launched": time.time()})
+        write_order(folder, {**read_order(folder), "queued": None, "launched": time.time()})
         Run(folder).note_process(child.pid)
 
-    monkeypatch.setattr(jobs, "_launch", launch)
+    monkeypatch.setattr(queue, "launch", launch)
     yield children
     for child in children:
         child.kill()
@@ -78,10 +80,22 @@ def test_a_run_from_start_to_finish(root):
     assert (done.benchmark, done.method) == ("multimnist", "palora")
     assert done.step == done.total_steps > 0
     assert (root / name / "model.safetensors").exists()
-    assert jobs.estimate(order(**{"training.epochs": 10, "training.seed": 4})) > 0
-    assert jobs.estimate(order(**{"method.rank": 7})) is None
+    longer = jobs.estimate(order(**{"training.epochs": 10, "training.seed": 4}))
+    assert longer.alike and longer.seconds > 0
+    other = jobs.estimate(order(**{"training.epochs": 10, "method.rank": 7, "method.num_preferences": 10}))
+    assert not other.alike and other.seconds > longer.seconds, "twice the preferences of a step"
+    assert jobs.estimate(jobs.Order("sarcos", "palora")) is None
     with pytest.raises(UserError, match="finished"):
         jobs.resume(name)
+    larger = jobs.start(
+        jobs.Expansion("multimnist", root / name, "my run", {"training.epochs": 1, "training.samples": 2})
+    )
+    done = wait_for(larger, "finished", "failed", "crashed")
+    assert (done.status, done.message, done.expands, done.method) == ("finished", "", "my run", "palora")
+    card = json.loads((root / larger / "card.json").read_text())
+    assert card["benchmark"]["options"]["train_images"] == 64, "as the source was trained"
+    assert card["method"]["conditioning"]["adapters_only"]
+    jobs.delete(larger)
     jobs.delete(name)
     assert jobs.names() == []
     assert [path.name for path in root.iterdir() if path.is_dir()] == []
@@ -122,7 +136,7 @@ def test_the_queue_is_on_disk(no_launch, root):
     jobs.start(order())
     waiting = jobs.start(order())
     assert json.loads((root / waiting / "job.json").read_text())["queued"] > 0
-    jobs._events.clear()  # as after a restart
+    status._events.clear()  # as after a restart
     assert jobs.job(waiting).status == "queued"
     jobs.stop(waiting)
     assert jobs.job(waiting).status == "stopped"

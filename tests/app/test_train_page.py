@@ -16,10 +16,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import jobs
+from app.components import run_comparison
 from app.components import training_figures as figures
 from app.components.option_widgets import step_of
+from app.components.run_comparison import RunTrace
 from app.components.train_panel import duration
-from palora_core.runs import Run
+from app.jobs import queue
+from palora_core.runs import Run, is_alive
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,8 +32,7 @@ def root(tmp_path, monkeypatch):
     folder = tmp_path / "runs"
     monkeypatch.setenv("PALORA_RUNS", str(folder))
     monkeypatch.delenv("PALORA_READ_ONLY", raising=False)
-    monkeypatch.setattr(jobs, "keep_queue", lambda: None)
-    monkeypatch.setattr(jobs, "_launch", lambda folder: None)  # nothing trains here
+    monkeypatch.setattr(queue, "launch", lambda folder: None)  # nothing trains here
     return folder
 
 
@@ -101,7 +103,7 @@ def test_no_runs_yet():
     app = open_page()
     assert "No runs yet" in written(app)
     assert "Start training" in labels(app)
-    assert "unknown: no earlier run like it" in written(app)
+    assert re.search(r"Roughly \d+ (min|s)", written(app)), "scaled from the card of the shipped model"
     assert {"benchmark", "method", "precision", "sampler"} <= {box.label for box in app.selectbox}
     assert {"epochs", "seed", "rank", "num preferences"} <= {number.label for number in app.number_input}
 
@@ -238,6 +240,65 @@ def test_a_public_demo_shows_runs_and_starts_none(root, monkeypatch):
     assert "Start training" not in labels(app)
 
 
+@pytest.mark.parametrize("tasks", [1, 2, 3, 8])
+def test_a_run_is_drawn_beside_earlier_ones_of_its_benchmark(root, tasks):
+    run = begin(tasks), step(1, tasks), front(1, tasks), step(30, tasks)
+    make_run(root, "multimnist-palora-old", *run)
+    make_run(root, "multimnist-ls-empty")
+    name = make_run(root, "new", *run, front(2, tasks))
+    app = open_page(run=name)
+    (choice,) = app.multiselect
+    assert choice.options == ["palora-old"], "runs that never took a step have nothing to show"
+    choice.set_value(["multimnist-palora-old"])
+    app.run()
+    assert not app.exception
+    losses, fronts, hypervolumes = charts(app)
+    assert len(losses["data"]) == 2 * (tasks if tasks <= run_comparison.MOST_PANELS else 1)
+    assert [trace["name"] for trace in fronts["data"]] == ["new", "multimnist-palora-old"]
+    assert fronts["data"][0]["marker"]["symbol"] != fronts["data"][1]["marker"]["symbol"]
+    assert len(hypervolumes["data"][0]["x"]) == 2
+
+
+def test_runs_of_other_lengths_line_up_by_epoch():
+    events = [dict(kind=kind, **data) for kind, data in (begin(), step(20), step(40))]
+    half = [events[0] | {"total_steps": 20, "step": 0}, *(e | {"step": e["step"] // 2} for e in events[1:])]
+    figure = run_comparison.losses([RunTrace("a", events), RunTrace("b", half)])
+    first, *_, last = figure.data
+    assert list(first.x) == list(last.x) == [1.0, 2.0]
+
+
+def test_an_expansion_starts_from_a_shipped_model(root):
+    app = open_page()
+    app.segmented_control(key="kind").set_value("expansion").run()
+    app.selectbox(key="expand.source").set_value("multimnist").run()
+    app.number_input(key="expand.multimnist.method.conditioning.alpha").set_value(2.5)
+    app.number_input(key="expand.multimnist.training.epochs").set_value(2)
+    app.run()
+    next(button for button in app.button if button.label == "Start training").click()
+    app.run()
+    assert not app.exception
+    (folder,) = [path for path in root.iterdir() if path.is_dir()]
+    order = json.loads((folder / "job.json").read_text())
+    assert order["script"] == "expand.py"
+    assert order["arguments"][:2] == ["--benchmark", "multimnist"]
+    assert order["arguments"][3] == str(ROOT / "trained_models" / "multimnist")
+    assert order["arguments"][4:] == ["--epochs", "2", "--set", "method.conditioning.alpha=2.5"]
+    assert any("Expansion of PaLoRA on MultiMNIST" in label for label in labels(app))
+
+
+def test_training_can_be_started_from_the_sidebar(root):
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
+    assert "sidebar.start" not in [button.key for button in app.sidebar.button], "a closed form costs nothing"
+    make_run(root, "live", begin(), step(10), process=os.getpid())
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    app.session_state["train_popover"] = True
+    app.run()
+    assert not app.exception
+    assert {"benchmark", "method"} <= {box.label for box in app.sidebar.selectbox}
+    assert {"epochs", "seed", "rank"} <= {number.label for number in app.sidebar.number_input}
+    assert "25 %" in app.sidebar.get("page_link")[0].proto.label
+
+
 def test_figures_are_plain_functions_of_events():
     steps = [dict(kind="step", **step(k)[1]) for k in range(1, 2000)]
     losses = figures.loss_curves(steps, ["a_b", "c"])
@@ -297,7 +358,7 @@ def server(tmp_path):
     process.wait(20)
     for note in tmp_path.glob("runs/*/process.json"):
         owner = json.loads(note.read_text())
-        if jobs.is_alive(owner):
+        if is_alive(owner):
             os.killpg(owner["pid"], signal.SIGKILL)
 
 
@@ -317,8 +378,9 @@ def steps_shown(page):
 def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, chromium):
     page = chromium.new_page(viewport={"width": 1366, "height": 768})
     page.set_default_timeout(60_000)
-    page.goto(server)
-    page.get_by_role("link", name="Train").click()
+    page.goto(f"{server}/learn")
+    page.get_by_role("button", name="Train a model").click()  # there on every page
+    page.get_by_role("link", name="Every option").click()
     page.get_by_text("No runs yet").wait_for()
     type_into(page, "epochs", 60)
     page.get_by_text("Benchmark and data").click()

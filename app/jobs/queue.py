@@ -1,0 +1,98 @@
+"""The queue: orders that wait in run folders, started as processes that outlive page and server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.jobs.folders import folder_of
+from app.jobs.limits import at_once, read_only
+from app.jobs.orders import SCRIPTS, read_order, write_order
+from app.jobs.status import jobs
+from app.settings import ROOT, runs_root
+from palora_core.runs import Run
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+_children: list[subprocess.Popen[bytes]] = []
+_keeper: threading.Thread | None = None
+_keeper_lock = threading.Lock()
+
+
+def advance() -> None:
+    """Start waiting runs, oldest first, while there is room; safe to call from anywhere, any time."""
+    _children[:] = [child for child in _children if child.poll() is None]
+    if not runs_root().is_dir() or read_only():
+        return
+    with _queue_lock():
+        current = jobs()
+        room = at_once() - sum(j.status in ("starting", "running", "stopping") for j in current)
+        waiting = [(float(read_order(folder_of(j.name))["queued"]), j.name) for j in current if j.status == "queued"]
+        for _, name in sorted(waiting)[: max(0, room)]:
+            launch(folder_of(name))
+
+
+def keep_queue() -> None:
+    """Have a thread of this server advance the queue also while nobody looks."""
+    global _keeper
+    with _keeper_lock:
+        if _keeper is None or not _keeper.is_alive():
+            _keeper = threading.Thread(target=_keep, name="queue", daemon=True)
+            _keeper.start()
+
+
+def _keep() -> None:
+    while True:
+        time.sleep(2.0)
+        with contextlib.suppress(Exception):  # a folder in a strange state must not end the queue
+            advance()
+
+
+@contextlib.contextmanager
+def _queue_lock() -> Iterator[None]:
+    with (runs_root() / ".queue.lock").open("a") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def launch(folder: Path) -> None:
+    """Start the training process of a folder, detached from this server."""
+    order = read_order(folder)
+    begun = (folder / "config.json").is_file()
+    arguments = ["--resume"] if begun else [str(a) for a in order.get("arguments", [])]
+    script = SCRIPTS[0] if begun or order.get("script") not in SCRIPTS else order["script"]
+    command = [sys.executable, str(ROOT / "scripts" / script), *arguments, "--out", str(folder.resolve())]
+    nice = shutil.which("nice")
+    own = str(order.get("threads") or threads())
+    environment = {**os.environ, "OMP_NUM_THREADS": own, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+    write_order(folder, {**order, "queued": None, "launched": time.time()})
+    with (folder / "log.txt").open("ab") as log:
+        log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}: {'resumed' if begun else 'started'}\n".encode())
+        log.flush()
+        child = subprocess.Popen(
+            [nice, "-n", "10", *command] if nice else command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=environment,
+            cwd=ROOT,
+        )
+    _children.append(child)
+    Run(folder).note_process(child.pid)
+
+
+def threads() -> int:
+    """Kept in the order, since a resume is bit-identical only with the same number of threads."""
+    return max(1, (os.cpu_count() or 2) - 1)
