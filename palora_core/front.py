@@ -17,7 +17,7 @@ from palora_core.data import Split
 from palora_core.errors import UserError
 from palora_core.files import read_json, write_json
 from palora_core.serving import LiveNetwork
-from palora_core.simplex import evaluation_preferences
+from palora_core.simplex import describe_preferences, evaluation_preferences
 from palora_core.tasks import Convention, Task
 
 FRONT_FORMAT = 1
@@ -72,6 +72,7 @@ class Front:
         """The figures that cards and tables show."""
         return {
             "points": len(self.preferences),
+            "preferences": describe_preferences(self.preferences),
             "hypervolume": self.hypervolume(),
             "reference": list(self.reference),
             "nondominated": int(self.nondominated().sum()),

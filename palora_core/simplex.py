@@ -159,6 +159,27 @@ def evaluation_preferences(num_tasks: int, points: int | None = None) -> Tensor:
     return torch.from_numpy(rows).float()
 
 
+def describe_preferences(preferences: Sequence[Sequence[float]] | np.ndarray | Tensor) -> str:
+    """What a set of preferences [K, T] is made of, in words: "71 preferences: 7 corners, the centre, …"."""
+    rows = np.asarray(preferences, dtype=np.float64)
+    weighted = (np.abs(rows) > 1e-6).sum(1)
+    on_simplex = (rows > -1e-6).all(1) & (np.abs(rows.sum(1) - 1) < 1e-4)
+    centre = on_simplex & (np.abs(rows - 1 / rows.shape[1]).max(1) < 1e-4)
+    middle = on_simplex & ~centre & (weighted == 2) & (np.abs(rows.max(1) - 0.5) < 1e-4)
+    plain = on_simplex & ~centre & ~middle
+    kinds = [
+        (plain & (weighted == 1), "{} corner{s}"),
+        (centre, "the centre"),
+        (middle, "{} mid-point{s} of edges"),
+        (plain & (weighted > 1) & (weighted < rows.shape[1]), "{} other{s} on edges and faces"),
+        (plain & (weighted > 1) & (weighted == rows.shape[1]), "{} inside"),
+        (~on_simplex, "{} off the simplex"),
+    ]
+    counts = [(int(which.sum()), words) for which, words in kinds]
+    found = [words.format(count, s="" if count == 1 else "s") for count, words in counts if count]
+    return f"{len(rows)} preference{'' if len(rows) == 1 else 's'}: {', '.join(found)}"
+
+
 def _compositions(parts: int, total: int) -> Iterator[tuple[int, ...]]:
     """All ways to write `total` as an ordered sum of `parts` integers ≥ 0, largest first part first."""
     if parts == 1:

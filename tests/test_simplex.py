@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from palora_core.errors import UserError
 from palora_core.simplex import (
     check_preference,
+    describe_preferences,
     evaluation_preferences,
     is_on_simplex,
     project_to_simplex,
@@ -209,3 +210,18 @@ def test_evaluation_takes_a_number_of_points(num_tasks, points):
 def test_evaluation_rejects_a_number_that_is_none(points):
     with pytest.raises(UserError, match="num_points"):
         evaluation_preferences(2, points)
+
+
+@pytest.mark.parametrize(
+    ("preferences", "expected"),
+    [
+        (evaluation_preferences(2), "11 preferences: 2 corners, the centre, 8 inside"),
+        (evaluation_preferences(3), "66 preferences: 3 corners, 3 mid-points of edges, 24 others on edges and faces, "),
+        (evaluation_preferences(7), "71 preferences: 7 corners, the centre, 21 mid-points of edges, 42 inside"),
+        (evaluation_preferences(40), "104 preferences: 40 corners, the centre, 32 mid-points of edges, 31 inside"),
+        (torch.full((1, 5), 0.2), "1 preference: the centre"),
+        ([[1, 0], [1.5, -0.5], [0, 0]], "3 preferences: 1 corner, 2 off the simplex"),
+    ],
+)
+def test_a_set_of_preferences_in_words(preferences, expected):
+    assert describe_preferences(preferences).startswith(expected)
