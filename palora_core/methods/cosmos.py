@@ -16,7 +16,10 @@ from palora_core.samplers import Dirichlet, PreferenceSampler
 @methods.register("cosmos")
 @dataclass(frozen=True)
 class COSMOS(Method):
-    """λ as T more inputs of the first layer, λᵀL − c·cos(L, λ) on one random preference a step."""
+    """λ as T more inputs of the first layer, λᵀL − c·cos(L, 1 − λ) on one random preference a step.
+
+    The paper has cos(L, λ), which turns the meaning of λ round: ``--set direction=preference``.
+    """
 
     title: ClassVar[str] = "COSMOS"
     source: ClassVar[str] = "Ruchte, Grabocka: Scalable Pareto Front Approximation, ICDM 2021 (arXiv 2103.13392)"

@@ -13,7 +13,7 @@ from palora_core.balancing.cosmos import Cosmos
 from palora_core.balancing.epo import EPO, epo_weights, non_uniformity
 from palora_core.balancing.multi_forward import MultiForward, order_penalty
 from palora_core.balancing.rotograd import RotoGrad, common_size
-from palora_core.conditioning.base import ParetoModel
+from palora_core.conditioning.base import ParetoModel, Pass
 from palora_core.conditioning.ensemble import Ensemble
 from palora_core.conditioning.rotations import Rotations
 from palora_core.errors import UserError
@@ -61,6 +61,37 @@ def test_cosmos_is_the_gradient_of_its_loss(direction):
     for name, wanted in gradients(twin).items():
         torch.testing.assert_close(gradients(model)[name], wanted)
     assert weights.shape == (2,)
+
+
+def test_cosmos_as_published_is_torchjds():
+    scalarization = pytest.importorskip("torchjd.scalarization")
+    row, losses = torch.tensor([0.2, 0.5, 0.3]), torch.tensor([0.4, 2.0, 0.7], requires_grad=True)
+    (wanted,) = torch.autograd.grad(scalarization.COSMOS(3.0, row)(losses), losses)
+    one = Pass(row, lambda x: x, [losses], [[], [], []])
+    torch.testing.assert_close(Cosmos(3.0, "preference").backward(Step(losses, one, None)), wanted)
+
+
+@pytest.mark.parametrize("coefficient", [1.0, 8.0])
+def test_a_task_of_large_weight_is_good_and_as_published_it_is_the_bad_one(coefficient):
+    def losses_at(first: float, direction: str) -> torch.Tensor:
+        """Losses, between two targets on a line, that descent on COSMOS's loss ends at."""
+        place, row = torch.tensor([0.5], requires_grad=True), torch.tensor([first, 1 - first])
+        balancer = Cosmos(coefficient, direction)
+        for _ in range(300):
+            place.grad = None
+            one = Pass(row, lambda x: x, [place], [[], []])
+            losses = [0.1 + (place[0] - target).square() for target in (0.0, 1.0)]
+            balancer.backward(Step(losses, one, None))
+            with torch.no_grad():
+                place -= 0.01 * place.grad
+        return torch.stack(losses).detach()
+
+    assert Cosmos().direction == "reversed"
+    right = losses_at(0.8, "reversed")
+    assert right[0] < right[1]
+    torch.testing.assert_close(losses_at(0.2, "reversed"), right.flip(0))
+    published = losses_at(0.8, "preference")
+    assert published[0] > published[1]
 
 
 # -- EPO -------------------------------------------------------------------------------------------------------------
