@@ -1,6 +1,7 @@
 """Measure speed and memory as ratios within one run: ``python scripts/bench.py [core] [scenes] [start] [dashboard]``.
 
-Prints goal beside figure and writes JSON. Under ten minutes on two cores without ``--full``; ``gpu`` by name.
+Prints goal beside figure and writes JSON. Under ten minutes on two cores without ``--full``; ``scaling`` and ``gpu``
+only by name.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ PARTS = ("core", "scenes", "start", "dashboard")
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Goal beside figure, as ratios within one run.")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, "gpu", []], help=f"default: {' '.join(PARTS)}")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, "scaling", "gpu", []], help=f"default: {' '.join(PARTS)}")
     parser.add_argument("--full", action="store_true", help="SegNet at the paper's size too (minutes more)")
     parser.add_argument("--quick", action="store_true", help="few repetitions, to see that it runs")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench.json")
@@ -97,6 +98,12 @@ def bench_start(args: argparse.Namespace, result: dict) -> list:
         return min(float(run.stdout) for run in runs)
 
     return [Figure("import palora_core / import torch", seconds("import palora_core") / seconds("import torch"), 1.3)]
+
+
+def bench_scaling(args: argparse.Namespace, result: dict) -> list:
+    from _bench_scaling import scaling
+
+    return scaling(ROOT / "docs" / "results" if not args.quick else args.out.parent, args.quick)
 
 
 def bench_gpu(args: argparse.Namespace, result: dict) -> list:

@@ -69,9 +69,10 @@ def report(folder) -> int:
     from palora_core.front import Front
 
     summary = Front.load(folder.folder / "front.json").summary()
-    reference = ", ".join(f"{value:g}" for value in summary["reference"])
+    values = [f"{value:g}" for value in summary["reference"]]
+    reference = ", ".join(values) if len(set(values)) > 1 or len(values) < 5 else f"{values[0]} for every task"
     print(f"{folder.folder}: hypervolume {summary['hypervolume']:.4f} (reference {reference}), ", end="")
-    print(f"{summary['nondominated']}/{summary['points']} points non-dominated")
+    print(f"{summary['nondominated']}/{summary['points']} points non-dominated; {summary['preferences']}")
     return 0
 
 
