@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from palora_core import distributed, indicators
 from palora_core.conditioning.base import ParetoModel
-from palora_core.data import Split
+from palora_core.data import Batch, Split
 from palora_core.errors import UserError
 from palora_core.files import read_json, write_json
 from palora_core.serving import LiveNetwork
@@ -21,6 +21,7 @@ from palora_core.simplex import describe_preferences, evaluation_preferences
 from palora_core.tasks import Convention, Task
 
 FRONT_FORMAT = 1
+GROUP_BYTES = 32 * 2**20  # inputs in memory at once
 
 
 @dataclass(frozen=True)
@@ -182,15 +183,17 @@ def evaluate(
     live = LiveNetwork(model, example, dtype)
     mine = preferences[distributed.part(len(preferences))]
     sums = [[task.accumulator(convention) for task in tasks] for _ in mine]
-    for done, start in enumerate(starts):
-        x, targets = split.batch(torch.arange(start, min(start + batch_size, len(split))))
-        x, targets = x.to(device), {name: target.to(device) for name, target in targets.items()}
-        for row, preference in zip(sums, mine):
-            outputs = live(x, preference)
-            for accumulator, task in zip(row, tasks):
-                accumulator.update(outputs[task.name], targets[task.name])
-        if progress:
-            progress(done + 1, len(starts))
+    done = 0
+    for group in _groups(split, starts, batch_size):
+        group = [(x.to(device), {name: t.to(device) for name, t in targets.items()}) for x, targets in group]
+        for number, (row, preference) in enumerate(zip(sums, mine), 1):
+            for x, targets in group:
+                outputs = live(x, preference)
+                for accumulator, task in zip(row, tasks):
+                    accumulator.update(outputs[task.name], targets[task.name])
+            if progress:
+                progress(done + len(group) * number // len(mine), len(starts))
+        done += len(group)
     results = distributed.gathered([[accumulator.compute() for accumulator in row] for row in sums])
     objectives = np.array([[result["loss"] for result in row] for row in results])
     metrics = {
@@ -200,3 +203,15 @@ def evaluate(
     }
     names = tuple(task.name for task in tasks)
     return Front(preferences.double().numpy(), objectives, metrics, names, tuple(reference), about or {})
+
+
+def _groups(split: Split, starts: Sequence[int], batch_size: int) -> Iterator[list[Batch]]:
+    """The batches of ``split``, each loaded once, a few at a time: λ is merged once for all of a group."""
+    group: list[Batch] = []
+    for start in starts:
+        group.append(split.batch(torch.arange(start, min(start + batch_size, len(split)))))
+        if sum(x.nbytes for x, _ in group) >= GROUP_BYTES:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -8,7 +8,7 @@ estimated at T + 1 anchor preferences (forward passes only) and interpolated for
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -36,6 +36,15 @@ def anchor_weights(preference: Tensor) -> Tensor:
     inside = torch.where(total > 0, positive / total.clamp_min(torch.finfo(preference.dtype).tiny), centre)
     lowest = inside.min()
     return torch.cat([inside - lowest, (lowest * len(preference)).reshape(1)])
+
+
+def anchor_weights_of(preference: Sequence[float]) -> list[float]:
+    """:func:`anchor_weights` in plain numbers: a dozen tensor operations on T numbers take as long as a small layer."""
+    positive = [max(weight, 0.0) for weight in preference]
+    total = sum(positive)
+    inside = [weight / total for weight in positive] if total > 0 else [1 / len(positive)] * len(positive)
+    lowest = min(inside)
+    return [*(weight - lowest for weight in inside), lowest * len(inside)]
 
 
 class AnchoredBatchNorm(nn.Module):
