@@ -1,0 +1,30 @@
+"""Tasks: losses and metrics of segmentation, depth, surface normals, classification and regression.
+
+A `Task` says how a prediction is scored and has no parameters or state of its own. Everything a metric needs is a sum
+over elements of the split (`Task.sums`), so accumulators of several machines are merged by adding their tensors.
+"""
+
+from palora_core.tasks.base import LOSS, Accumulator, Convention, Metric, Sums, Task
+from palora_core.tasks.classification import Classification
+from palora_core.tasks.depth import Depth
+from palora_core.tasks.normals import Normals, angles_between, histogram_median
+from palora_core.tasks.regression import Regression
+from palora_core.tasks.segmentation import Segmentation, confusion_matrix, mean_iou
+
+__all__ = [
+    "LOSS",
+    "Accumulator",
+    "Classification",
+    "Convention",
+    "Depth",
+    "Metric",
+    "Normals",
+    "Regression",
+    "Segmentation",
+    "Sums",
+    "Task",
+    "angles_between",
+    "confusion_matrix",
+    "histogram_median",
+    "mean_iou",
+]

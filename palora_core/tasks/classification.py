@@ -1,0 +1,49 @@
+"""Classification: one class per sample."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from palora_core.tasks._tensors import cross_entropy_terms
+from palora_core.tasks.base import Convention, Metric, Sums, Task
+
+
+@dataclass(frozen=True)
+class Classification(Task):
+    """One class per sample: cross-entropy on logits [B, C], labels [B].
+
+    Args:
+        num_classes: Number of classes C.
+        ignore_index: Label of samples that count nowhere.
+    """
+
+    num_classes: int
+    ignore_index: int = -1
+    kind: ClassVar[str] = "classification"
+
+    @property
+    def out_channels(self) -> int:
+        """C, one logit per class."""
+        return self.num_classes
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Top-1 accuracy."""
+        return (Metric("accuracy", "accuracy", "%", True),)
+
+    def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return cross_entropy_terms(prediction, self._labels(prediction, target), self.ignore_index)
+
+    def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
+        labels = self._labels(prediction, target)
+        return {"correct": ((prediction.argmax(1) == labels) & (labels != self.ignore_index)).sum()}
+
+    def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
+        return {"accuracy": sums["correct"] / sums["count"]}
+
+    def _labels(self, prediction: Tensor, target: Tensor) -> Tensor:
+        labels = target.squeeze(1) if target.ndim == 2 and target.shape[1] == 1 else target
+        if tuple(prediction.shape) != (*labels.shape, self.num_classes) or labels.ndim != 1:
+            raise self._reject(prediction, target, f"logits [B, {self.num_classes}] and labels [B]")
+        return labels.long()

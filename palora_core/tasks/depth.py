@@ -1,0 +1,49 @@
+"""Depth: one distance (or inverse distance) per pixel."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from palora_core.tasks._tensors import masked_error, single, sum_dtype
+from palora_core.tasks.base import Convention, Metric, Sums, Task
+
+
+@dataclass(frozen=True)
+class Depth(Task):
+    """Depth (or inverse depth) per pixel, L1 where the target is known: [B, 1, H, W]; 0 or NaN marks unknown."""
+
+    kind: ClassVar[str] = "depth"
+    averaged_over_batches: ClassVar[tuple[str, ...]] = ("loss", "abs_err", "rel_err")
+
+    @property
+    def out_channels(self) -> int:
+        """1."""
+        return 1
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Absolute and relative error."""
+        return Metric("abs_err", "absolute error", "", False), Metric("rel_err", "relative error", "", False)
+
+    def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        error, _, valid = self._errors(prediction, target)
+        return error.sum(), valid.sum()
+
+    def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
+        error, depth, _ = self._errors(prediction, target)
+        wide = sum_dtype(error)
+        return {"abs_err": error.sum(dtype=wide), "rel_err": (error / depth.abs()).sum(dtype=wide)}
+
+    def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
+        return {name: sums[name] / sums["count"] for name in ("abs_err", "rel_err")}
+
+    def _errors(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """|prediction - target| (0 where invalid), target (1 where invalid) and the mask, all [B, 1, H, W]."""
+        depth = target.unsqueeze(1) if target.ndim == 3 else target
+        if prediction.ndim != 4 or prediction.shape[1] != 1 or prediction.shape != depth.shape:
+            raise self._reject(prediction, target, "a prediction [B, 1, H, W] and a target of the same size")
+        depth, prediction = single(depth), single(prediction)
+        valid = torch.isfinite(depth) & (depth != 0)
+        return masked_error(prediction, depth, valid), torch.where(valid, depth, 1), valid
