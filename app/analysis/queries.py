@@ -1,4 +1,4 @@
-"""Questions to an evaluated front: values at any λ, the λ that meets a wish, and equal steps along the front."""
+"""Questions to an evaluated front: values at any λ, and the λ that meets a wish."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _lattice_weights(preferences: np.ndarray, at: np.ndarray) -> np.ndarray | No
     count, num_tasks = preferences.shape
     if num_tasks == 1:
         return np.full((len(at), count), 1 / count)
-    parts = _partitions(count, num_tasks)
+    parts = partitions(count, num_tasks)
     if num_tasks > 3 or parts is None or not np.allclose(preferences * parts, np.round(preferences * parts), atol=1e-3):
         return None
     place = {tuple(row): k for k, row in enumerate(np.round(preferences * parts).astype(int)[:, :-1].tolist())}
@@ -121,7 +121,8 @@ def _cell(position: np.ndarray, parts: int) -> list[tuple[tuple[int, ...], float
     return [(tuple(corner.tolist()), float(weight)) for corner, weight in corners if weight > 1e-9]
 
 
-def _partitions(count: int, num_tasks: int) -> int | None:
+def partitions(count: int, num_tasks: int) -> int | None:
+    """The partitions of the simplex lattice that has ``count`` points; None if none has."""
     parts = 1
     while comb(parts + num_tasks - 1, num_tasks - 1) < count:
         parts += 1
@@ -189,25 +190,5 @@ def find(front: Front, wishes: Sequence[Wish], push: Column) -> Answer:
 
 def _candidates(front: Front) -> np.ndarray:
     num_tasks = front.preferences.shape[1]
-    lattice = num_tasks in FINE and _partitions(len(front.preferences), num_tasks) is not None
+    lattice = num_tasks in FINE and partitions(len(front.preferences), num_tasks) is not None
     return simplex_lattice(num_tasks, FINE[num_tasks]).double().numpy() if lattice else front.preferences
-
-
-def even_steps(front: Front) -> dict[str, list[float]] | None:
-    """Arc length along a two-task front: position in [0, 1] → λ of the second task, as two increasing lists.
-
-    Lengths are measured in objectives scaled to their extents, so that no unit dominates. None where there is
-    nothing to re-parameterise: other numbers of tasks, or a front of no extent.
-    """
-    if front.preferences.shape[1] != 2 or len(front.preferences) < 3:
-        return None
-    order = front.preferences[:, 1].argsort()
-    weight, points = front.preferences[order, 1], front.objectives[order]
-    extent = np.ptp(points, axis=0)
-    if not (np.isfinite(extent).all() and (extent > 0).all()):
-        return None
-    lengths = np.linalg.norm(np.diff(points / extent, axis=0), axis=1)
-    # A floor keeps every λ reachable where the front stands still.
-    lengths = np.maximum(lengths, 0.02 * lengths.sum() / len(lengths))
-    position = np.concatenate([[0], lengths.cumsum()]) / lengths.sum()
-    return {"position": position.round(5).tolist(), "weight": weight.round(5).tolist()}

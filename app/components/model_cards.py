@@ -98,8 +98,9 @@ def _data(card: Mapping[str, Any], benchmark: Any) -> Facts:
     name = getattr(benchmark, "title", "") or card["benchmark"]["name"]
     options = {k: v for k, v in (card["benchmark"].get("options") or {}).items() if v not in (0, "", None, False)}
     items = (card.get("training") or {}).get("train_items")
+    synthetic = getattr(benchmark, "synthetic", False)
     return {
-        "benchmark": f"{name} (synthetic data)" if getattr(benchmark, "synthetic", False) else str(name),
+        "benchmark": f"{name} (synthetic data)" if synthetic and "synthetic" not in name else str(name),
         "data": str(card.get("data") or getattr(benchmark, "summary", "")),
         "tasks": ", ".join(f"{t['name'].replace('_', ' ')} ({t['kind']})" for t in card["tasks"][:8])
         + (f" and {len(card['tasks']) - 8} more" if len(card["tasks"]) > 8 else ""),

@@ -40,13 +40,15 @@ class Answer:
     milliseconds: float = 0.0
 
 
-def predict(services: Services, model: str, image: str, preference: Sequence[float]) -> Answer:
-    """Predictions of a model for an image at λ [T].
+def predict(
+    services: Services, model: str, image: str, preference: Sequence[float], errors: Sequence[str] = ()
+) -> Answer:
+    """Predictions of a model for an image at λ [T]; for the tasks in ``errors`` pictures of the error instead.
 
     Raises:
         UserError: no such model or image, or the server is too busy.
     """
-    request = Request("predict", 0, model, (image,), tuple(preference), exact=True)
+    request = Request("predict", 0, model, (image,), tuple(preference), exact=True, errors=tuple(errors))
     header, blobs = _ask(services, [request])[0]
     pictures = {what["task"]: blob for what, blob in zip(header["pictures"], blobs)}
     return Answer(pictures, header["values"], header["metrics"], header["network_ms"])

@@ -8,9 +8,9 @@ from typing import Any
 import streamlit as st
 
 from app import state
+from app.components.downloads import downloads
 from app.components.explorer import explorer_data, show_explorer
 from app.components.finder import finder
-from app.exports.merged import merged_safetensors
 from app.library.models import LoadedModel
 from app.pictures.uploads import SUFFIXES, decode_image
 from app.services import services
@@ -68,17 +68,12 @@ def tools(loaded: LoadedModel) -> None:
     if loaded.front is not None and loaded.num_tasks > 1:
         with st.popover("Find a preference", icon=":material/search:"), st.container(width=380):
             finder(loaded)
-    view = state.view(loaded)
-    with st.popover("Download", icon=":material/download:"):
-        st.caption("The plain network at the present preference: no adapters, no λ, the weights' own names.")
-        name = loaded.entry.id.replace(":", "-").replace("/", "-")
-        st.download_button(
-            "Merged weights (safetensors)",
-            lambda: merged_safetensors(loaded, view["preference"]),
-            file_name=f"{name}-merged.safetensors",
-            on_click="ignore",
-            key="download_merged",
-        )
+    place = st.popover("Download", icon=":material/download:", key="downloads", on_change="rerun")
+    if place.open:  # opening it runs the page, so that it stands for the λ on screen
+        view = state.view(loaded)
+        label = dict(state.images(loaded)).get(view["image"], "")
+        with place, st.container(width=330):
+            downloads(loaded, view["image"], label, tuple(view["preference"]))
 
 
 def own_picture(loaded: LoadedModel) -> None:

@@ -194,3 +194,49 @@ def test_the_page_comes_back_after_the_socket_breaks(open_page):
     page.wait_for_function("() => document.querySelector('.palora').explorer.connection.ready")
     drag(page, 0.5, 0.75)
     wait_painted(page, [0.25, 0.75], 0.03)
+
+
+def test_even_steps_on_the_triangle_lose_no_preference(open_page):
+    page = open_page("model=three&preference=0.6,0.3,0.1")
+    before = page.locator(".p-dot").get_attribute("cx")
+    page.locator(".p-even input").check()
+    assert page.locator(".p-dot").get_attribute("cx") != before, "the handle goes to where this λ now lies"
+    worst = page.evaluate(
+        """() => {
+            const { scale } = document.querySelector('.palora').explorer;
+            let worst = 0;
+            for (let i = 0; i <= 20; i += 1) for (let j = 0; i + j <= 20; j += 1) {
+                const at = [i / 20, j / 20, 1 - (i + j) / 20];
+                const back = scale.toPlace(scale.toPreference(at));
+                worst = Math.max(worst, ...back.map((v, t) => Math.abs(v - at[t])));
+            }
+            return worst;
+        }"""
+    )
+    assert worst < 1e-3
+    box = page.locator(".p-pad").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 26 / 214)
+    wait_painted(page, [1, 0, 0], 0.02)
+    page.locator(".p-pad").press("ArrowDown")
+    page.wait_for_function("() => document.querySelector('.palora').explorer.preference[0] < 0.999")
+    assert sum(painted(page)) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_front_keeps_its_zoom(open_page):
+    page = open_page("model=two&preference=0.5,0.5")
+    page.wait_for_function("() => document.querySelector('.p-plot')._fullLayout")
+    ranges = "() => ['xaxis', 'yaxis'].map((a) => [...document.querySelector('.p-plot')._fullLayout[a].range])"
+    box = page.locator(".p-plot .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.8 * box["height"], steps=4)
+    before = page.evaluate(ranges)
+    page.mouse.up()
+    page.wait_for_function(f"(before) => JSON.stringify(({ranges})()) !== JSON.stringify(before)", arg=before)
+    zoomed = page.evaluate(ranges)
+    drag(page, 0.5, 0.8)
+    wait_painted(page, [0.2, 0.8], 0.03)
+    page.evaluate("() => document.querySelector('.palora').explorer.front.build()")  # as after a change of theme
+    assert page.evaluate(ranges) == [pytest.approx(pair) for pair in zoomed]
+    page.locator(".p-axis select").first.select_option(index=2)
+    page.wait_for_function(f"(zoomed) => JSON.stringify(({ranges})()) !== JSON.stringify(zoomed)", arg=zoomed)

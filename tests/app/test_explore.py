@@ -40,7 +40,7 @@ def test_choosing_another_model(roots):
     app = open_app(model="three")
     app.selectbox(key="model").set_value("two").run()
     data = explorer(app)
-    assert not app.exception and data["model"] == "two" and data["even"]
+    assert not app.exception and data["model"] == "two" and data["even"]["cells"]
     assert app.query_params["model"] in ("two", ["two"])
 
 
@@ -182,3 +182,30 @@ def test_merged_weights_are_those_of_the_plain_network(roots):
     state = load(merged_safetensors(loaded, [0.3, 0.7]))
     expected = loaded.model.merge(torch.tensor([0.3, 0.7])).state_dict()
     assert state.keys() == expected.keys() and all(torch.equal(state[name], expected[name]) for name in state)
+
+
+def test_files_of_the_view_are_made_on_demand(roots, monkeypatch):
+    from app.exports import exporting
+
+    report = {"max_abs_difference_to_pytorch": 2e-6}
+    calls = []
+
+    def export(loaded, form, preference):
+        calls.append((form, preference))
+        return exporting.Exported("two.onnx", b"x" * 2_000_000, report)
+
+    monkeypatch.setattr(exporting, "export", export)
+    app = AppTest.from_file(str(MAIN), default_timeout=120)
+    app.session_state["downloads"] = True
+    app.query_params.update({"model": "two", "preference": "0.25,0.75", "sample": "sample-1"})
+    app.run()
+    assert not calls, "nothing is made before it is asked for"
+    app.session_state["downloads"] = True
+    app.button(key="make_ONNX").click().run()
+    assert not app.exception
+    assert calls == [("onnx", (0.25, 0.75))]
+    app.session_state["downloads"] = True
+    app.button(key="make_Report").click().run()
+    assert not app.exception
+    kept = app.session_state["view_files"]
+    assert b"sample 2" in kept["Report"][1][1] and kept["ONNX"][1][0] == "two.onnx"

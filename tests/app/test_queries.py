@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.analysis.queries import Wish, columns, even_steps, find, interpolate, relative_bound
+from app.analysis.queries import Wish, columns, find, interpolate, relative_bound
 from palora_core.front import Front
 from palora_core.simplex import evaluation_preferences, simplex_lattice
 from palora_core.tasks import Depth, Regression, Segmentation
@@ -84,21 +84,3 @@ def test_many_tasks_use_the_evaluated_points():
     f = Front(preferences, 1 - preferences, {}, tuple(t.name for t in tasks), (2.0,) * 8)
     answer = find(f, [], columns(f, tasks)[3])
     assert answer.preference[3] == 1.0
-
-
-def test_even_steps_are_even():
-    f = front(101)
-    steps = even_steps(f)
-    places = np.linspace(0, 1, 21)
-    weights = np.interp(places, steps["position"], steps["weight"])
-    points = interpolate(f.preferences, f.objectives, np.stack([1 - weights, weights], 1))
-    lengths = np.linalg.norm(np.diff(points, axis=0), axis=1)
-    assert lengths.max() / lengths.min() < 1.1
-    assert steps["position"][0] == 0 and steps["position"][-1] == 1 and (np.diff(steps["position"]) > 0).all()
-
-
-def test_even_steps_need_two_tasks_and_an_extent():
-    f = front()
-    assert even_steps(Front(f.preferences, np.ones_like(f.objectives), {}, f.tasks, f.reference)) is None
-    preferences = evaluation_preferences(3).double().numpy()
-    assert even_steps(Front(preferences, preferences, {}, ("a", "b", "c"), (2.0,) * 3)) is None

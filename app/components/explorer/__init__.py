@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from app.analysis.queries import columns, even_steps, with_units
+from app.analysis.even_steps import even_steps
+from app.analysis.queries import columns, with_units
 from app.assets import loader
 from app.library.models import LoadedModel
 from palora_core.front import Front

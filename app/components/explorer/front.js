@@ -114,6 +114,8 @@ export class FrontPlot {
       margin: { l: 52, r: 10, t: 8, b: 42 },
       showlegend: false,
       hovermode: 'closest',
+      // The zoom belongs to the axes: it outlives a change of theme, not a change of what is shown.
+      uirevision: `${this.kind} ${this.axes}`,
       dragmode: matchMedia('(pointer: coarse)').matches ? false : 'zoom',
     };
   }
@@ -189,7 +191,7 @@ export class FrontPlot {
     const scene = Object.fromEntries(
       [['xaxis', x], ['yaxis', y], ['zaxis', z]].map(([name, i]) => [name, { ...this.axis(i, colours), title: { text: this.front.columns[i].label } }]),
     );
-    return { data: [data, marker], layout: { scene: { ...scene, dragmode: 'turntable' }, uirevision: 'keep', dragmode: 'turntable' } };
+    return { data: [data, marker], layout: { scene: { ...scene, dragmode: 'turntable' }, dragmode: 'turntable' } };
   }
 
   /** More than three tasks: one line per preference over all objectives, each scaled from best to worst. */

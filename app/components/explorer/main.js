@@ -4,7 +4,7 @@ import { Connection } from './connection.js';
 import { FrontPlot } from './front.js';
 import { Pad } from './pad.js';
 import { element, PicturePanel, pixelsOf, ValuePanel } from './panels.js';
-import { centre, formatAll, Interpolator, piecewise, project } from './simplex.js';
+import { centre, formatAll, Interpolator, project, Scale } from './simplex.js';
 import { Sliders } from './sliders.js';
 
 const instances = new WeakMap();
@@ -19,7 +19,6 @@ class Explorer {
     this.status = this.find('status');
     this.times = [];
     this.exact = false; // measurements set it: then no answer comes from the grid computed ahead
-    this.even = false;
     this.pinned = null;
     this.wanted = 0;
     this.painted = 0;
@@ -40,11 +39,9 @@ class Explorer {
 
   // -- building -----------------------------------------------------------------------------------------------------
   buildControls() {
-    const scale = {
-      toPlace: (weight) => (this.even ? piecewise(this.data.even.weight, this.data.even.position, weight) : weight),
-      toWeight: (place) => (this.even ? piecewise(this.data.even.position, this.data.even.weight, place) : place),
-    };
-    const options = { change: (preference, time) => this.set(preference, time), commit: () => this.commit(), scale };
+    this.scale = new Scale(this.data.even);
+    const change = (preference, time) => this.set(preference, time);
+    const options = { change, commit: () => this.commit(), scale: this.scale };
     const node = this.find('pad');
     const drawn = this.tasks.length === 2 || this.tasks.length === 3;
     if (drawn) this.pad = new Pad(node, this.tasks, options);
@@ -60,7 +57,7 @@ class Explorer {
     const even = this.find('even');
     even.hidden = !this.data.even;
     even.querySelector('input').addEventListener('change', (event) => {
-      this.even = event.target.checked;
+      this.scale.on = event.target.checked;
       this.show();
     });
   }

@@ -1,6 +1,6 @@
 // The pad: a segment for two tasks, a triangle for three. Drag it, touch it, or use the keys.
 
-import { barycentric, centre, corner, format, formatAll, mixed, project } from './simplex.js';
+import { barycentric, centre, clamp, corner, format, formatAll, mixed, project } from './simplex.js';
 
 const NS = 'http://www.w3.org/2000/svg';
 
@@ -15,7 +15,7 @@ const STEP = 0.02;
 const BIG_STEP = 0.1;
 
 export class Pad {
-  /** change(λ, event time) while moving, commit() when done; scale maps λ to a place (even steps) and back. */
+  /** change(λ, event time) while moving, commit() when done; scale maps λ to its place on the pad (even steps) and back. */
   constructor(node, tasks, { change, commit, scale }) {
     Object.assign(this, { node, tasks, change, commit, scale, count: tasks.length, dragging: false });
     const flat = this.count === 2;
@@ -34,7 +34,7 @@ export class Pad {
         vertices.forEach((_, t) => {
           const [a, b] = [(t + 1) % 3, (t + 2) % 3].map((o) => {
             const weights = corner(3, o).map((v, i) => (i === t ? part : v * (1 - part)));
-            return this.toPoint(weights);
+            return this.at(weights);
           });
           node.append(svg('line', { class: 'p-grid', x1: a[0], y1: a[1], x2: b[0], y2: b[1] }));
         });
@@ -93,21 +93,19 @@ export class Pad {
 
   /** λ after a key: arrows move the handle, Home is the centre, a digit goes to that task's corner. */
   keyed(key, step) {
-    const now = this.preference;
     if (key === 'Home') return centre(this.count);
     if (/^[1-9]$/.test(key) && Number(key) <= this.count) return corner(this.count, Number(key) - 1);
+    const now = this.scale.toPlace(this.preference);
     const sideways = { ArrowLeft: -1, ArrowRight: 1 }[key];
     const upwards = { ArrowUp: 1, ArrowDown: -1 }[key];
     if (this.count === 2) {
       const by = step * (sideways ?? (upwards ? -upwards : 0));
       if (!by) return null;
-      const place = Math.min(1, Math.max(0, this.scale.toPlace(now[1]) + by));
-      const weight = this.scale.toWeight(place);
-      return [1 - weight, weight];
+      return this.scale.toPreference(project([now[0] - by, now[1] + by]));
     }
-    if (sideways) return project([now[0], now[1] - (sideways * step) / 2, now[2] + (sideways * step) / 2]);
-    if (upwards) return project([now[0] + upwards * step, now[1] - (upwards * step) / 2, now[2] - (upwards * step) / 2]);
-    return null;
+    if (sideways) return this.scale.toPreference(project([now[0], now[1] - (sideways * step) / 2, now[2] + (sideways * step) / 2]));
+    if (!upwards) return null;
+    return this.scale.toPreference(project([now[0] + upwards * step, now[1] - (upwards * step) / 2, now[2] - (upwards * step) / 2]));
   }
 
   toPreference(event) {
@@ -115,16 +113,18 @@ export class Pad {
     const view = this.node.viewBox.baseVal;
     const x = ((event.clientX - box.left) / box.width) * view.width;
     const y = ((event.clientY - box.top) / box.height) * view.height;
-    if (this.count === 3) return project(barycentric([x, y], this.vertices));
+    if (this.count === 3) return this.scale.toPreference(project(barycentric([x, y], this.vertices)));
     const [left, right] = this.vertices;
-    const place = Math.min(1, Math.max(0, (x - left[0]) / (right[0] - left[0])));
-    const weight = this.scale.toWeight(place);
-    return [1 - weight, weight];
+    const share = clamp((x - left[0]) / (right[0] - left[0]), 0, 1);
+    return this.scale.toPreference([1 - share, share]);
   }
 
   toPoint(preference) {
-    const weights = this.count === 2 ? [1 - this.scale.toPlace(preference[1]), this.scale.toPlace(preference[1])] : preference;
-    return [0, 1].map((axis) => weights.reduce((sum, w, t) => sum + w * this.vertices[t][axis], 0));
+    return this.at(this.scale.toPlace(preference));
+  }
+
+  at(place) {
+    return [0, 1].map((axis) => place.reduce((sum, w, t) => sum + w * this.vertices[t][axis], 0));
   }
 
   /** Show λ, and the pinned one if there is one. */

@@ -45,12 +45,43 @@ export const format = (value, count = 2) => value.toFixed(count > 10 ? 3 : 2);
 
 export const formatAll = (preference) => `(${preference.map((v) => format(v, preference.length)).join(', ')})`;
 
-/** Piecewise linear map through the points (xs[i], ys[i]), xs increasing. */
-export function piecewise(xs, ys, x) {
-  let i = 1;
-  while (i < xs.length - 1 && xs[i] < x) i += 1;
-  const share = (x - xs[i - 1]) / (xs[i] - xs[i - 1] || 1);
-  return ys[i - 1] + clamp(share, 0, 1) * (ys[i] - ys[i - 1]);
+/** The weights with which the corners (2 or 3 of them, [T] each) of a segment or triangle give a point [T]. */
+function weightsIn(corners, point) {
+  if (corners.length === 2) {
+    const share = (point[1] - corners[0][1]) / (corners[1][1] - corners[0][1] || 1);
+    return [1 - share, share];
+  }
+  return barycentric(point, corners);
+}
+
+/** Where λ stands on pad and sliders: at itself, or where equal moves give equal changes along the front. */
+export class Scale {
+  /** even: {preferences, places, cells}, corresponding points of the simplex and the cells between them, or null. */
+  constructor(even) {
+    this.even = even;
+    this.on = false;
+  }
+
+  toPlace(preference) {
+    return this.on ? this.map(this.even.preferences, this.even.places, preference) : preference;
+  }
+
+  toPreference(place) {
+    return this.on ? this.map(this.even.places, this.even.preferences, place) : place;
+  }
+
+  /** Linear inside the cell that holds the point, or comes nearest to holding it. */
+  map(from, to, point) {
+    let best = { least: -Infinity };
+    for (const cell of this.even.cells) {
+      const weights = weightsIn(cell.map((k) => from[k]), point);
+      const least = Math.min(...weights);
+      if (least > best.least) best = { least, weights, cell };
+      if (least >= 0) break;
+    }
+    const inside = project(best.weights);
+    return point.map((_, t) => best.cell.reduce((sum, k, i) => sum + inside[i] * to[k][t], 0));
+  }
 }
 
 const binomial = (n, k) => {

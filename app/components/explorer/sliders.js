@@ -3,7 +3,7 @@
 import { format, setWeight } from './simplex.js';
 
 export class Sliders {
-  /** Options as for Pad; scale is used for two tasks only. */
+  /** Options as for Pad. A slider stands at the place of λ, the number beside it is λ. */
   constructor(node, tasks, { change, commit, scale }) {
     Object.assign(this, { node, tasks, change, commit, scale, count: tasks.length });
     this.rows = tasks.map((task, t) => this.row(task, t));
@@ -20,7 +20,8 @@ export class Sliders {
     number.setAttribute('aria-label', `weight of ${task.title}, typed`);
     range.disabled = number.disabled = this.count === 1;
     range.addEventListener('input', (event) => {
-      this.change(setWeight(this.preference, t, this.weightAt(t, Number(range.value))), event.timeStamp);
+      const place = setWeight(this.scale.toPlace(this.preference), t, Number(range.value));
+      this.change(this.scale.toPreference(place), event.timeStamp);
     });
     range.addEventListener('change', () => this.commit());
     number.addEventListener('change', (event) => {
@@ -34,20 +35,11 @@ export class Sliders {
     return { node, range, number };
   }
 
-  weightAt(t, place) {
-    if (this.count !== 2) return place;
-    return t === 1 ? this.scale.toWeight(place) : 1 - this.scale.toWeight(1 - place);
-  }
-
-  placeOf(t, weight) {
-    if (this.count !== 2) return weight;
-    return t === 1 ? this.scale.toPlace(weight) : 1 - this.scale.toPlace(1 - weight);
-  }
-
   show(preference) {
     this.preference = preference;
+    const place = this.scale.toPlace(preference);
     this.rows.forEach(({ range, number }, t) => {
-      range.value = this.placeOf(t, preference[t]);
+      range.value = place[t];
       range.style.setProperty('--filled', `${100 * range.value}%`);
       range.setAttribute('aria-valuetext', format(preference[t], this.count));
       if (document.activeElement !== number && number.getRootNode().activeElement !== number) {

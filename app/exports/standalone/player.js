@@ -148,7 +148,7 @@ class Player {
     byId('pad').toggleAttribute('hidden', !config.controllable || count < 2 || count > 3);
     const change = (preference) => this.set(preference);
     if (config.controllable && (count === 2 || count === 3)) {
-      const scale = { toPlace: (v) => v, toWeight: (v) => v };
+      const scale = new Scale(null);
       this.pad = new Pad(byId('pad'), config.tasks, { change, commit: () => {}, scale });
     }
     if (!config.controllable || count < 2) return;

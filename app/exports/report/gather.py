@@ -1,0 +1,114 @@
+"""What a report says, asked of the inference queue like every picture on screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.analysis.queries import columns, interpolate, with_units
+from app.components import side_by_side
+from app.library.models import PICTURED, LoadedModel
+from app.pictures import drawing
+from app.pictures.scenes import task_names
+from app.services import Services
+from palora_core.tasks import Task
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """One task of the view.
+
+    Attributes:
+        title: for people.
+        pictures: (caption, encoded picture) in the order they are shown.
+        values: (what, prediction, ground truth) of a task without pictures; ground truth "" where unknown.
+        legend: :func:`app.pictures.drawing.legend`.
+        metrics: (label, better, on the evaluated split at λ, on this input, best on the front), as text.
+    """
+
+    title: str
+    pictures: tuple[tuple[str, bytes], ...]
+    values: tuple[tuple[str, str, str], ...]
+    legend: dict
+    metrics: tuple[tuple[str, str, str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The view: ``picture`` is the encoded input, None where inputs are no pictures."""
+
+    loaded: LoadedModel
+    image: str
+    preference: tuple[float, ...]
+    picture: bytes | None
+    tasks: tuple[TaskView, ...]
+
+
+def gather(services: Services, loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> Gathered:
+    """Predictions, errors, ground truth and metrics of one input at λ [T]; ``label`` names the input for people.
+
+    Raises:
+        UserError: no such image, or the server is too busy.
+    """
+    model, pictured = loaded.entry.id, [task.name for task in loaded.tasks if task.kind in PICTURED]
+    known = side_by_side.truth(services, model, image)
+    answer = side_by_side.predict(services, model, image, preference)
+    errors = side_by_side.predict(services, model, image, preference, pictured).pictures if pictured else {}
+    on_split = _on_split(loaded, preference)
+    tasks = []
+    for task in loaded.tasks:
+        shown = [("prediction", answer.pictures), ("ground truth", known.pictures)]
+        shown += [("error", errors)] if task.name in known.pictures else []
+        pictures = tuple((caption, found[task.name]) for caption, found in shown if task.name in found)
+        style = drawing.Style(*loaded.depth_ranges.get(task.name, (0.0, 1.0)))
+        legend = drawing.legend(task, style, task_names(loaded, task))
+        values = _values(task, legend, answer.values.get(task.name), known.values.get(task.name))
+        rows = _metrics(loaded, task, on_split, answer.metrics.get(task.name, {}))
+        tasks.append(TaskView(task.name.replace("_", " ").capitalize(), pictures, values, legend, rows))
+    return Gathered(loaded, label, tuple(preference), known.pictures.get("input"), tuple(tasks))
+
+
+def _on_split(loaded: LoadedModel, preference: Sequence[float]) -> dict[str, tuple[float, float]]:
+    """Per metric its value at λ on the evaluated split (interpolated) and the best of the front."""
+    if loaded.front is None or min(preference) < -1e-6:
+        return {}
+    found = {}
+    for column in columns(loaded.front, loaded.tasks, loaded.units):
+        value = float(interpolate(loaded.front.preferences, column.values, [list(preference)])[0])
+        best = np.nanmax(column.values) if column.metric.higher_is_better else np.nanmin(column.values)
+        found[column.key] = (value, float(best))
+    return found
+
+
+def _metrics(loaded: LoadedModel, task: Task, on_split: dict, here: dict) -> tuple[tuple[str, str, str, str, str], ...]:
+    rows = []
+    for metric in with_units(task, loaded.units):
+        split = on_split.get(f"{task.name}/{metric.name}")
+        item = here.get(metric.name)
+        if split is None and item is None:
+            continue
+        texts = [
+            metric.format(v) if v is not None and np.isfinite(v) else "–" for v in (*(split or (None, None)), item)
+        ]
+        better = "higher" if metric.higher_is_better else "lower"
+        rows.append((metric.label, better, texts[0], texts[2], texts[1]))
+    return tuple(rows)
+
+
+def _values(task: Task, legend: dict, predicted: dict | None, true: dict | None) -> tuple[tuple[str, str, str], ...]:
+    if not predicted:
+        return ()
+    if "probabilities" in predicted:
+        classes = legend["classes"]
+        top = predicted["top"]
+        told = f"{classes[top]} ({100 * predicted['probabilities'][top]:.0f} %)"
+        label = (true or {}).get("top")
+        return (("class", told, "" if label is None else str(classes[label])),)
+    unit = f" {legend['unit']}" if legend.get("unit") else ""
+    expected = (true or {}).get("numbers") or [None] * len(predicted["numbers"])
+    return tuple(
+        ("value", f"{value:.4g}{unit}", "" if wanted is None else f"{wanted:.4g}{unit}")
+        for value, wanted in zip(predicted["numbers"], expected)
+    )
