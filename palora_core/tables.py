@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,23 +49,87 @@ def metric_hypervolume(front: Front, benchmark: Benchmark) -> float | None:
     return hypervolume(np.stack(columns, 1), [1.0] * len(columns))
 
 
-def row(results: Sequence[Result], benchmark: Benchmark) -> dict[str, Any]:
-    """Mean and sample standard deviation over seeds of everything a table shows."""
+def joined(single: Sequence[Result]) -> Result:
+    """The T networks of single-task learning (one seed) as one result: of each task, the network trained for it alone.
+
+    Args:
+        single: the run of each task, in the order of λ.
+    """
+    first = single[0].front
+    objectives = np.array([[run.front.objectives[0, t] for t, run in enumerate(single)]])
+    metrics = {
+        name: single[first.tasks.index(name.partition("/")[0])].front.metrics[name][:1] for name in first.metrics
+    }
+    centre = np.full((1, len(first.tasks)), 1 / len(first.tasks))
+    front = Front(centre, objectives, metrics, first.tasks, first.reference, first.about)
+    card = dict(single[0].card)
+    size = card["parameters"]["base"]
+    card["parameters"] = {"base": size, "extra": size * (len(single) - 1), "overhead_percent": 100 * (len(single) - 1)}
+    card["training"] = {**card["training"], "seconds": sum(run.card["training"]["seconds"] for run in single)}
+    return Result(card, front)
+
+
+def delta_m(values: Mapping[str, float], baseline: Mapping[str, float], benchmark: Benchmark) -> float:
+    """Δm in %: the mean over all metrics of how much worse they are than the baseline's (Maninis et al., CVPR 2019).
+
+    Args:
+        values: ``"task/metric"`` → value.
+        baseline: the same of single-task learning, mean over its seeds.
+        benchmark: knows the metrics and their directions.
+
+    Returns:
+        Negative where the method is better on average; NaN where a baseline value is 0 or missing.
+    """
+    losses = []
+    for task in benchmark.tasks:
+        for metric in task.metrics:
+            key = f"{task.name}/{metric.name}"
+            if not baseline.get(key):
+                return math.nan
+            loss = (values[key] - baseline[key]) / baseline[key]
+            losses.append(-loss if metric.higher_is_better else loss)
+    return 100 * statistics.fmean(losses)
+
+
+def best_values(front: Front, benchmark: Benchmark) -> dict[str, float]:
+    """``"task/metric"`` → the best value over the front's λ, as the paper's tables have it."""
+    return {
+        f"{task.name}/{metric.name}": _best(front.metrics[f"{task.name}/{metric.name}"], metric)
+        for task in benchmark.tasks
+        for metric in task.metrics
+    }
+
+
+def baseline_of(results: Sequence[Result], benchmark: Benchmark) -> dict[str, float]:
+    """Mean over seeds of the metrics of single-task learning, each result being a :func:`joined` one."""
+    every = [best_values(result.front, benchmark) for result in results]
+    return {key: statistics.fmean(values[key] for values in every) for key in every[0]}
+
+
+def row(results: Sequence[Result], benchmark: Benchmark, baseline: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """Mean and sample standard deviation over seeds of everything a table shows.
+
+    With a ``baseline`` there are two Δm: ``delta_m`` from the best value of each metric over λ, the paper's way, and
+    ``delta_m_one`` from the single λ whose Δm is best. A method with one solution has the same twice.
+    """
     if not results:
         raise UserError("There is no finished run to make a table of; train first.")
     figures: dict[str, list[float]] = {"hypervolume": [r.front.hypervolume() for r in results]}
     by_metric = [metric_hypervolume(r.front, benchmark) for r in results]
     if None not in by_metric:
         figures["metric_hypervolume"] = by_metric  # type: ignore[assignment]
-    for task in benchmark.tasks:
-        for metric in task.metrics:
-            key = f"{task.name}/{metric.name}"
-            figures[f"best {key}"] = [_best(r.front.metrics[key], metric) for r in results]
-        position = [t.name for t in benchmark.tasks].index(task.name)
+    best = [best_values(r.front, benchmark) for r in results]
+    for key in best[0]:
+        figures[f"best {key}"] = [values[key] for values in best]
+    for position, task in enumerate(benchmark.tasks):
         figures[f"best {task.name}/loss"] = [float(r.front.objectives[:, position].min()) for r in results]
+    if baseline:
+        figures["delta_m"] = [delta_m(values, baseline, benchmark) for values in best]
+        figures["delta_m_one"] = [_delta_m_of_one(r.front, baseline, benchmark) for r in results]
     figures["nondominated"] = [float(r.front.nondominated().sum()) for r in results]
     figures["seconds"] = [float(r.card["training"]["seconds"]) for r in results]
-    if len(results[0].front.preferences) > 1:
+    controllable = len(results[0].front.preferences) > 1
+    if controllable:
         for position, task in enumerate(benchmark.tasks):
             figures[f"spearman {task.name}"] = [r.front.spearman()[position] for r in results]
     parameters = results[0].card["parameters"]
@@ -73,10 +138,44 @@ def row(results: Sequence[Result], benchmark: Benchmark) -> dict[str, Any]:
         "title": results[0].title,
         "seeds": sorted(r.card["training"]["seed"] for r in results),
         "points": len(results[0].front.preferences),
+        "controllable": controllable,
         "parameters": parameters["base"] + parameters["extra"],
         "overhead_percent": parameters["overhead_percent"],
         **{name: {"mean": statistics.fmean(values), "std": _deviation(values)} for name, values in figures.items()},
     }
+
+
+def paper_table(rows: Sequence[dict[str, Any]], benchmark: Benchmark) -> str:
+    """A Markdown table in the form of the paper's Tables 1 and 2: metrics, Δm, extra parameters; the best in bold.
+
+    Rows come in the given order; the best of a column is that of all rows but single-task learning's.
+    """
+    columns: list[tuple[str, str, float, int, bool]] = []
+    for task in benchmark.tasks:
+        for metric in task.metrics:
+            factor, decimals = (100, 2) if metric.unit == "%" else (1, 2 if metric.unit == "°" else 4)
+            unit = f" {metric.unit}" if metric.unit else ""
+            heading = f"{task.name} {metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}"
+            columns.append((f"best {task.name}/{metric.name}", heading, factor, decimals, metric.higher_is_better))
+    columns.append(("delta_m", "Δm % ↓", 1, 2, False))
+    columns.append(("delta_m_one", "Δm % at one λ ↓", 1, 2, False))
+    columns.append(("hypervolume", "HV ↑", 1, 4, True))
+    best = {}
+    for key, _, _, _, higher in columns:
+        means = [entry[key]["mean"] for entry in rows if key in entry and entry["method"] != "stl"]
+        known = [mean for mean in means if not math.isnan(mean)]
+        best[key] = (max if higher else min)(known) if known else None
+    head = ["Method", "seeds", *(heading for _, heading, _, _, _ in columns), "Δp % ↓", "controllable"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for entry in rows:
+        cells = []
+        for key, _, factor, decimals, _ in columns:
+            cell = _cell(entry.get(key), factor, decimals)
+            wins = key in entry and entry["method"] != "stl" and entry[key]["mean"] == best[key]
+            cells.append(f"**{cell}**" if wins else cell)
+        cells += [_cell(entry["overhead_percent"], 1, 1), "✓" if entry["controllable"] else "✗"]
+        lines.append("| " + " | ".join([entry["title"], str(len(entry["seeds"])), *cells]) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def markdown(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str, float, int]]) -> str:
@@ -98,9 +197,20 @@ def _cell(value: Any, factor: float, decimals: int) -> str:
     if value is None:
         return "–"
     if isinstance(value, dict):
+        if value["mean"] is None or math.isnan(value["mean"]):
+            return "–"
         spread = f" ± {factor * value['std']:.{decimals}f}" if value["std"] is not None else ""
         return f"{factor * value['mean']:.{decimals}f}{spread}"
     return f"{factor * value:,.{decimals}f}"
+
+
+def _delta_m_of_one(front: Front, baseline: Mapping[str, float], benchmark: Benchmark) -> float:
+    """Δm at the λ where it is best."""
+    every = [
+        delta_m({name: float(values[k]) for name, values in front.metrics.items()}, baseline, benchmark)
+        for k in range(len(front.preferences))
+    ]
+    return float(np.nanmin(every)) if not np.isnan(every).all() else math.nan
 
 
 def _best(values: np.ndarray, metric: Metric) -> float:
@@ -108,4 +218,4 @@ def _best(values: np.ndarray, metric: Metric) -> float:
 
 
 def _deviation(values: Sequence[float]) -> float | None:
-    return statistics.stdev(values) if len(values) > 1 else None
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None

@@ -1,12 +1,12 @@
 """Train methods × seeds on a benchmark and write the table: ``python scripts/reproduce.py multimnist --seeds 0 1 2``.
 
-Runs that are finished are kept, unfinished ones resumed, so the command may be stopped and started again at will.
+``stl`` stands for one run per task; with it the table has Δm, the mean loss against single-task learning. Runs that are
+finished are kept, unfinished ones resumed, so the command may be stopped and started again at will.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -35,10 +35,12 @@ def arguments() -> argparse.Namespace:
 
 def run() -> None:
     args = arguments()
+    from palora_core.benchmarks.base import benchmarks
     from palora_core.methods.base import methods
     from palora_core.runs import Run
 
-    wanted = args.methods or methods.names()
+    tasks = len(benchmarks.get(args.benchmark)().tasks)
+    wanted = [part for method in args.methods or methods.names() for part in single_tasks(method, tasks)]
     plan = [(method, seed) for seed in args.seeds for method in wanted]
     folders = {(m, s): args.out / args.benchmark / f"{folder_name(m)}-s{s}" for m, s in plan}
     waiting = [key for key in plan if Run(folders[key]).status() != "finished"]
@@ -58,6 +60,11 @@ def run() -> None:
     for method, seed in failed:
         print(f"failed: {method} seed {seed}, see {folders[method, seed]}/log.txt", file=sys.stderr)
     write_table(args, wanted, folders)
+
+
+def single_tasks(method: str, tasks: int) -> list[str]:
+    """The runs that a method takes: ``stl`` alone is one per task."""
+    return [f"stl:task={task}" for task in range(tasks)] if method == "stl" else [method]
 
 
 def folder_name(method: str) -> str:
@@ -90,22 +97,36 @@ def start(args: argparse.Namespace, method: str, seed: int, folder: Path) -> sub
 
 def write_table(args: argparse.Namespace, wanted: list[str], folders: dict[tuple[str, int], Path]) -> None:
     from palora_core.benchmarks.base import benchmarks
+    from palora_core.errors import UserError
+    from palora_core.files import write_json
     from palora_core.machine import describe
     from palora_core.runs import Run
-    from palora_core.tables import Result, markdown, row
+    from palora_core.tables import Result, baseline_of, joined, markdown, paper_table, row
 
     benchmark = benchmarks.get(args.benchmark)()
-    rows = []
+    results: dict[str, list[Result]] = {}
     for method in wanted:
         done = [folders[method, seed] for seed in args.seeds if Run(folders[method, seed]).status() == "finished"]
-        if not done:
-            continue
-        entry = row([Result.read(folder) for folder in done], benchmark)
+        results |= {method: [Result.read(folder) for folder in done]} if done else {}
+    baseline, rows = None, []
+    singles = single_tasks("stl", len(benchmark.tasks))
+    # A seed counts where every task's network is finished.
+    by_seed = [{run.card["training"]["seed"]: run for run in results.get(name, [])} for name in singles]
+    complete = [joined([by[seed] for by in by_seed]) for seed in args.seeds if all(seed in by for by in by_seed)]
+    if complete:
+        baseline = baseline_of(complete, benchmark)
+        rows.append(row(complete, benchmark, baseline))
+        results = {method: done for method, done in results.items() if method not in singles}
+    for method, done in results.items():
+        entry = row(done, benchmark, baseline)
         variation = method.partition(":")[2]
         rows.append({**entry, "title": f"{entry['title']} ({variation})" if variation else entry["title"]})
-    rows.sort(key=lambda entry: -entry["hypervolume"]["mean"])
+    if not rows:
+        raise UserError(f"No run of {args.benchmark} is finished; see the log.txt of each below {args.out}.")
+    # As in the paper: single-task learning, methods with one solution, methods with a front.
+    rows.sort(key=lambda entry: (entry["method"] != "stl", entry["controllable"], -entry["hypervolume"]["mean"]))
     columns = [("hypervolume", "HV (loss)", 1, 4)]
-    columns += [("metric_hypervolume", "HV (metric, ref. 0)", 1, 4)] if rows and "metric_hypervolume" in rows[0] else []
+    columns += [("metric_hypervolume", "HV (metric, ref. 0)", 1, 4)] if "metric_hypervolume" in rows[0] else []
     for task in benchmark.tasks:
         for metric in task.metrics:
             factor, unit = (100, " %") if metric.unit == "%" else (1, f" {metric.unit}".rstrip())
@@ -115,13 +136,14 @@ def write_table(args: argparse.Namespace, wanted: list[str], folders: dict[tuple
         columns.append((f"best {task.name}/loss", f"{task.name} loss", 1, 4))
     columns += [("nondominated", "non-dominated", 1, 1), ("overhead_percent", "extra parameters %", 1, 2)]
     columns += [("seconds", "training s", 1, 0)]
-    text = markdown(rows, columns)
+    first = "Best of each metric over λ, as in the paper's tables; mean ± standard deviation over seeds.\n\n"
+    text = first + paper_table(rows, benchmark) + "\n" + markdown(rows, columns)
     print(text)
     if args.table:
         args.table.parent.mkdir(parents=True, exist_ok=True)
         args.table.with_suffix(".md").write_text(text)
         data = {"benchmark": args.benchmark, "machine": describe(), "rows": rows}
-        args.table.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
+        write_json(args.table.with_suffix(".json"), data)
 
 
 if __name__ == "__main__":
