@@ -166,3 +166,17 @@ def test_relu_by_bits(inplace):
 def test_anchor_weights_in_plain_numbers(preference):
     expected = anchor_weights(torch.tensor(preference, dtype=torch.float64))
     torch.testing.assert_close(torch.tensor(anchor_weights_of(preference), dtype=torch.float64), expected)
+
+
+def test_another_format_of_the_same_network_leaves_the_first_alone():
+    model, x = segnet()
+    live = LiveNetwork(model, x)
+    before = {name: value.clone() for name, value in live(x, (0.3, 0.7)).items()}
+    half = live.in_format(torch.bfloat16, exact=4)
+    assert (half.dtype, half.exact, live.dtype, live.exact) == (torch.bfloat16, 4, torch.float32, 0)
+    direct = LiveNetwork(model, x, torch.bfloat16, exact=4)
+    for preference in PREFERENCES:
+        other = half(x, preference)
+        assert all(torch.equal(other[name], value) for name, value in direct(x, preference).items())
+    after = live(x, (0.3, 0.7))
+    assert all(torch.equal(after[name], before[name]) for name in before)

@@ -15,11 +15,10 @@ from app.library.models import LoadedModel, ModelRegistry
 from app.pictures.scenes import SAMPLE, Encoded, Scene, make_scene, thumbnail
 from app.pictures.uploads import UploadStore
 from app.serving.cache import ByteCache
-from app.serving.precision import choose_network
+from app.serving.precision import ServedNetwork
 from app.serving.protocol import STEPS, Request, pack, snap
 from app.serving.worker import Worker
 from palora_core.errors import UserError
-from palora_core.serving import LiveNetwork
 from palora_core.simplex import simplex_lattice
 
 CACHE_BYTES = 96 * 2**20
@@ -58,7 +57,7 @@ class Inference:
         self._views_lock = threading.Lock()
         self._known_keys: dict[str, str] = {}
         self._scenes: OrderedDict[tuple[str, str], Scene] = OrderedDict()
-        self._networks: OrderedDict[str, LiveNetwork] = OrderedDict()
+        self._networks: OrderedDict[str, ServedNetwork] = OrderedDict()
         self._worker = Worker(self._work_ahead if work_ahead else None, _one_thread)
 
     # -- called from any thread --------------------------------------------------------------------------------------
@@ -125,15 +124,13 @@ class Inference:
         if answer is not None:
             return answer
         scene = self._scene(loaded, image)
-        network = self._network(loaded, scene)
+        served = self._network(loaded, scene)
         start = time.perf_counter()
-        predictions = network(scene.x, torch.tensor(preference))
+        predictions = served.network(scene.x, torch.tensor(preference))
         spent = 1000 * (time.perf_counter() - start)
         with torch.inference_mode():
             answer = scene.draw(predictions, errors)
-        answer.header.update(
-            preference=list(preference), network_ms=round(spent, 1), precision=_precision(network.dtype)
-        )
+        answer.header.update(preference=list(preference), network_ms=round(spent, 1), precision=served.format)
         self.answers.put(key, answer)
         return answer
 
@@ -149,18 +146,20 @@ class Inference:
         self._scenes.move_to_end(key)
         return scene
 
-    def _network(self, loaded: LoadedModel, scene: Scene) -> LiveNetwork:
-        network = self._networks.get(loaded.key)
-        if network is None:
+    def _network(self, loaded: LoadedModel, scene: Scene) -> ServedNetwork:
+        served = self._networks.get(loaded.key)
+        if served is None:
             example = scene.x if loaded.example is None else loaded.example
-            network = self._networks[loaded.key] = choose_network(loaded, example)
+            served = self._networks[loaded.key] = ServedNetwork(loaded, example)
             while len(self._networks) > KEPT_NETWORKS:
                 self._networks.popitem(last=False)
         self._networks.move_to_end(loaded.key)
-        return network
+        return served
 
     def _work_ahead(self) -> bool:
-        """Compute one more λ of the views on screen; False when all of them are complete."""
+        """Look for a faster format, then compute one more λ of the views on screen; False when all are complete."""
+        if any(served.improve() for served in reversed(self._networks.values())):
+            return True
         with self._views_lock:
             views = list(self._views.values())[-KEPT_VIEWS:]
         return any(len(view.preference) in STEPS and self._extend(view) for view in reversed(views))
@@ -190,10 +189,6 @@ def _check_length(loaded: LoadedModel, request: Request) -> None:
         raise UserError(
             f"The preference has {len(request.preference)} numbers, this model has {loaded.num_tasks} tasks."
         )
-
-
-def _precision(dtype: torch.dtype) -> str:
-    return {torch.bfloat16: "bf16", torch.float32: "fp32"}.get(dtype, str(dtype))
 
 
 def _one_thread() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,8 +63,20 @@ class LiveNetwork:
             self._prepare(basis, example, torch.float32, fold, join)
             if example is None or not (self._folds or self._heads) or self._agrees(example):
                 break
+        self._rearranged = fold, join
+        self._example = example
         if dtype != torch.float32:
             self._prepare(basis, example, dtype, fold, join)
+
+    def in_format(self, dtype: torch.dtype, exact: int = 0) -> LiveNetwork:
+        """The same network in another number format, without another check of how it is rearranged."""
+        other = copy.copy(self)
+        other.exact = exact
+        if self._affine:
+            other._prepare(self.model.basis(), self._example, dtype, *self._rearranged)
+        else:
+            other.dtype, other.preference = dtype, None
+        return other
 
     # -- use ---------------------------------------------------------------------------------------------------------
     @torch.inference_mode()
