@@ -60,7 +60,9 @@ class LowRankModel(ParetoModel):
         Exact: ∂/∂W = Σ_m g_m, ∂/∂Δ_t = Σ_m λ_mt g_m, and A, B follow from the sums. The memory is that of one
         preference, and the merge is differentiated once a step instead of once a preference.
         """
-        merged = MergedWeights(self)
+        from palora_core.conditioning._factored import MANY_TASKS, FactoredWeights
+
+        merged = FactoredWeights(self) if self.num_tasks > MANY_TASKS else MergedWeights(self)
         yield merged.at
         merged.finish()
 
@@ -68,11 +70,11 @@ class LowRankModel(ParetoModel):
 class MergedWeights:
     """Merged weights as autograd leaves, and the sums of their gradients over the preferences of one step."""
 
-    def __init__(self, model: LowRankModel) -> None:
+    def __init__(self, model: LowRankModel, deltas: bool = True) -> None:
         self.model = model
         self.layers = model.layers
         with torch.no_grad():
-            self.deltas = [layer.deltas() for layer in self.layers]
+            self.deltas = [layer.deltas() for layer in self.layers] if deltas else []
         self.base_gradients: list[Tensor | None] = [None] * len(self.layers)
         self.delta_gradients: list[Tensor | None] = [None] * len(self.layers)
         self.leaves: list[Tensor] = []
@@ -100,7 +102,7 @@ class MergedWeights:
         self.collect()
         self.preference = preference = self.model.as_preference(preference)
         with torch.no_grad():
-            self.leaves = [self._merge(layer, delta) for layer, delta in zip(self.layers, self.deltas)]
+            self.leaves = [self._merge(index) for index in range(len(self.layers))]
         tensors = {(id(layer), "weight"): leaf for layer, leaf in zip(self.layers, self.leaves)}
 
         def forward(x: Tensor) -> Any:
@@ -113,10 +115,10 @@ class MergedWeights:
         shared, specific = self.places
         return Pass(preference, forward, leaves(shared), [leaves(group) for group in specific], self._adapter_gramian)
 
-    def _merge(self, layer: LowRankLayer, delta: Tensor) -> Tensor:
-        weight = layer.base_weight
+    def _merge(self, index: int) -> Tensor:
+        weight, delta = self.layers[index].base_weight, self.deltas[index]
         mixed = torch.addmv(weight.reshape(-1), delta.flatten(1).t(), self.preference)
-        return mixed.view(weight.shape).clone(memory_format=_format(weight)).requires_grad_()
+        return mixed.view(weight.shape).clone(memory_format=memory_format(weight)).requires_grad_()
 
     def _adapter_gramian(self, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
         """Inner products [T, T] of the tasks' gradients of the shared adapters, from those of the merged weights.
@@ -165,17 +167,23 @@ class MergedWeights:
     def finish(self) -> None:
         """Write the collected gradients to ``.grad`` of W, A and B (added to what is there)."""
         self.collect()
-        for layer, base, delta in zip(self.layers, self.base_gradients, self.delta_gradients):
-            if base is None or delta is None:
+        for index, (layer, base) in enumerate(zip(self.layers, self.base_gradients)):
+            found = self.adapter_gradients(index)
+            if base is None or found is None:
                 continue
-            grad_a, grad_b = layer.delta_gradients(delta)
-            pairs = ((layer.base_weight, base), (layer.adapter_a, grad_a), (layer.adapter_b, grad_b))
+            pairs = ((layer.base_weight, base), (layer.adapter_a, found[0]), (layer.adapter_b, found[1]))
             for parameter, gradient in pairs:
                 if parameter.requires_grad:
                     parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
+    def adapter_gradients(self, index: int) -> tuple[Tensor, Tensor] | None:
+        """∂/∂A and ∂/∂B of a layer, or None where nothing reached it."""
+        delta = self.delta_gradients[index]
+        return None if delta is None else self.layers[index].delta_gradients(delta)
 
-def _format(weight: Tensor) -> torch.memory_format:
+
+def memory_format(weight: Tensor) -> torch.memory_format:
+    """That of the base weight, which a merged one keeps."""
     if weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last):
         return torch.channels_last
     return torch.contiguous_format
