@@ -13,16 +13,32 @@ from app.pictures.scenes import sample_ids
 from app.serving.protocol import LIMIT
 
 MAX_UPLOADS_SHOWN = 8
+# More models than this are chosen in two steps.
+MANY = 15
 
 
 def choose_model(entries: Sequence[Entry]) -> Entry:
-    """The model choice in the sidebar; a link or the last choice of this session decides where it begins."""
-    ids = [entry.id for entry in entries]
+    """The model choice in the sidebar; a link or the last choice of this session decides where it begins.
+
+    Where there are many models, their group (shipped, own runs, a collection) is chosen first.
+    """
+    by_id = {entry.id: entry for entry in entries}
     wanted = st.session_state.get("chosen_model") or st.query_params.get("model")
+    best = max(
+        entries, key=lambda entry: (not entry.problem, not entry.is_run, not entry.in_collection, entry.pictured)
+    )
+    start = by_id.get(wanted or "", best)
+    groups = list(dict.fromkeys(entry.group for entry in entries))
+    if len(groups) > 1 and len(entries) > MANY:
+        if st.session_state.get("group") not in groups:
+            st.session_state["group"] = start.group
+        names = {entry.group: entry.group_title for entry in entries}
+        group = st.sidebar.selectbox("Group", groups, key="group", format_func=lambda g: names.get(g, g))
+        entries = [entry for entry in entries if entry.group == group]
+    ids = [entry.id for entry in entries]
     if st.session_state.get("model") not in ids:
-        best = max(entries, key=lambda entry: (not entry.problem, not entry.is_run, entry.pictured))
-        st.session_state["model"] = wanted if wanted in ids else best.id
-    titles = {entry.id: ("⚠ " if entry.problem else "") + entry.title for entry in entries}
+        st.session_state["model"] = start.id if start.id in ids else ids[0]
+    titles = {entry.id: ("⚠ " if entry.problem else "") + entry.short_title for entry in entries}
     chosen = st.sidebar.selectbox(
         "Model", ids, key="model", format_func=lambda model_id: titles.get(model_id, model_id)
     )

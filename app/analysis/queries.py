@@ -36,7 +36,7 @@ class Column:
     @property
     def label(self) -> str:
         """Text for axes and lists."""
-        return f"{self.task} {self.metric.label}"
+        return f"{self.task.replace('_', ' ')} {self.metric.label}"
 
     def to_json(self) -> dict[str, Any]:
         """For the browser; unknown values are null."""

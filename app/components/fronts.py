@@ -73,12 +73,15 @@ def _in_plane(one: Series, x: Quantity, y: Quantity, coloured: bool, legend: boo
     style, traces = style_of(one), []
     if one.single:
         return [_solution(one, x, y, style, legend)]
-    if len(one.members) > 1 and one.aligned:
+    two = one.mean.preferences.shape[1] == 2
+    several = len(one.members) > 1 and one.aligned
+    if several and two:
         traces.append(_band(one, x, y, style))
     fronts = [one.mean] if one.aligned else one.fronts
     for number, front in enumerate(fronts):
         rows = _ordered(front, x.task)
-        two = front.preferences.shape[1] == 2
+        # The points of more than two tasks have no order along which a band could run.
+        bars = _bars(one, rows, x, y, style) if several and not two else {}
         colours = preference_colours(front.preferences[rows].tolist()) if coloured else style.colour
         traces.append(
             go.Scatter(
@@ -92,6 +95,7 @@ def _in_plane(one: Series, x: Quantity, y: Quantity, coloured: bool, legend: boo
                 marker={"color": colours, "symbol": style.symbol, "size": 9 if two else 8, "line": {"width": 1.2}},
                 customdata=weights_of(front.preferences[rows]),
                 hovertemplate=_hover(one.name, "λ = (%{customdata})", x, y),
+                **bars,
             )
         )
     return traces
@@ -115,6 +119,13 @@ def _solution(one: Series, x: Quantity, y: Quantity, style: MethodStyle, legend:
         hovertemplate=_hover(one.name, "one solution for every λ", x, y),
         **several,
     )
+
+
+def _bars(one: Series, rows: np.ndarray, x: Quantity, y: Quantity, style: MethodStyle) -> dict[str, Any]:
+    """One standard deviation over seeds to each side, in both quantities."""
+    looks = {"color": style.faint(0.35), "thickness": 1, "width": 0}
+    spread = {f"error_{axis}": np.std([q.of(f)[rows] for f in one.fronts], 0, ddof=1) for axis, q in zip("xy", (x, y))}
+    return {name: {"array": values, **looks} for name, values in spread.items()}
 
 
 def _band(one: Series, x: Quantity, y: Quantity, style: MethodStyle) -> go.Scatter:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.components.method_styles import method_style
-from app.library.models import Entry
+from app.library.models import IMPORTED, OWN, Entry
 from palora_core import checkpoint
 from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
@@ -51,9 +51,7 @@ class Card:
     @property
     def origin(self) -> str:
         """Where it comes from, in a word."""
-        if not self.entry.is_run:
-            return "shipped"
-        return "imported" if self.entry.id.startswith("run:imported/") else "own run"
+        return {OWN: "own run", IMPORTED: "imported"}.get(self.entry.group, "shipped")
 
 
 def read(entry: Entry) -> Card:
@@ -73,6 +71,19 @@ def read(entry: Entry) -> Card:
     except (UserError, KeyError, TypeError, ValueError, AttributeError):
         problem = f"The card of {entry.folder.name} is incomplete; copy the model folder again."
         return Card(entry, entry.title, problem=problem)
+
+
+def row(card: Card) -> dict[str, Any]:
+    """A card as a row of a table."""
+    front, network = card.front, card.facts.get("Network", {})
+    few = front is not None and len(front.tasks) <= 5
+    return {
+        "model": ("⚠ " if card.problem else "") + card.title,
+        "folder": card.entry.folder.name,
+        "kind": "" if front is None else "one solution" if card.single else f"front of {len(front.preferences)}",
+        "hypervolume": round(front.hypervolume(), 4) if few else None,
+        "parameters": network.get("parameters", card.problem or "").partition(" parameters")[0],
+    }
 
 
 def _front(folder: Path) -> Front | None:

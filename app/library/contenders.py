@@ -19,6 +19,8 @@ from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.tasks import Task
 
+# Hypervolumes of more tasks take too long to rank models by.
+MOST_RANKED = 4
 # What may differ between two seeds of one configuration.
 BY_RUN = ("seed", "steps", "seconds", "finished", "device", "train_items", "samples", "evaluate_every")
 
@@ -223,6 +225,22 @@ def series(contenders: Sequence[Contender]) -> list[Series]:
             earlier = sum(s.method == members[0].method and s.published == members[0].published for s in found)
             found.append(Series(name, tuple(sorted(members, key=lambda m: m.seed or 0)), earlier))
     return found
+
+
+def shown_first(everything: Sequence[Series], most: int) -> list[str]:
+    """Names of what to draw before anybody has chosen: of each kind those with the largest hypervolume.
+
+    Two thirds of the places go to fronts, the rest to single solutions, of which a figure bears more.
+    """
+    own = [one for one in everything if not one.published]
+    if len(own) <= most:
+        return [one.name for one in own]
+    small = len(own[0].mean.tasks) <= MOST_RANKED
+    ranked = sorted(own, key=lambda one: -one.mean.hypervolume()) if small else own
+    fronts, points = ([one.name for one in ranked if one.single is single] for single in (False, True))
+    places = max(most - len(points), 2 * most // 3)
+    kept = {*fronts[:places], *points[: most - len(fronts[:places])]}
+    return [one.name for one in own if one.name in kept]
 
 
 def _told_apart(title: str, firsts: Sequence[Contender]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -32,6 +33,9 @@ LISTING_AGE = 2.0
 PICTURED = ("segmentation", "depth", "normals")
 # Sweeps put their runs into sub-folders.
 RUN_DEPTH = 3
+# A folder of shipped models that holds model folders instead of a model: a collection, e.g. one per benchmark.
+SHIPPED, OWN, IMPORTED = "shipped", "own runs", "imported"
+IMPORTS = "run:imported/"
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Entry:
         pictured: how many of its tasks predict pictures.
         problem: one sentence on why it cannot be used, or None.
         stamp: changes when the files do.
+        method: registry name of its method, "" if its card cannot be read.
     """
 
     id: str
@@ -55,6 +60,32 @@ class Entry:
     pictured: int
     problem: str | None
     stamp: tuple[int, ...]
+    method: str = ""
+
+    @property
+    def group(self) -> str:
+        """Where it is listed: shipped, own runs, imported, or the name of a shipped collection."""
+        if self.is_run:
+            return IMPORTED if self.id.startswith(IMPORTS) else OWN
+        return self.id.rpartition("/")[0] or SHIPPED
+
+    @property
+    def group_title(self) -> str:
+        """The group for people: a collection's folder name in words, with the title of its benchmark."""
+        known = getattr(benchmarks.get(self.benchmark), "title", "") if self.benchmark in benchmarks else ""
+        words = [known if known and word == self.benchmark else word for word in self.group.split("-")]
+        return " ".join(words)[:1].upper() + " ".join(words)[1:]
+
+    @property
+    def short_title(self) -> str:
+        """The title among others of its group: in a collection without the benchmark that all of them share."""
+        method, on, rest = self.title.partition(" on ")
+        return f"{method} · {rest.partition(' · ')[2]}" if on and self.in_collection else self.title
+
+    @property
+    def in_collection(self) -> bool:
+        """Whether it lies in a folder of several shipped models."""
+        return not self.is_run and "/" in self.id
 
     @property
     def is_run(self) -> bool:
@@ -190,8 +221,13 @@ class ModelRegistry:
 
 
 def _shipped(root: Path) -> Iterator[tuple[str, Path]]:
+    """Model folders, and those one level down in folders that are collections; a stray folder is listed as such."""
     for folder in _folders(root):
-        yield folder.name, folder
+        inner = [] if (folder / checkpoint.CARD).is_file() else _folders(folder)
+        if inner:
+            yield from ((f"{folder.name}/{model.name}", model) for model in inner)
+        else:
+            yield folder.name, folder
 
 
 def _finished(root: Path, prefix: str = "run:", depth: int = RUN_DEPTH) -> Iterator[tuple[str, Path]]:
@@ -204,9 +240,11 @@ def _finished(root: Path, prefix: str = "run:", depth: int = RUN_DEPTH) -> Itera
 
 
 def _folders(root: Path) -> list[Path]:
-    if not root.is_dir():
+    try:
+        with os.scandir(root) as found:  # knows without a further call which entries are folders
+            return [root / name for name in sorted(e.name for e in found if e.name[0] not in "._" and e.is_dir())]
+    except OSError:
         return []
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:
@@ -234,9 +272,12 @@ def _read_entry(model_id: str, folder: Path, stamp: tuple[int, ...]) -> Entry:
             str(error) if isinstance(error, UserError) else f"The card of {folder.name} is incomplete; restore it."
         )
         return Entry(model_id, folder, folder.name, "", 0, _without_paths(sentence, folder), stamp)
+    method = card["method"].get("name", "") if isinstance(card.get("method"), Mapping) else ""
     if model_id.startswith("run:"):
         title = f"{title} · {model_id.removeprefix('run:')}"
-    return Entry(model_id, folder, title, benchmark, pictured, None, stamp)
+    elif "/" in model_id:  # one of a collection, which holds several seeds of a method
+        title = f"{title} · {folder.name}"
+    return Entry(model_id, folder, title, benchmark, pictured, None, stamp, str(method))
 
 
 def _load(entry: Entry) -> LoadedModel:
@@ -276,7 +317,7 @@ def _front(entry: Entry, names: Sequence[str], problems: list[str]) -> Front | N
 
 def _samples(entry: Entry, benchmark: Benchmark, tasks: Sequence[Task], problems: list[str]) -> ArraySplit | None:
     try:
-        samples = load_samples(entry.folder / "samples.npz", benchmark.convert)
+        samples = load_samples(_samples_file(entry), benchmark.convert)
         if len(samples) == 0:
             raise UserError(f"The samples of {entry.title} are empty; copy the model folder again.")
         _, targets = samples.batch(torch.arange(1))
@@ -289,6 +330,12 @@ def _samples(entry: Entry, benchmark: Benchmark, tasks: Sequence[Task], problems
     except (KeyError, ValueError, RuntimeError, IndexError, TypeError) as error:
         problems.append(f"The samples do not fit this benchmark ({error}); copy the model folder again.")
     return None
+
+
+def _samples_file(entry: Entry) -> Path:
+    """Its own samples, or those that a collection has for all of its models."""
+    own, shared = entry.folder / "samples.npz", entry.folder.parent / "samples.npz"
+    return shared if entry.in_collection and not own.is_file() and shared.is_file() else own
 
 
 def _without_paths(sentence: str, folder: Path) -> str:

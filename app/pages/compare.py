@@ -78,11 +78,15 @@ def choose_series(arena: Arena, everything: Sequence[Series]) -> list[Series]:
     own = [one.name for one in everything if not one.published]
     links = {member.id: one.name for one in everything for member in one.members}
     asked = [links[model] for model in st.query_params.get("models", "").split(",") if model in links]
+    key = f"series {arena.key}"
+    if key not in st.session_state:
+        st.session_state[key] = list(dict.fromkeys(asked)) or contenders.shown_first(everything, SHOWN_AT_FIRST)
+    if len(own) > SHOWN_AT_FIRST:
+        presets(key, everything)
     chosen = st.multiselect(
         "Methods",
         own,
-        default=list(dict.fromkeys(asked)) or own[:SHOWN_AT_FIRST],
-        key=f"series {arena.key}",
+        key=key,
         placeholder="Choose methods",
         label_visibility="collapsed",
         persist_state="session",
@@ -98,6 +102,23 @@ def choose_series(arena: Arena, everything: Sequence[Series]) -> list[Series]:
     if any(one.published for one in shown):
         st.caption(f"Dotted and hollow: published. {_note(arena)}")
     return shown
+
+
+def presets(key: str, everything: Sequence[Series]) -> None:
+    """Buttons that fill the choice of methods where there are many."""
+    mine = [one for one in everything if not one.published]
+    choices = {
+        "A few": contenders.shown_first(mine, SHOWN_AT_FIRST),
+        "All fronts": [one.name for one in mine if not one.single],
+        "All single solutions": [one.name for one in mine if one.single],
+        "Everything": [one.name for one in mine],
+        "Nothing": [],
+    }
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.caption(f"{len(mine)} methods on this benchmark:", width="content")
+        for label, names in choices.items():
+            if names or label == "Nothing":
+                st.button(label, key=f"preset {label}", on_click=st.session_state.__setitem__, args=(key, names))
 
 
 def figure(arena: Arena, shown: Sequence[Series], known: dict[str, Quantity]) -> None:

@@ -16,6 +16,7 @@ from app.pictures.uploads import SUFFIXES, decode_image
 from app.services import services
 from app.settings import MAX_UPLOAD_BYTES, ROOT
 from palora_core.errors import UserError
+from palora_core.methods.base import methods
 
 TEXTS = ROOT / "app" / "texts"
 
@@ -50,12 +51,13 @@ def page() -> None:
 def sidebar(loaded: LoadedModel) -> None:
     """What this model is, in a few lines."""
     method = str(loaded.card["method"].get("name", ""))
+    method = getattr(methods.get(method), "title", "") or method if method in methods else method
     names = [task.name.replace("_", " ") for task in loaded.tasks]
     tasks = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
     count = f"{len(names)} tasks" if len(names) > 1 else "one task"
-    data = "synthetic data" if loaded.benchmark.synthetic else "data"
     title = loaded.benchmark.title or loaded.entry.benchmark
-    st.sidebar.caption(f"**{method}** on **{title}** ({data}) · {count}: {tasks}")
+    data = " (synthetic data)" if loaded.benchmark.synthetic and "synthetic" not in title else ""
+    st.sidebar.caption(f"**{method}** on **{title}**{data} · {count}: {tasks}")
     with st.sidebar.expander("How to use this page", icon=":material/help:"):
         st.markdown((TEXTS / "explore.md").read_text(encoding="utf-8"))
 

@@ -103,10 +103,37 @@ def overview(entries: Sequence[Entry]) -> None:
     if len(origins) > 1:
         kept = st.pills("Show", origins, selection_mode="multi", key="origins", label_visibility="collapsed")
         cards = [card for card in cards if not kept or card.origin in kept]
+    collected = [card for card in cards if card.entry.in_collection]
+    cards = [card for card in cards if card not in collected]
     for start in range(0, len(cards), COLUMNS):
         for place, card in zip(st.columns(COLUMNS, gap="small"), cards[start : start + COLUMNS]):
             with place.container(border=True, height="stretch"):
                 small(card)
+    for group in dict.fromkeys(card.entry.group for card in collected):
+        collection([card for card in collected if card.entry.group == group])
+
+
+def collection(cards: Sequence[Card]) -> None:
+    """A folder of many models as a table; a chosen row opens its card."""
+    methods = {card.entry.method for card in cards}
+    st.subheader(cards[0].entry.group_title, anchor=False)
+    benchmark = cards[0].entry.benchmark
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.caption(f"{len(cards)} models of {len(methods)} methods. Choose a row to see its card.", width="content")
+        there = {"benchmark": benchmark}
+        st.page_link("pages/compare.py", label="Compare them", icon=":material/leaderboard:", query_params=there)
+    rows = [model_cards.row(card) for card in cards]
+    chosen = st.dataframe(
+        rows,
+        hide_index=True,
+        key=f"collection {cards[0].entry.group}",
+        on_select="rerun",
+        selection_mode="single-row",
+        height=min(420, 36 * (len(rows) + 1)),
+    )
+    if chosen["selection"]["rows"]:
+        st.query_params["model"] = cards[chosen["selection"]["rows"][0]].entry.id
+        st.rerun()
 
 
 def small(card: Card) -> None:
@@ -132,7 +159,7 @@ def summary(card: Card) -> list[str]:
     if "hypervolume" in front:
         told = f"hypervolume {front['hypervolume']}"
     size = card.facts["Network"].get("parameters")
-    return [told, "parameters " + size.replace(" on top of the plain network", " extra")] if size else [told]
+    return [told, size.replace(" on top of the plain network", " extra")] if size else [told]
 
 
 def badges(card: Card) -> None:

@@ -180,3 +180,21 @@ def test_a_person_compares_two_models(chromium, server):
     assert download.value.suggested_filename == "comparison-toy.csv"
     assert not problems and page.locator(".stException").count() == 0
     context.close()
+
+
+def test_many_methods_are_chosen_by_buttons(several, model_root):
+    """Twelve configurations of PaLoRA on top of the others: a few at first, all of them on request."""
+    root = several.registry.models
+    for rank in range(3, 15):
+        shutil.copytree(root / "a", root / f"rank{rank}")
+        card = json.loads((root / f"rank{rank}" / "card.json").read_text())
+        card["method"]["conditioning"] = {**(card["method"].get("conditioning") or {}), "rank": rank}
+        (root / f"rank{rank}" / "card.json").write_text(json.dumps(card))
+    app = open_compare()
+    assert not app.exception
+    assert len(app.multiselect[0].value) == 8
+    app.button(key="preset Everything").click().run()
+    assert not app.exception and len(app.multiselect[0].value) == 14 == len(app.dataframe[0].value)
+    app.button(key="preset Nothing").click().run()
+    assert "Choose at least one" in texts(app.info)
+    assert "preset All single solutions" not in [button.key for button in app.button]

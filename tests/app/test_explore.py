@@ -209,3 +209,17 @@ def test_files_of_the_view_are_made_on_demand(roots, monkeypatch):
     assert not app.exception
     kept = app.session_state["view_files"]
     assert b"sample 2" in kept["Report"][1][1] and kept["ONNX"][1][0] == "two.onnx"
+
+
+def test_many_models_are_chosen_in_two_steps(roots, monkeypatch):
+    from app import state
+
+    monkeypatch.setattr(state, "MANY", 3)
+    app = open_app(model="run:first")
+    assert not app.exception
+    assert app.selectbox(key="group").value == "own runs" and app.selectbox(key="model").options == [
+        "My run · first"
+    ], "a link opens its own group"
+    app.selectbox(key="group").set_value("shipped").run()
+    assert not app.exception and "Toy digits" in app.selectbox(key="model").options
+    assert not any("My run" in option for option in app.selectbox(key="model").options)

@@ -243,3 +243,12 @@ def test_published_numbers_are_marked_and_agree_with_themselves():
         assert np.mean(values) == pytest.approx(row["hypervolume"]["mean"], abs=2e-4), one.name
     assert contenders.published(PUBLISHED, arena(2)) == []
     assert contenders.published(PUBLISHED.with_name("toy.json"), arena(2)) == []
+
+
+def test_seeds_of_three_tasks_are_bars_since_a_band_has_no_line_to_follow():
+    many = three_methods(3)
+    figure = fronts.pairs(many, [q for key, q in quantities(arena(3)).items() if key.endswith("/loss")])
+    assert not any(trace.fill for trace in figure.data)
+    first = next(trace for trace in figure.data if trace.legendgroup == "PALORA")
+    spread = np.std([front.objectives[:, 0] for front in many[0].fronts], 0, ddof=1)
+    assert np.sort(np.asarray(first.error_x.array)) == pytest.approx(np.sort(spread))

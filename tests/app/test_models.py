@@ -1,7 +1,9 @@
+import json
 import shutil
 
 import pytest
 
+from app.library import contenders, models
 from app.library.models import ModelRegistry
 from palora_core.errors import UserError
 from tests.app import toy
@@ -55,3 +57,59 @@ def test_new_and_deleted_models_are_noticed(tmp_path, run_root):
 def test_depth_colours_come_from_the_ground_truth(model_root, run_root):
     low, high = ModelRegistry(model_root, run_root).get("two").depth_ranges["depth"]
     assert 1 <= low < 1.5 and 5.5 < high < 7
+
+
+@pytest.fixture
+def collected(model_root, tmp_path):
+    """A shipped model, and a collection of three methods × two seeds that share their samples."""
+    shutil.copytree(model_root / "two", tmp_path / "two")
+    for method in ("palora", "pamal", "uw"):
+        for seed in (0, 1):
+            folder = tmp_path / "toy-methods" / f"{method}-s{seed}"
+            shutil.copytree(model_root / "digits", folder)
+            (folder / "samples.npz").unlink()
+            card = json.loads((folder / "card.json").read_text())
+            card |= {"title": f"{method.title()} on Toy", "training": {"seed": seed}}
+            card["method"] |= {"name": method}
+            (folder / "card.json").write_text(json.dumps(card))
+            if method == "uw":  # one solution for every λ
+                front = json.loads((folder / "front.json").read_text())
+                for key in ("preferences", "objectives"):
+                    front[key] = front[key][5:6]
+                front["metrics"] = {name: values[5:6] for name, values in front["metrics"].items()}
+                (folder / "front.json").write_text(json.dumps(front))
+    shutil.copy(model_root / "digits" / "samples.npz", tmp_path / "toy-methods")
+    return tmp_path
+
+
+def test_collections_are_listed_and_share_their_samples(collected):
+    registry = ModelRegistry(collected, collected / "no runs")
+    entries = registry.entries()
+    assert [e.id for e in entries][:2] == ["toy-methods/palora-s0", "toy-methods/palora-s1"] and len(entries) == 7
+    assert not any(e.problem for e in entries)
+    first = entries[0]
+    assert (first.group, first.group_title, first.method) == ("toy-methods", "Toy methods", "palora")
+    assert (first.title, first.short_title) == ("Palora on Toy · palora-s0", "Palora · palora-s0")
+    loaded = registry.get(first.id)
+    assert len(loaded.samples) == 4 and not loaded.problems
+
+
+def test_listing_many_models_again_is_cheap(collected, monkeypatch):
+    registry = ModelRegistry(collected, collected / "no runs")
+    registry.entries()
+    monkeypatch.setattr(models, "LISTING_AGE", -1.0)
+    reads = []
+    monkeypatch.setattr(models.checkpoint, "read_card", reads.append)
+    assert len(registry.entries()) == 7
+    assert not reads, "cards are read again only when their files change"
+
+
+def test_methods_and_seeds_of_a_collection_are_compared(collected):
+    entries = ModelRegistry(collected, collected / "no runs").entries()
+    arena = next(a for a in contenders.arenas(entries)[0] if len(a.contenders) == 6)
+    found = contenders.series(arena.contenders)
+    assert [(one.name, len(one.members), one.single) for one in found] == [
+        *(("Palora", 2, False), ("Pamal", 2, False), ("Uw", 2, True))
+    ]
+    assert set(contenders.shown_first(found, 2)) & {"Palora", "Pamal"}, "fronts before single solutions"
+    assert len(contenders.shown_first(found, 2)) == 2 and len(contenders.shown_first(found, 9)) == 3
