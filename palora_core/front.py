@@ -179,7 +179,7 @@ def evaluate(
         preferences = evaluation_preferences(num_tasks) if controllable else torch.full((1, num_tasks), 1 / num_tasks)
     device = next(model.parameters()).device
     starts = range(0, len(split), batch_size)
-    example = split.batch(torch.arange(min(2, len(split))))[0].to(device)
+    example = split.batch(torch.arange(1))[0].to(device)
     live = LiveNetwork(model, example, dtype)
     mine = preferences[distributed.part(len(preferences))]
     sums = [[task.accumulator(convention) for task in tasks] for _ in mine]

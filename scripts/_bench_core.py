@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from _measure import Figure, interleaved
@@ -12,8 +11,10 @@ from torch import Tensor, nn
 
 from palora_core.balancing.base import Balancer
 from palora_core.balancing.linear import GradientNormalised, Linear
-from palora_core.conditioning.lowrank import palorize
+from palora_core.conditioning.lowrank import LowRankModel, palorize
+from palora_core.data import ArraySplit
 from palora_core.engine import sequential
+from palora_core.front import evaluate
 from palora_core.machine import channels_last, has_fast_bf16
 from palora_core.networks.lenet import lenet
 from palora_core.networks.segnet import segnet
@@ -24,7 +25,9 @@ from palora_core.simplex import evaluation_preferences
 from palora_core.tasks import Classification, Depth, Segmentation, Task
 
 M = 5
+BATCHES = 8  # of a front
 FAST_BF16 = has_fast_bf16(torch.device("cpu"))
+FORMATS = [("fp32", torch.float32), *([("bf16", torch.bfloat16)] if FAST_BF16 else [])]
 
 
 class Case:
@@ -95,7 +98,7 @@ def segnet_case(width: float, batch: int = 2) -> Case:
     return Case(name, segnet({"s": 7, "d": 1}, width), tasks, torch.rand(batch, 3, 128, 256), targets, 4)
 
 
-def training(case: Case, goals: dict[str, float], repetitions: int, budget: float) -> list[Figure]:
+def training(case: Case, goals: dict[str, float], repetitions: int, budget: float, least: int = 3) -> list[Figure]:
     """Steps of M preferences against one plain fp32 step."""
     variants = {"plain": case.plain_step(), "plain fp32 cl": case.plain_fast_step(torch.float32)}
     variants["fp32"] = case.palora_step(torch.float32, Linear())
@@ -103,7 +106,7 @@ def training(case: Case, goals: dict[str, float], repetitions: int, budget: floa
         variants["plain bf16 cl"] = case.plain_fast_step(torch.bfloat16)
         variants["bf16"] = case.palora_step(torch.bfloat16, Linear())
         variants["balanced bf16"] = case.palora_step(torch.bfloat16, GradientNormalised())
-    times = interleaved(variants, repetitions, budget)
+    times = interleaved(variants, repetitions, budget, least)
     plain = times["plain"].median_cpu
     figures = []
     for name in ("fp32", "bf16", "balanced bf16"):
@@ -148,38 +151,35 @@ def memory(case: Case) -> list[Figure]:
     """Bytes saved for backward, M preferences against one plain fp32 step, and against M = 1."""
     plain = saved_bytes(case.plain_step())
     figures = []
-    formats = [("fp32", torch.float32, 2.3)] + ([("bf16", torch.bfloat16, 1.25)] if FAST_BF16 else [])
-    for name, dtype, goal in formats:
+    goals = {"fp32": 2.3, "bf16": 1.25}
+    for name, dtype in FORMATS:
         many = saved_bytes(case.palora_step(dtype, Linear(), M))
         one = saved_bytes(case.palora_step(dtype, Linear(), 1))
-        figures.append(Figure(f"{case.name}: saved for backward, M={M} {name} / plain fp32", many / plain, goal))
+        figures.append(Figure(f"{case.name}: saved for backward, M={M} {name} / plain fp32", many / plain, goals[name]))
         figures.append(Figure(f"{case.name}: saved for backward, M={M} / M=1, {name}", many / one, 1.01))
     return figures
 
 
 def front(case: Case, goals: dict[str, float], repetitions: int, budget: float) -> list[Figure]:
-    """Evaluation of 11 preferences on one batch, per preference, against a plain evaluation."""
+    """A front of 11 preferences over a few batches, per preference, against a plain evaluation of the same batches."""
     grid = evaluation_preferences(2)
     network = copy.deepcopy(case.network).eval()
     model = _trained(case)
-
-    def evaluate(run: Callable[[Tensor], Any]) -> None:
-        outputs = run(case.x)
-        for task in case.tasks:
-            task.sums(outputs[task.name], case.targets[task.name])
+    size = len(case.x)
+    inputs = torch.cat([case.x] * BATCHES)
+    split = ArraySplit(inputs, {name: torch.cat([target] * BATCHES) for name, target in case.targets.items()})
+    rows = torch.arange(len(split)).split(size)
 
     @torch.inference_mode()
     def plain() -> None:
-        evaluate(network)
+        for indices in rows:
+            x, targets = split.batch(indices)
+            outputs = network(x)
+            for task in case.tasks:
+                task.sums(outputs[task.name], targets[task.name])
 
-    def swept(dtype: torch.dtype) -> Callable[[], None]:
-        live = LiveNetwork(model, case.x[:2], dtype)
-
-        def run() -> None:
-            for preference in grid:
-                evaluate(lambda x, p=preference: live(x, p))
-
-        return run
+    def swept(dtype: torch.dtype) -> Callable[[], object]:
+        return lambda: evaluate(model, split, case.tasks, (1.0, 1.0), grid, size, dtype)
 
     variants = {"plain": plain, "fp32": swept(torch.float32)}
     if FAST_BF16:
@@ -190,6 +190,7 @@ def front(case: Case, goals: dict[str, float], repetitions: int, budget: float) 
             f"{case.name}: front, per preference / plain evaluation, {name}",
             times[name].median_cpu / len(grid) / times["plain"].median_cpu,
             goals.get(name),
+            note=f"±{times[name].spread:.0%}",
         )
         for name in variants
         if name != "plain"
@@ -199,6 +200,7 @@ def front(case: Case, goals: dict[str, float], repetitions: int, budget: float) 
 def serving(case: Case, repetitions: int, budget: float) -> list[Figure]:
     """One image at a new λ: merge + forward against a plain forward."""
     model, x = _trained(case), case.x[:1]
+    running = _trained(case, anchored=False)
     network = copy.deepcopy(case.network).eval()
     grid = torch.stack([torch.tensor([a, 1 - a]) for a in torch.linspace(0, 1, 37)])
     counter = iter(range(10**9))
@@ -207,7 +209,7 @@ def serving(case: Case, repetitions: int, budget: float) -> list[Figure]:
     def plain() -> None:
         network(x)
 
-    def live(dtype: torch.dtype, forward: bool = True) -> Callable[[], None]:
+    def live(dtype: torch.dtype, forward: bool = True, model: LowRankModel = model) -> Callable[[], None]:
         net = LiveNetwork(model, x, dtype)
 
         def run() -> None:
@@ -216,61 +218,35 @@ def serving(case: Case, repetitions: int, budget: float) -> list[Figure]:
 
         return run
 
-    variants = {"plain": plain, "fp32": live(torch.float32), "merge fp32": live(torch.float32, False)}
-    if FAST_BF16:
-        variants |= {"bf16": live(torch.bfloat16), "merge bf16": live(torch.bfloat16, False)}
+    variants = {"plain": plain}
+    for name, dtype in FORMATS:
+        variants[f"merge + forward, {name}"] = live(dtype)
+        variants[f"merge alone, {name}"] = live(dtype, False)
+        variants[f"merge alone, running statistics, {name}"] = live(dtype, False, running)
     times = interleaved(variants, repetitions, budget)
-    goals = {"fp32": 0.92, "bf16": 0.36, "merge fp32": None, "merge bf16": 0.05}
+    goals = {
+        "merge + forward, fp32": 0.92,
+        "merge + forward, bf16": 0.36,
+        "merge alone, running statistics, bf16": 0.05,
+    }
     return [
         Figure(
-            f"{case.name}: serving, {'merge alone' if 'merge' in name else 'merge + forward'} / plain, {name[-4:]}",
+            f"{case.name}: serving, {name}, / plain forward",
             times[name].median_cpu / times["plain"].median_cpu,
-            goals[name],
+            goals.get(name),
+            note=f"±{times[name].spread:.0%}",
         )
         for name in variants
         if name != "plain"
     ]
 
 
-def scaling(repetitions: int = 5) -> list[dict[str, float]]:
-    """CPU seconds of one M=2 LeNet step against T and r, for the curve of cost over T·r."""
-    rows = []
-    for tasks, rank in [(2, 1), (2, 4), (2, 16), (4, 1), (7, 1), (7, 4), (20, 1), (40, 1), (40, 4)]:
-        names = [f"t{i}" for i in range(tasks)]
-        network = lenet(dict.fromkeys(names, 2))
-        model = palorize(network, tasks, rank)
-        items = [Classification(name, 2) for name in names]
-        batch = torch.rand(64, 1, 28, 28), {name: torch.randint(2, (64,)) for name in names}
-        grid = annealed_preferences(tasks, 2, 0.5)
-
-        def adapted(model=model, batch=batch, items=items, grid=grid) -> None:
-            model.zero_grad(set_to_none=True)
-            sequential(model, batch, items, grid, Linear())
-
-        def base(network=network, batch=batch, items=items, grid=grid) -> None:
-            network.zero_grad(set_to_none=True)
-            for row in grid:
-                outputs = network(batch[0])
-                sum(w * t.loss(outputs[t.name], batch[1][t.name]) for w, t in zip(row, items)).backward()
-
-        times = interleaved({"base": base, "adapted": adapted}, repetitions)
-        rows.append(
-            {
-                "tasks": tasks,
-                "rank": rank,
-                "base_seconds": times["base"].median_cpu,
-                "seconds": times["adapted"].median_cpu,
-                "adapter_parameters": model.num_adapter_parameters,
-            }
-        )
-    return rows
-
-
-def _trained(case: Case):
-    """A palorized copy with adapters that do something and statistics per preference."""
+def _trained(case: Case, anchored: bool = True) -> LowRankModel:
+    """A palorized copy with adapters that do something, and (unless not ``anchored``) statistics per preference."""
     model = palorize(case.network, 2, case.rank)
     with torch.no_grad():
         for layer in model.layers:
             layer.adapter_b.normal_(std=0.02)
-    calibrate(model, lambda: [case.x])
+    if anchored:
+        calibrate(model, lambda: [case.x])
     return model.eval()

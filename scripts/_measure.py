@@ -29,15 +29,15 @@ class Timing:
 
 
 def interleaved(
-    variants: Mapping[str, Callable[[], object]], repetitions: int, budget: float = 60.0
+    variants: Mapping[str, Callable[[], object]], repetitions: int, budget: float = 60.0, least: int = 3
 ) -> dict[str, Timing]:
-    """Run every variant once per round; rounds until ``repetitions`` or the ``budget`` in seconds is used up."""
+    """Run every variant once per round; rounds until ``repetitions`` or, after ``least``, ``budget`` seconds."""
     for function in variants.values():
         function()
     timings = {name: Timing([], []) for name in variants}
     began = time.monotonic()
     for done in range(repetitions):
-        if done >= 3 and time.monotonic() - began > budget:
+        if done >= least and time.monotonic() - began > budget:
             break
         for name, function in variants.items():
             cpu, wall = time.process_time(), time.perf_counter()
