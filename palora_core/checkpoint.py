@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from palora_core.conditioning.base import ParetoModel
 from palora_core.config import method_from_dict
@@ -49,7 +49,7 @@ def load(folder: Path | str, weights: str = WEIGHTS) -> tuple[ParetoModel, dict[
     path = folder / weights
     if not path.is_file():
         raise UserError(f"{folder} has a card but no {weights}; copy the whole model folder, or train it again.")
-    state = _read_weights(path)
+    state = read_weights(path)
     if sha256(path) != card["weights_sha256"]:
         raise UserError(
             f"The card in {folder} does not belong to {path.name} (their hashes differ); restore both files from one "
@@ -116,47 +116,8 @@ def load_weights(model: ParetoModel, state: Mapping[str, Tensor]) -> None:
     model.load_state_dict(dict(state))
 
 
-def load_plain(network: nn.Module, source: Path) -> None:
-    """Load a plain network's weights: from a model folder (merged at the centre) or a state_dict file.
-
-    Args:
-        network: the network to load into.
-        source: a model folder, or a ``.safetensors`` / ``.pt`` / ``.pth`` file holding a plain state_dict.
-
-    Raises:
-        UserError: nothing there, damaged, or weights of another network.
-    """
-    if source.is_dir():
-        model, _ = load(source)
-        state = model.merge(torch.full((model.num_tasks,), 1 / model.num_tasks)).state_dict()
-    elif source.suffix == ".safetensors" and source.is_file():
-        state = _read_weights(source)
-    elif source.is_file():
-        state = _read_state_dict(source)
-    else:
-        raise UserError(f"There is no checkpoint {source}; give a model folder or a state_dict file.")
-    own = network.state_dict()
-    wrong = sorted(set(own) ^ set(state)) or [name for name in own if own[name].shape != state[name].shape]
-    if wrong:
-        raise UserError(
-            f"{source} holds the weights of another network ({wrong[0]!r} does not fit); choose the benchmark and the "
-            "network options that it was trained with."
-        )
-    network.load_state_dict(state)
-
-
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch reports damage and refused pickles in many ways
-        raise UserError(f"{path} is damaged or not a plain state_dict ({type(error).__name__}).") from None
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path} is not a plain state_dict of tensors.")
-    return state
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The finite tensors of a safetensors file; UserError where it is damaged."""
     try:
         state = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:

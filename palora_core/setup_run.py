@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from palora_core.balancing.base import balancers
 from palora_core.balancing.linear import Linear
 from palora_core.benchmarks.base import Benchmark, Progress, benchmarks
@@ -15,8 +17,10 @@ from palora_core.checkpoint import read_card
 from palora_core.config import from_dict, method_from, method_from_dict, options, override
 from palora_core.errors import UserError
 from palora_core.methods.base import Method
+from palora_core.networks.base import networks
 from palora_core.runs import Run
 from palora_core.samplers import Annealed, samplers
+from palora_core.start import new_parts
 from palora_core.trainer import Trainer, TrainingOptions
 
 
@@ -40,22 +44,31 @@ def configure(
 
 
 def configure_expansion(
-    benchmark: str, source: Path, settings: Mapping[str, Any]
+    benchmark: str, source: Path, settings: Mapping[str, Any], parts: Mapping[str, str] | None = None
 ) -> tuple[Benchmark, Method, TrainingOptions]:
-    """Pareto expansion (§4.4 of the paper): PaLoRA with trained adapters only, starting from a plain checkpoint.
+    """Pareto expansion (§5.3 of the paper): PaLoRA with trained adapters only, starting from a plain checkpoint.
 
-    The learning rate is the recipe's last one, the preferences are spread from the first step on, and the network's
-    options follow the checkpoint's card where it has one.
+    The learning rate is the recipe's last one, and the network's options follow the checkpoint's card where it has one.
+    A backbone of torchvision or timm has no heads for these tasks: those begin as they are drawn and are trained too.
+
+    Raises:
+        UserError: unknown names, or a checkpoint of another network.
     """
-    bench: Benchmark = benchmarks.get(benchmark)()
+    recipe = benchmarks.get(benchmark)().recipe
     fixed = {"adapters_only": True, "evaluate_every": 1, "start_from": str(source), "batch_norm": "running"}
-    recipe = bench.recipe
-    fixed["lr"] = recipe.lr * recipe.lr_factor ** len(recipe.lr_milestones)
+    fixed |= {"lr": recipe.lr * recipe.lr_factor ** len(recipe.lr_milestones), "lr_milestones": ()}
     if source.is_dir():
         card = read_card(source)
         if card["benchmark"]["name"] == benchmark:
             fixed |= {f"benchmark.{key}": value for key, value in card["benchmark"]["options"].items()}
-    return configure(benchmark, "palora", {**fixed, "lr_milestones": (), **settings}, {"sampler": "fixed"})
+        return configure(benchmark, "palora", {**fixed, **settings}, parts)
+    bench, _, _ = configured = configure(benchmark, "palora", {**fixed, **settings}, parts)
+    name, options = bench.network
+    with torch.device("meta"):  # shapes only
+        missing = new_parts(networks.get(name)(**options), source)
+    if not missing:
+        return configured
+    return configure(benchmark, "palora", {**fixed, "unfrozen": ",".join(missing), **settings}, parts)
 
 
 def _with_recipe(method: Method, recipe: Mapping[str, Any], parts: Mapping[str, str]) -> Method:

@@ -30,6 +30,7 @@ from palora_core.methods.base import Method, methods
 from palora_core.networks.base import networks
 from palora_core.runs import Observer, Run
 from palora_core.simplex import evaluation_preferences
+from palora_core.start import load_start
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class Trainer:
             options = {**options, "pretrained": False}  # replaced below: the machine need not have ImageNet's weights
         network = networks.get(name)(**options)
         if self.options.start_from and not self.saved_state.exists():
-            checkpoint.load_plain(network, Path(self.options.start_from))
+            load_start(network, Path(self.options.start_from))
         self.base_parameters = sum(p.numel() for p in network.parameters())
         self.model = self.method.conditioning.condition(network, len(self.tasks)).to(self.device)
         self.model.to(memory_format=torch.channels_last)

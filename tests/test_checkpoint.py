@@ -11,6 +11,7 @@ from palora_core import checkpoint
 from palora_core.errors import UserError
 from palora_core.runs import Run
 from palora_core.setup_run import configure
+from palora_core.start import load_start
 from palora_core.trainer import Trainer
 
 LAMBDA = torch.tensor([0.3, 0.7])
@@ -160,7 +161,7 @@ def test_plain_weights_come_from_a_model_a_state_dict_or_safetensors(trained, mo
     save_file({name: value.contiguous() for name, value in merged.state_dict().items()}, model / "plain.safetensors")
     for source in (model, model / "plain.pt", model / "plain.safetensors"):
         network = trained.model.merge(torch.tensor([1.0, 0.0]))
-        checkpoint.load_plain(network, source)
+        load_start(network, source)
         assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), merged.state_dict().values()))
 
 
@@ -171,4 +172,4 @@ def test_plain_weights_that_are_damaged_or_code_are_refused(trained, model):
     torch.save(network, model / "code.pt")  # a pickled module could run anything
     for name in ("damaged.pt", "list.pt", "code.pt", "missing.pt"):
         with pytest.raises(UserError, match=name.partition(".")[0]):
-            checkpoint.load_plain(network, model / name)
+            load_start(network, model / name)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from palora_core.adapters import LowRankLayer, insert_adapters
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
+from palora_core.errors import UserError
 
 
 class LowRankModel(ParetoModel):
@@ -200,6 +201,7 @@ class LowRank(Conditioning):
         conv_form: ``"flat"`` (the paper's tables) or ``"kernel"`` (fewer parameters).
         adapter_lr_scale: the adapters' learning rate over the base's; 0 means T, as the released code has it.
         adapters_only: freeze everything else (Pareto expansion).
+        unfrozen: parts that ``adapters_only`` leaves out, dotted names separated by commas (``heads``).
     """
 
     controllable: ClassVar[bool] = True
@@ -209,6 +211,7 @@ class LowRank(Conditioning):
     conv_form: Literal["flat", "kernel"] = "flat"
     adapter_lr_scale: float = 0.0
     adapters_only: bool = False
+    unfrozen: str = ""
 
     def condition(self, network: nn.Module, num_tasks: int) -> LowRankModel:
         """Insert adapters into ``network`` in place and wrap it."""
@@ -219,7 +222,18 @@ class LowRank(Conditioning):
             for layer in layers:
                 layer.adapter_a.requires_grad_(True)
                 layer.adapter_b.requires_grad_(True)
+            for part in self.unfrozen_parts(network):
+                part.requires_grad_(True)
         return model
+
+    def unfrozen_parts(self, network: nn.Module) -> list[nn.Module]:
+        """The modules of ``network`` that ``unfrozen`` names."""
+        names = [name.strip() for name in self.unfrozen.split(",") if name.strip()]
+        modules = dict(network.named_modules())
+        unknown = [name for name in names if name not in modules]
+        if unknown:
+            raise UserError(f"{type(network).__name__} has no part {unknown[0]!r} to leave unfrozen.")
+        return [modules[name] for name in names]
 
 
 def palorize(

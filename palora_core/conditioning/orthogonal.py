@@ -48,11 +48,12 @@ class OrthogonalModel(LowRankModel):
         return self.options.coefficient * torch.stack(terms).mean()
 
     def progress(self, tau: float) -> None:
-        """Freeze everything but the adapters from τ = ``freeze_at`` on."""
-        adapters = {id(p) for layer in self.layers for p in (layer.adapter_a, layer.adapter_b)}
+        """Freeze everything but the adapters (and ``unfrozen``) from τ = ``freeze_at`` on."""
+        kept = {id(p) for layer in self.layers for p in (layer.adapter_a, layer.adapter_b)}
+        kept |= {id(p) for part in self.options.unfrozen_parts(self.network) for p in part.parameters()}
         moving = tau < self.options.freeze_at and not self.options.adapters_only
         for parameter in self.parameters():
-            parameter.requires_grad_(id(parameter) in adapters or moving)
+            parameter.requires_grad_(id(parameter) in kept or moving)
 
 
 def _sample(items: list, count: int) -> list:
@@ -73,6 +74,7 @@ class OrthogonalLowRank(LowRank):
         conv_form: ``"flat"`` (the paper's tables) or ``"kernel"`` (fewer parameters).
         adapter_lr_scale: the adapters' learning rate over the base's; 0 means T.
         adapters_only: freeze everything else from the start.
+        unfrozen: parts that are never frozen, dotted names separated by commas (``heads``).
         coefficient: weight of the penalty.
         sampled_layers: layers that a step's penalty looks at; 0 means all.
         sampled_pairs: pairs of tasks per layer that a step's penalty looks at; 0 means all.
