@@ -128,11 +128,6 @@ def write_table(args: argparse.Namespace, wanted: list[str], folders: dict[tuple
     columns = [("hypervolume", "HV (loss)", 1, 4)]
     columns += [("metric_hypervolume", "HV (metric, ref. 0)", 1, 4)] if "metric_hypervolume" in rows[0] else []
     for task in benchmark.tasks:
-        for metric in task.metrics:
-            factor, unit = (100, " %") if metric.unit == "%" else (1, f" {metric.unit}".rstrip())
-            columns.append(
-                (f"best {task.name}/{metric.name}", f"{task.name} {metric.label}{unit}", factor, 2 if unit else 4)
-            )
         columns.append((f"best {task.name}/loss", f"{task.name} loss", 1, 4))
     columns += [("nondominated", "non-dominated", 1, 1), ("overhead_percent", "extra parameters %", 1, 2)]
     columns += [("seconds", "training s", 1, 0)]
