@@ -370,3 +370,83 @@ def test_unknown_objectives_are_rejected(make):
 )
 def test_metrics_are_written_with_their_unit(metric, value, text):
     assert metric.format(value) == text
+
+
+def reference(kind: str, batches: list, classes: int, published: bool) -> dict[str, float]:
+    """Loss and metrics in NumPy from their definitions, pixel by pixel; ``published`` averages batches."""
+    if kind == "segmentation":
+        pairs, losses = [], []
+        for logits, labels in batches:
+            rows = logits.numpy().astype(np.float64).transpose(0, 2, 3, 1).reshape(-1, classes)
+            wanted = labels.numpy().reshape(-1)
+            known = wanted >= 0
+            rows, wanted = rows[known], wanted[known]
+            log_sum = np.log(np.exp(rows).sum(1))
+            losses.append(log_sum - rows[np.arange(len(rows)), wanted])
+            pairs.append(np.stack([wanted, rows.argmax(1)]))
+        wanted, found = np.concatenate(pairs, 1)
+        ratios = []
+        for c in range(classes):
+            union = ((wanted == c) | (found == c)).sum()
+            if union or published:
+                ratios.append(((wanted == c) & (found == c)).sum() / max(union, 1))
+        values = {"loss": losses}
+        rest = {"miou": np.mean(ratios), "pixel_accuracy": np.mean(wanted == found)}
+    elif kind == "depth":
+        values = {"abs_err": [], "rel_err": []}
+        for prediction, target in batches:
+            known = target.numpy() != 0
+            error = np.abs(prediction.numpy().astype(np.float64) - target.numpy())[known]
+            values["abs_err"].append(error)
+            values["rel_err"].append(error / target.numpy()[known])
+        values["loss"], rest = values["abs_err"], {}
+    else:
+        values = {"loss": [], "angle": []}
+        for prediction, target in batches:
+            ours, theirs = (
+                t.numpy().astype(np.float64).transpose(0, 2, 3, 1).reshape(-1, 3) for t in (prediction, target)
+            )
+            known = np.linalg.norm(theirs, axis=1) > 0
+            ours, theirs = (v[known] / np.linalg.norm(v[known], axis=1, keepdims=True) for v in (ours, theirs))
+            values["loss"].append(np.abs(ours - theirs).sum(1))
+            values["angle"].append(np.degrees(np.arccos(np.clip((ours * theirs).sum(1), -1, 1))))
+        angles = values.pop("angle")
+        values |= {"mean_angle": angles, **{f"within_{t:g}": [a < t for a in angles] for t in (11.25, 22.5, 30)}}
+        median = np.mean([np.median(a) for a in angles]) if published else np.median(np.concatenate(angles))
+        rest = {"median_angle": median}
+    if published:
+        return rest | {name: np.mean([part.mean() for part in parts]) for name, parts in values.items()}
+    return rest | {name: np.concatenate(parts).mean() for name, parts in values.items()}
+
+
+DENSE = {"segmentation": (Segmentation("s", 5), segmentation_batch), "depth": (Depth("d"), depth_batch)}
+DENSE["normals"] = (Normals("n"), normals_batch)
+
+
+@pytest.mark.parametrize("convention", ["exact", "published"])
+@pytest.mark.parametrize("kind", DENSE)
+@pytest.mark.parametrize("seed", range(3))
+def test_dense_metrics_equal_their_definitions_over_uneven_batches(kind, seed, convention):
+    task, make = DENSE[kind]
+    batches = [make(10 * seed + i, batch=size) for i, size in enumerate((4, 4, 1))]
+    if kind == "segmentation":  # class 4 is neither there nor predicted
+        for logits, labels in batches:
+            logits[:, 4] = -50
+            labels[labels == 4] = 0
+    accumulator = task.accumulator(convention)
+    for batch in batches:
+        accumulator.update(*batch)
+    found = accumulator.compute()
+    expected = reference(kind, batches, 5, convention == "published")
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-5, abs=0.006 if name == "median_angle" else 1e-9), name
+
+
+def test_images_of_one_pixel():
+    depth, normals = Depth("d").accumulator(), Normals("n").accumulator()
+    depth.update(torch.full((1, 1, 1, 1), 3.0), torch.full((1, 1, 1, 1), 2.0))
+    assert depth.compute() == pytest.approx({"loss": 1, "abs_err": 1, "rel_err": 0.5})
+    normals.update(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), torch.tensor([0.0, 0, 2]).view(1, 3, 1, 1))
+    found = normals.compute()
+    assert found == pytest.approx({**dict.fromkeys(found, 0), "loss": 2, "mean_angle": 90, "median_angle": 90})
