@@ -48,7 +48,12 @@ def run() -> None:
         precision_dtype(args.precision, device),
         args.convention,
         lambda done, total: bar("evaluating", done, total),
-        {"benchmark": card["benchmark"]["name"], "method": card["method"]["name"], "split": args.split},
+        {
+            "benchmark": card["benchmark"]["name"],
+            "method": card["method"]["name"],
+            "split": args.split,
+            "convention": args.convention,
+        },
     )
     bar.close()
     front.save(args.out)
@@ -64,7 +69,7 @@ def print_table(front) -> None:
     summary = front.summary()
     reference = ", ".join(f"{value:g}" for value in summary["reference"])
     print(f"hypervolume {summary['hypervolume']:.4f} (reference {reference})")
-    print(f"non-dominated {summary['nondominated']}/{summary['points']}")
+    print(f"non-dominated {summary['nondominated']}/{summary['points']}; {summary['preferences']}")
     print(
         "Spearman(λ_t, L_t) " + ", ".join(f"{task} {value:.3f}" for task, value in zip(front.tasks, front.spearman()))
     )
