@@ -1,0 +1,77 @@
+"""How a front grew out of one point: what a Pareto expansion's run folder tells, epoch by epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from palora_core.errors import UserError
+from palora_core.runs import Run
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The validation fronts of one expansion.
+
+    Attributes:
+        alpha: α of Eq. 1.
+        tasks: T names.
+        preferences: λ's [K, T] of every front.
+        fronts: objectives [E + 1, K, T]; the first is the checkpoint's, before any training.
+        hypervolumes: one per front [E + 1].
+        test_hypervolume: of the final front on the test split.
+    """
+
+    alpha: float
+    tasks: tuple[str, ...]
+    preferences: np.ndarray
+    fronts: np.ndarray
+    hypervolumes: tuple[float, ...]
+    test_hypervolume: float
+
+    @property
+    def start(self) -> np.ndarray:
+        """The checkpoint's objectives [T]."""
+        return self.fronts[0].mean(0)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """Per front, the distance [E + 1] between the two points of it that are farthest apart."""
+        return np.array([np.linalg.norm(f[:, None] - f[None], axis=-1).max() for f in self.fronts])
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, rounded to six digits."""
+        return {
+            "alpha": self.alpha,
+            "tasks": list(self.tasks),
+            "preferences": self.preferences.tolist(),
+            "fronts": self.fronts.round(6).tolist(),
+            "hypervolume": [round(value, 6) for value in self.hypervolumes],
+            "spread": self.spread.round(6).tolist(),
+            "test_hypervolume": round(self.test_hypervolume, 6),
+        }
+
+
+def growth(run: Run) -> Growth:
+    """Read a finished expansion.
+
+    Raises:
+        UserError: the run is none, or not finished.
+    """
+    config = run.config()
+    events = [event for event in run.events() if event["kind"] == "front"]
+    if run.status() != "finished" or not config["training"]["start_from"] or len(events) < 2:
+        raise UserError(f"{run.folder} is not a finished expansion; run scripts/expand.py first.")
+    from palora_core.front import Front
+
+    final = Front.load(run.folder / "front.json")
+    return Growth(
+        alpha=float(config["method"]["conditioning"]["alpha"]),
+        tasks=final.tasks,
+        preferences=np.array(events[-1]["preferences"]),
+        fronts=np.array([event["objectives"] for event in events]),
+        hypervolumes=tuple(float(event["hypervolume"]) for event in events),
+        test_hypervolume=final.hypervolume(),
+    )
