@@ -22,11 +22,15 @@ def arguments() -> argparse.Namespace:
 
 def run() -> int:
     args = arguments()
+    from palora_core.benchmarks.base import benchmarks
     from palora_core.errors import UserError
     from palora_core.preparation.base import preparers
 
     if args.workers < 0:
         raise UserError(f"--workers must be at least 0, found {args.workers}.")
+    if args.name in benchmarks.names() and benchmarks.get(args.name).synthetic:
+        print(f"{args.name} is generated below {args.data} when it is first trained on; there is nothing to prepare.")
+        return 0
     if args.check:
         names = [args.name] if args.name else preparers.names()
         chosen = {preparers.get(name) for name in names}
