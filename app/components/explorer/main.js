@@ -130,8 +130,12 @@ class Explorer {
   // -- changing -----------------------------------------------------------------------------------------------------
   set(preference, time) {
     this.preference = preference;
-    this.show();
     this.ask(time);
+    // Pointers move more often than the screen is drawn; everything that follows the handle is drawn once a frame.
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.show();
+    });
   }
 
   show() {

@@ -34,23 +34,29 @@ class Panel {
 
   /** The first metric large: on the test set (from the front) and on this item. */
   showMetrics(onSplit, here) {
-    const shown = this.task.metrics.slice(0, 2);
-    this.numbers.replaceChildren(
-      ...shown.map((metric, i) => {
-        const arrow = metric.higher ? '↑' : '↓';
-        const split = onSplit?.[metric.key];
-        const item = here?.[metric.name];
-        const large = split ?? item;
-        if (large == null) return '';
-        const node = element('span', { className: i === 0 ? 'p-number p-main' : 'p-number' });
-        node.title = `${metric.label}: ${metric.higher ? 'higher' : 'lower'} is better`;
-        node.append(`${metric.label} ${arrow} `, element('b', { textContent: withUnit(large, metric.unit) }));
-        if (split == null) node.append(' here');
-        else if (item != null && i === 0) node.append(element('small', { textContent: ` (here ${withUnit(item, metric.unit)})` }));
-        return node;
-      }),
-    );
+    this.cells ??= this.task.metrics.slice(0, 2).map((metric, i) => {
+      const value = element('b');
+      const note = element('small');
+      const node = element('span', { className: i === 0 ? 'p-number p-main' : 'p-number' });
+      node.title = `${metric.label}: ${metric.higher ? 'higher' : 'lower'} is better`;
+      node.append(`${metric.label} ${metric.higher ? '↑' : '↓'} `, value, note);
+      return { metric, node, value, note };
+    });
+    const known = this.cells.filter(({ metric, value, note }, i) => {
+      const split = onSplit?.[metric.key];
+      const item = here?.[metric.name];
+      if (split == null && item == null) return false;
+      write(value, withUnit(split ?? item, metric.unit));
+      write(note, split == null ? ' here' : item != null && i === 0 ? ` (here ${withUnit(item, metric.unit)})` : '');
+      return true;
+    });
+    if (known.length !== this.numbers.childElementCount) this.numbers.replaceChildren(...known.map(({ node }) => node));
   }
+}
+
+/** Text that is as it should be is left alone: writing it makes the browser lay the page out again. */
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 /** A task with a picture. */
@@ -74,6 +80,11 @@ export class PicturePanel extends Panel {
     this.tools.append(...this.buttons);
     this.tools.setAttribute('role', 'group');
     this.tools.setAttribute('aria-label', `view of ${task.title}`);
+    // Asking for the width in every frame would lay the page out in the middle of drawing.
+    new ResizeObserver(([entry]) => {
+      this.shownWidth = entry.contentRect.width;
+      this.draw();
+    }).observe(this.canvas);
     this.canvas.addEventListener('pointermove', (event) => this.pointAt(event));
     this.canvas.addEventListener('pointerleave', () => (this.hint.textContent = ''));
   }
@@ -195,7 +206,7 @@ export class PicturePanel extends Panel {
 
   /** Canvas pixels per CSS pixel: texts on the canvas keep one size on every screen. */
   unit() {
-    return this.canvas.width / (this.canvas.clientWidth || this.canvas.width);
+    return this.canvas.width / (this.shownWidth || this.canvas.width);
   }
 
   /** What lies under the pointer, in words. */
