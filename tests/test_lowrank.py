@@ -142,7 +142,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("freeze", [False, True])
-@pytest.mark.parametrize("many_tasks", [0, 8])
+@pytest.mark.parametrize("many_tasks", [0, 3])
 def test_accumulated_gradients_equal_plain_autograd(case, freeze, many_tasks, monkeypatch):
     """Σ_m λ_mᵀL(λ_m) on merged weights against one graph over all preferences, in float64, both ways of mixing."""
     monkeypatch.setattr("palora_core.conditioning._factored.MANY_TASKS", many_tasks)

@@ -8,9 +8,9 @@ from torch import Tensor
 from palora_core.adapters import LowRankLayer
 from palora_core.conditioning.lowrank import LowRankModel, MergedWeights, memory_format
 
-# Up to here T deltas are made once a step and mixed by one axpy per λ, which is the faster way for few tasks; from here
-# on they would be most of the memory (40 tasks on a ResNet-18: 3.6 GB), and reading them most of the time.
-MANY_TASKS = 8
+# Up to here T deltas are made once a step and mixed by one axpy per λ, which is as fast where M is several; with more
+# tasks they would be most of the memory (40 tasks on a ResNet-18: 3.6 GB), and reading them most of the time.
+MANY_TASKS = 3
 
 
 class FactoredWeights(MergedWeights):
