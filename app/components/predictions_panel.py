@@ -27,20 +27,19 @@ def predictions(arena: Arena, shown: Sequence[Series]) -> None:
     def name(model: str) -> str:
         return models[model].name
 
-    chosen = [
-        places[0].selectbox("First", ids, 0, format_func=name, key="first_model"),
-        places[1].selectbox("Second", ids, min(1, len(ids) - 1), format_func=name, key="second_model"),
-    ]
+    chosen = [places[0].selectbox("First", ids, 0, format_func=name, key="first_model")]
+    if len(ids) > 1:
+        chosen.append(places[1].selectbox("Second", ids, 1, format_func=name, key="second_model"))
     try:
         loaded = [services().registry.get(model) for model in chosen]
         images = sample_ids(loaded[0])
-        if not images or not sample_ids(loaded[1]):
+        if not all(sample_ids(one) for one in loaded):
             st.info("One of these models came without samples, so there is nothing to predict.")
             return
         image = places[2].selectbox("Image", images, format_func=lambda i: i.replace("-", " "), key="compare_image")
         with places[3]:
             preference = choose_preference([task.name for task in arena.tasks])
-        if not side_by_side.same_image(*loaded, image):
+        if len(loaded) > 1 and not side_by_side.same_image(*loaded, image):
             st.warning("The two models came with different samples: these are not predictions of the same image.")
         answers = [side_by_side.predict(services(), model, image, preference) for model in chosen]
         known = side_by_side.truth(services(), chosen[0], image)
@@ -90,7 +89,7 @@ def show_predictions(
     classes = [task for task in arena.tasks if task.kind == "classification"]
     if classes and "input" in known.pictures:
         left, right = st.columns([1, 4], gap="medium")
-        left.image(known.pictures["input"], "input", width="stretch", alt="input picture")
+        left.image(known.pictures["input"], "input", width=220, alt="input picture")
     else:
         right = st.container()
     with right:

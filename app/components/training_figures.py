@@ -156,7 +156,7 @@ def _front(event: Mapping[str, Any], tasks: Sequence[str], across: int, up: int)
 def _slider(fronts: Events) -> dict[str, Any]:
     instant = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}}
     steps = [{"label": str(e["epoch"]), "method": "animate", "args": [[str(e["epoch"])], instant]} for e in fronts]
-    place = {"x": 0.2, "len": 0.8, "y": -0.16, "pad": {"t": 18, "b": 0}}
+    place = {"x": 0.3, "len": 0.7, "y": -0.16, "pad": {"t": 18, "b": 0}}
     return {
         "active": len(fronts) - 1,
         "currentvalue": {"prefix": "epoch ", "xanchor": "right"},

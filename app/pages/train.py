@@ -171,8 +171,9 @@ def buttons(job: jobs.Job) -> None:
         there = {"benchmark": job.benchmark, "models": model}
         st.page_link("pages/compare.py", label="Compare", icon=":material/leaderboard:", query_params=there)
         if not jobs.read_only():
-            again = {"run": "new", "from": model}
-            st.page_link("pages/train.py", label="Expand", icon=":material/open_in_full:", query_params=again)
+            help_text = "Pareto expansion: train new adapters on top of this network."
+            icon = ":material/open_in_full:"
+            st.button("Expand", icon=icon, key="expand", help=help_text, on_click=expand, args=(model,))
     if jobs.read_only():
         return
     if job.status in ("queued", "starting", "running"):
@@ -185,6 +186,12 @@ def buttons(job: jobs.Job) -> None:
         with st.popover("Delete", icon=":material/delete:"):
             st.markdown(f"Delete **{job.name}** with its weights and its front? This cannot be undone.")
             st.button("Yes, delete it", key="delete", type="primary", on_click=act, args=(jobs.delete, job.name))
+
+
+def expand(model: str) -> None:
+    """Go to the form of an expansion that starts from ``model``."""
+    st.session_state["kind"] = "expansion"
+    st.query_params.from_dict({"run": "new", "from": model})
 
 
 def act(what: Any, name: str) -> None:

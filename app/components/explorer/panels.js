@@ -13,8 +13,9 @@ export function element(name, properties = {}, ...children) {
 }
 
 const VIEWS = [['prediction', 'Prediction'], ['truth', 'Truth'], ['error', 'Error']];
-// Canvases are drawn at this many pixels in width, so that labels stay sharp on small pictures.
-const CANVAS_WIDTH = 640;
+// Canvases have the screen's own pixels, so that labels are sharp and nothing is drawn that is scaled away again.
+const CANVAS_WIDTH = 320; // until a panel knows how wide it is shown
+const CANVAS_MOST = 1280;
 const OVERLAY = 0.62;
 const LABEL_SHARE = 0.035;
 
@@ -83,6 +84,7 @@ export class PicturePanel extends Panel {
     // Asking for the width in every frame would lay the page out in the middle of drawing.
     new ResizeObserver(([entry]) => {
       this.shownWidth = entry.contentRect.width;
+      this.resize();
       this.draw();
     }).observe(this.canvas);
     this.canvas.addEventListener('pointermove', (event) => this.pointAt(event));
@@ -103,13 +105,22 @@ export class PicturePanel extends Panel {
     this.read = legend;
     this.layers = { truth };
     const first = truth ?? input;
-    if (first) this.canvas.height = Math.round((CANVAS_WIDTH * first.height) / first.width);
+    if (first) this.aspect = first.height / first.width;
+    this.resize();
     this.buttons.forEach((button, i) => (button.hidden = i > 0 && !truth));
     this.tools.hidden = !truth;
     if (!truth && this.view !== 'prediction') this.show('prediction');
     this.colours = legend.colours?.map((c) => parseInt(c.slice(1), 16));
     this.drawLegend();
     this.draw();
+  }
+
+  /** Give the canvas the pixels that it is shown with; this clears it. */
+  resize() {
+    const wanted = Math.min(CANVAS_MOST, Math.round((this.shownWidth || CANVAS_WIDTH) * (window.devicePixelRatio || 1)));
+    const height = Math.round(wanted * (this.aspect ?? 0.75));
+    if (this.canvas.width !== wanted) this.canvas.width = wanted;
+    if (this.canvas.height !== height) this.canvas.height = height;
   }
 
   setLayer(view, bitmap) {
