@@ -28,6 +28,7 @@ from palora_core.front import Front, evaluate
 from palora_core.machine import autocast, channels_last, choose_device, describe, precision_dtype
 from palora_core.methods.base import Method, methods
 from palora_core.networks.base import networks
+from palora_core.prefetch import Prefetcher
 from palora_core.runs import Observer, Run
 from palora_core.simplex import evaluation_preferences
 from palora_core.start import load_start
@@ -141,6 +142,8 @@ class Trainer:
         self._stop = False
         self._began = self._saved = self._reported = time.monotonic()
         self._first_step = 0
+        self._epoch_order: tuple[int, Tensor] | None = None
+        self.prefetcher = Prefetcher(self._training_batch, self.total_steps, self.device)
         if min(options.batch_size, len(self.splits["train"])) < distributed.world_size():
             raise UserError(f"batch_size {options.batch_size} gives some of the ranks no item; start fewer ranks.")
         self._build()
@@ -223,10 +226,9 @@ class Trainer:
         if not self.step and self.options.start_from:
             self._front_event(self.front("val", self.options.front_points or None))  # where an expansion starts
         while self.step < self.total_steps:
-            epoch, first = divmod(self.step, self.steps_per_epoch)
-            order = self._order(epoch)
+            first = self.step % self.steps_per_epoch
             for index in range(first, self.steps_per_epoch):
-                losses, preferences = self._train_step(order, index)
+                losses, preferences = self._train_step()
                 self._report(losses, preferences)
                 if index == self.steps_per_epoch - 1:
                     break  # the end of an epoch is saved below, after the balancer has seen it
@@ -245,10 +247,8 @@ class Trainer:
     def _stop_wanted(self) -> bool:
         return distributed.any_rank(self._stop or self.run.stop_requested())
 
-    def _train_step(self, order: Tensor, index: int) -> tuple[Tensor, Tensor]:
-        size = self.options.batch_size
-        generator = self._generator("batch", self.step)
-        batch = _own_rows(self._batch("train", order[index * size : (index + 1) * size], generator))
+    def _train_step(self) -> tuple[Tensor, Tensor]:
+        batch = self._on_device(self.prefetcher(self.step))
         preferences = self.method.sampler.sample(
             len(self.tasks), self.method.num_preferences, self.tau, self._generator("preferences", self.step)
         ).to(self.device)
@@ -308,10 +308,20 @@ class Trainer:
     def _order(self, epoch: int) -> Tensor:
         return torch.randperm(len(self.splits["train"]), generator=self._generator("order", epoch))
 
-    def _batch(self, split: str, indices: Tensor, generator: torch.Generator | None = None) -> Batch:
-        batch = self.splits[split].batch(indices)
-        if generator is not None:
-            batch = self.benchmark.augment(batch, generator)
+    def _training_batch(self, step: int) -> Batch:
+        """This rank's rows of the batch of ``step``, augmented, on the host; it depends on nothing but the step."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        known = self._epoch_order  # read once: another thread may be making another step's batch
+        order = known[1] if known is not None and known[0] == epoch else self._order(epoch)
+        self._epoch_order = epoch, order
+        size = self.options.batch_size
+        batch = self.splits["train"].batch(order[index * size : (index + 1) * size])
+        return _own_rows(self.benchmark.augment(batch, self._generator("batch", step)))
+
+    def _batch(self, split: str, indices: Tensor) -> Batch:
+        return self._on_device(self.splits[split].batch(indices))
+
+    def _on_device(self, batch: Batch) -> Batch:
         x, targets = batch
         targets = {name: target.to(self.device, non_blocking=True) for name, target in targets.items()}
         return channels_last(x.to(self.device, non_blocking=True)), targets
