@@ -30,7 +30,7 @@ def train_popover() -> None:
     if live:
         first = next((job for job in live if job.status == "running"), live[0])
         done = f" {100 * first.step // first.total_steps} %" if first.total_steps else ""
-        label = f"{first.status}{done}" + (f" · {len(live)} runs" if len(live) > 1 else "")
+        label = f"Training: {first.status}{done}" + (f" · {len(live)} runs" if len(live) > 1 else "")
         st.page_link("pages/train.py", label=label, icon=":material/play_circle:", query_params={"run": first.name})
     if jobs.read_only():
         return

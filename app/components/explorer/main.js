@@ -2,6 +2,7 @@
 
 import { Connection } from './connection.js';
 import { FrontPlot } from './front.js';
+import { decode, Gallery, origin, say } from './gallery.js';
 import { Pad } from './pad.js';
 import { element, PicturePanel, pixelsOf, ValuePanel } from './panels.js';
 import { centre, formatAll, Interpolator, project, Scale } from './simplex.js';
@@ -69,10 +70,10 @@ class Explorer {
     });
     this.inputCanvas = element('canvas', { width: 640, height: 480, role: 'img', 'aria-label': 'input picture' });
     const head = element('header', {}, element('h3', { textContent: 'Input' }));
-    this.gallery = element('div', { className: 'p-gallery', role: 'radiogroup', 'aria-label': 'Input' });
+    const row = element('div', { className: 'p-gallery', role: 'radiogroup', 'aria-label': 'Input' });
+    this.gallery = new Gallery(row, (image) => this.choose(image));
     const body = element('div', { className: 'p-body', hidden: !this.data.pictures }, this.inputCanvas);
-    this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, body, this.gallery);
-    this.gallery.addEventListener('keydown', (event) => this.walkGallery(event));
+    this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, body, row);
     const figures = this.find('figures');
     figures.append(this.inputPanel, ...this.panels.map((panel) => panel.node));
     figures.classList.toggle('p-plenty', this.tasks.length > 6);
@@ -94,37 +95,7 @@ class Explorer {
   }
 
   showImages() {
-    const { gallery } = this;
-    this.thumbnails = new Map();
-    gallery.hidden = this.data.images.length < 2;
-    gallery.classList.toggle('p-named', !this.data.pictures);
-    gallery.replaceChildren(
-      ...this.data.images.map(({ id, label }) => {
-        const picture = this.data.pictures ? element('img', { alt: '' }) : element('span', { textContent: label });
-        const button = element('button', { type: 'button', title: label, role: 'radio', 'aria-label': label }, picture);
-        button.addEventListener('click', () => this.choose(id));
-        this.thumbnails.set(id, { button, picture });
-        return button;
-      }),
-    );
-    this.markImage();
-  }
-
-  walkGallery(event) {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!by) return;
-    event.preventDefault();
-    const ids = this.data.images.map((image) => image.id);
-    const next = ids[(ids.indexOf(this.image) + by + ids.length) % ids.length];
-    this.choose(next);
-    this.thumbnails.get(next).button.focus();
-  }
-
-  markImage() {
-    for (const [id, { button }] of this.thumbnails) {
-      button.setAttribute('aria-checked', id === this.image);
-      button.tabIndex = id === this.image ? 0 : -1;
-    }
+    this.gallery.show(this.data.images, this.image, this.data.pictures);
   }
 
   // -- changing -----------------------------------------------------------------------------------------------------
@@ -156,7 +127,7 @@ class Explorer {
     if (image === this.image) return;
     this.image = image;
     this.pin(false);
-    this.markImage();
+    this.gallery.mark(this.image);
     this.askScene();
     this.ask();
     this.commit();
@@ -199,7 +170,7 @@ class Explorer {
   opened() {
     this.say('');
     this.askScene();
-    this.connection.ask({ type: 'gallery', model: this.data.model, images: this.data.images.map((i) => i.id).slice(0, 64) });
+    this.connection.ask(this.gallery.request(this.data.model));
     this.ask();
   }
 
@@ -215,7 +186,7 @@ class Explorer {
 
   answered(header, request) {
     if (!request) return;
-    if (header.type === 'gallery') this.showThumbnails(header);
+    if (header.type === 'gallery') this.gallery.fill(header);
     else if (header.type === 'scene') this.showScene(header, request);
     else this.showPrediction(header, request);
   }
@@ -225,22 +196,11 @@ class Explorer {
     this.say(sentence, true);
   }
 
-  say(text, problem = false) {
-    this.status.textContent = text;
-    this.status.classList.toggle('p-problem', problem);
+  say(text, problem) {
+    say(this.status, text, problem);
   }
 
   // -- painting -----------------------------------------------------------------------------------------------------
-  showThumbnails({ images, blobs }) {
-    images.forEach((id, i) => {
-      const found = this.thumbnails.get(id);
-      if (!found || !blobs[i].length) return;
-      const address = URL.createObjectURL(new Blob([blobs[i]], { type: 'image/webp' }));
-      found.picture.onload = () => URL.revokeObjectURL(address);
-      found.picture.src = address;
-    });
-  }
-
   async showScene(header, request) {
     const bitmaps = await decode(header);
     if (request.image !== this.image || request !== this.scene) return;
@@ -287,7 +247,7 @@ class Explorer {
     this.times.push(time);
     if (this.times.length > KEPT_TIMES) this.times.shift();
     if (this.connection.newest && this.times.length % 4) return; // while dragging, not every frame
-    const model = header.cached ? 'already computed' : `network ${header.network_ms.toFixed(0)} ms, ${header.precision}`;
+    const model = origin(header);
     this.say(time.latency === undefined ? model : `${time.latency.toFixed(0)} ms from input to pixels · ${model}`);
   }
 
@@ -303,14 +263,14 @@ class Explorer {
     this.data = data;
     if (images) {
       this.showImages();
-      this.connection.ask({ type: 'gallery', model: data.model, images: data.images.map((i) => i.id).slice(0, 64) });
+      this.connection.ask(this.gallery.request(data.model));
     }
     if (!data.command || data.command.id === this.command) return;
     this.command = data.command.id;
     if (data.command.image && data.command.image !== this.image) {
       this.image = data.command.image;
       this.pin(false);
-      this.markImage();
+      this.gallery.mark(this.image);
       this.askScene();
     }
     if (data.command.preference) this.preference = data.command.preference;
@@ -321,12 +281,6 @@ class Explorer {
   end() {
     this.connection.end();
   }
-}
-
-function decode(header) {
-  return Promise.all(
-    header.pictures.map((picture, i) => createImageBitmap(new Blob([header.blobs[i]], { type: picture.mime }))),
-  );
 }
 
 /** Called by Streamlit at the first rendering and at every change of the data. */

@@ -1,7 +1,8 @@
 // Probe: heat maps over a plane of preferences and the pictures at the marker, fed by the live socket.
 
 import { Connection } from '../explorer/connection.js';
-import { element, PicturePanel, pixelsOf, ValuePanel } from '../explorer/panels.js';
+import { decode, Gallery, origin, say } from '../explorer/gallery.js';
+import { PicturePanel, pixelsOf, ValuePanel } from '../explorer/panels.js';
 import { Geometry, PlaneMap, table } from './plane.js';
 
 const instances = new WeakMap();
@@ -13,7 +14,7 @@ class Probe {
     this.command = data.command?.id ?? 0;
     this.status = root.querySelector('.p-status');
     this.where = root.querySelector('.q-where');
-    this.gallery = root.querySelector('.p-gallery');
+    this.gallery = new Gallery(root.querySelector('.p-gallery'), (image) => this.choose(image));
     this.colours = table(data.ramp);
     this.painted = 0;
     this.build();
@@ -57,24 +58,7 @@ class Probe {
   }
 
   showImages() {
-    const { gallery, data } = this;
-    this.thumbnails = new Map();
-    gallery.hidden = data.images.length < 2;
-    gallery.classList.toggle('p-named', !data.pictures);
-    gallery.replaceChildren(
-      ...data.images.map(({ id, label }) => {
-        const picture = data.pictures ? element('img', { alt: '' }) : element('span', { textContent: label });
-        const button = element('button', { type: 'button', title: label, role: 'radio', 'aria-label': label }, picture);
-        button.addEventListener('click', () => this.choose(id));
-        this.thumbnails.set(id, { button, picture });
-        return button;
-      }),
-    );
-    this.markImage();
-  }
-
-  markImage() {
-    for (const [id, { button }] of this.thumbnails) button.setAttribute('aria-checked', id === this.image);
+    this.gallery.show(this.data.images, this.image, this.data.pictures);
   }
 
   setLayers() {
@@ -103,7 +87,7 @@ class Probe {
   choose(image) {
     if (image === this.image) return;
     this.image = image;
-    this.markImage();
+    this.gallery.mark(this.image);
     this.askScene();
     this.ask();
     this.commit();
@@ -119,7 +103,7 @@ class Probe {
     this.say('');
     if (!this.image) return;
     this.askScene();
-    this.connection.ask({ type: 'gallery', model: this.data.model, images: this.data.images.map((i) => i.id).slice(0, 64) });
+    this.connection.ask(this.gallery.request(this.data.model));
     this.ask(undefined, true);
   }
 
@@ -136,31 +120,18 @@ class Probe {
 
   async answered(header, request) {
     if (!request) return;
-    if (header.type === 'gallery') return this.showThumbnails(header);
-    const bitmaps = await Promise.all(
-      header.pictures.map((picture, i) => createImageBitmap(new Blob([header.blobs[i]], { type: picture.mime }))),
-    );
+    if (header.type === 'gallery') return this.gallery.fill(header);
+    const bitmaps = await decode(header);
     if (request.image !== this.image) return;
     if (header.type === 'scene') this.showScene(header, bitmaps);
     else if (request.seq > this.painted) this.showPrediction(header, bitmaps, request);
   }
 
-  say(text, problem = false) {
-    this.status.textContent = text;
-    this.status.classList.toggle('p-problem', problem);
+  say(text, problem) {
+    say(this.status, text, problem);
   }
 
   // -- painting -----------------------------------------------------------------------------------------------------
-  showThumbnails({ images, blobs }) {
-    images.forEach((id, i) => {
-      const found = this.thumbnails.get(id);
-      if (!found || !blobs[i].length) return;
-      const address = URL.createObjectURL(new Blob([blobs[i]], { type: 'image/webp' }));
-      found.picture.onload = () => URL.revokeObjectURL(address);
-      found.picture.src = address;
-    });
-  }
-
   showScene(header, bitmaps) {
     const found = (view, task) => bitmaps[header.pictures.findIndex((p) => p.view === view && p.task === task)];
     this.panels.forEach((panel) => {
@@ -176,7 +147,7 @@ class Probe {
     this.paint(this.latest);
     this.panels.forEach((panel) => panel.showMetrics(null, header.metrics[panel.task.name]));
     this.root.dataset.painted = header.preference.join(' ');
-    this.say(header.cached ? 'already computed' : `network ${header.network_ms.toFixed(0)} ms, ${header.precision}`);
+    this.say(origin(header));
   }
 
   paint({ header, bitmaps }) {

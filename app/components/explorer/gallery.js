@@ -1,0 +1,82 @@
+// The row of inputs to choose from, with thumbnails that arrive over the socket; and what its users share with it.
+
+import { element } from './panels.js';
+
+const MOST_THUMBNAILS = 64; // of one request
+
+export class Gallery {
+  /** chosen(image id) is called when another input is clicked, or reached with the arrow keys. */
+  constructor(node, chosen) {
+    Object.assign(this, { node, chosen });
+    node.addEventListener('keydown', (event) => this.walk(event));
+  }
+
+  /** images: [{id, label}]; pictures: whether they have thumbnails, or names instead. */
+  show(images, current, pictures) {
+    this.images = images;
+    this.places = new Map();
+    this.node.hidden = images.length < 2;
+    this.node.classList.toggle('p-named', !pictures);
+    this.node.replaceChildren(
+      ...images.map(({ id, label }) => {
+        const picture = pictures ? element('img', { alt: '' }) : element('span', { textContent: label });
+        const button = element('button', { type: 'button', title: label, role: 'radio', 'aria-label': label }, picture);
+        button.addEventListener('click', () => this.chosen(id));
+        this.places.set(id, { button, picture });
+        return button;
+      }),
+    );
+    this.mark(current);
+  }
+
+  mark(current) {
+    this.current = current;
+    for (const [id, { button }] of this.places) {
+      button.setAttribute('aria-checked', id === current);
+      button.tabIndex = id === current ? 0 : -1;
+    }
+  }
+
+  walk(event) {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    const ids = this.images.map((image) => image.id);
+    const next = ids[(ids.indexOf(this.current) + by + ids.length) % ids.length];
+    this.chosen(next);
+    this.places.get(next).button.focus();
+  }
+
+  /** The message that asks for the thumbnails. */
+  request(model) {
+    return { type: 'gallery', model, images: this.images.map((image) => image.id).slice(0, MOST_THUMBNAILS) };
+  }
+
+  /** The answer to it. */
+  fill({ images, blobs }) {
+    images.forEach((id, i) => {
+      const found = this.places.get(id);
+      if (!found || !blobs[i].length) return;
+      const address = URL.createObjectURL(new Blob([blobs[i]], { type: 'image/webp' }));
+      found.picture.onload = () => URL.revokeObjectURL(address);
+      found.picture.src = address;
+    });
+  }
+}
+
+/** The pictures of an answer, in the order of its header. */
+export function decode(header) {
+  return Promise.all(
+    header.pictures.map((picture, i) => createImageBitmap(new Blob([header.blobs[i]], { type: picture.mime }))),
+  );
+}
+
+/** One line below the pictures; problems stand out. */
+export function say(node, text, problem = false) {
+  node.textContent = text;
+  node.classList.toggle('p-problem', problem);
+}
+
+/** How an answer came about, in words. */
+export const origin = (header) =>
+  header.cached ? 'already computed' : `network ${header.network_ms.toFixed(0)} ms, ${header.precision}`;
