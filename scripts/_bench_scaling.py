@@ -1,28 +1,29 @@
-"""Cost against T·r: parameters, CPU time of a step and bytes saved for backward, T = 2 … 40 and r = 1 … 16.
+"""Cost against T and r: parameters, CPU time of a step and the memory it needs at most, T = 2 … 40 and r = 1 … 16.
 
-Two settings of each body. "one head": the network is the same for every T (one layer gives all outputs' worth of
-features), so what is measured is the adapters alone, and Eq. 1 makes it linear in T·r. "T heads": as the benchmarks
-are, where each of T heads carries T adapters of its own, so that heads add T²·r small factors to the T·r of the body.
+Two settings of each body. "one head": the network is the same for every T, so that the adapters alone are measured,
+and Eq. 1 makes them linear in T·r. "T heads": as the benchmarks are, where each of T heads carries T adapters of its
+own, which adds T²·r small factors to the T·r of the body.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import torch
-from _bench_core import saved_bytes
 from _measure import Figure, interleaved
 from torch import Tensor, nn
 
 from palora_core.balancing.linear import Linear
 from palora_core.conditioning.lowrank import palorize
 from palora_core.engine import sequential
-from palora_core.machine import channels_last
+from palora_core.files import write_json
+from palora_core.machine import channels_last, describe
 from palora_core.networks.mlp import mlp
 from palora_core.networks.resnet import resnet18
 from palora_core.tasks import Regression
@@ -32,7 +33,7 @@ BODIES: dict[str, tuple[Callable[[dict[str, int]], nn.Module], tuple[int, ...]]]
     "MLP 21-256-256-256": (lambda outputs: mlp(outputs, 21, (256, 256, 256)), (256, 21)),
     "ResNet-18, 32 × 32": (lambda outputs: resnet18(outputs, size=32, width=0.5), (16, 3, 32, 32)),
 }
-QUANTITIES = {"parameters": "adapter parameters", "seconds": "CPU s of a step", "bytes": "bytes saved for backward"}
+QUANTITIES = {"parameters": "adapter parameters", "seconds": "CPU time of a step", "bytes": "peak memory of a step"}
 GOAL = 1.05  # exponent of the growth above the base
 
 
@@ -94,26 +95,38 @@ def measure(body: str, heads: str, num_tasks: int, ranks: Sequence[int], repetit
     models = {rank: palorize(network, num_tasks, rank) for rank in ranks}
     steps: dict[str, Callable[[], object]] = {"plain": plain, **{str(r): adapted(m) for r, m in models.items()}}
     times = interleaved(steps, repetitions, 20)
-    base = sum(p.numel() for p in network.parameters()), times["plain"].median_cpu, saved_bytes(plain)
+    base = sum(p.numel() for p in network.parameters()), times["plain"].median_cpu, peak_bytes(plain)
     return [
         Row(
             *(body, heads, num_tasks, rank, models[rank].num_adapter_parameters),
-            *(times[str(rank)].median_cpu, saved_bytes(steps[str(rank)]), *base),
+            *(times[str(rank)].median_cpu, peak_bytes(steps[str(rank)]), *base),
         )
         for rank in ranks
     ]
 
 
-def fit(rows: Sequence[Row], quantity: str) -> dict[str, float]:
-    """Least squares of a + b·T·r, R², and the exponent of what is above the base, from the upper half of T·r."""
-    product = np.array([row.tasks * row.rank for row in rows], float)
-    values = np.array([row.above_base(quantity) for row in rows])
-    slope, intercept = np.polyfit(product, values, 1)
-    left = values - slope * product - intercept
-    large = (product >= np.median(product)) & (values > 0)
-    exponent = np.polyfit(np.log(product[large]), np.log(values[large]), 1)[0] if large.sum() > 1 else float("nan")
-    explained = 1 - (left**2).sum() / max(((values - values.mean()) ** 2).sum(), 1e-30)
-    return {"slope": float(slope), "base": float(intercept), "r_squared": float(explained), "exponent": float(exponent)}
+def peak_bytes(function: Callable[[], object]) -> int:
+    """Most bytes that ``function`` has allocated at once: activations, weights that it makes, gradients."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True, acc_events=True) as profiler:
+        function()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    changes = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")
+    return max(accumulate(change for _, change in changes), default=0)
+
+
+def exponent(rows: Sequence[Row], quantity: str) -> float:
+    """p where what adapters add grows as T^p: least squares of the logarithms, the largest of all ranks."""
+    found = []
+    for rank in {row.rank for row in rows}:
+        own = [row for row in rows if row.rank == rank and row.above_base(quantity) > 0]
+        if len(own) > 1:
+            logs = np.log([[row.tasks, row.above_base(quantity)] for row in own])
+            found.append(float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0]))
+    return max(found, default=float("nan"))
 
 
 def scaling(out: Path, quick: bool) -> list[Figure]:
@@ -125,54 +138,46 @@ def scaling(out: Path, quick: bool) -> list[Figure]:
             for num_tasks in tasks:
                 rows += measure(body, heads, num_tasks, ranks, 3 if quick else 5)
                 print(f"{body}, {heads}, T = {num_tasks}", flush=True)
-    fits, figures = [], []
+    figures = []
     for body in BODIES:
         for heads in ("one head", "T heads"):
             own = [row for row in rows if (row.body, row.heads) == (body, heads)]
             for quantity, label in QUANTITIES.items():
-                line = fit(own, quantity)
-                fits.append({"body": body, "heads": heads, "quantity": quantity, **line})
+                name = f"{body}, {heads}: what adapters add to the {label} grows as T^"
                 goal = GOAL if heads == "one head" else None
-                name = f"{body}, {heads}: {label} above the base grow as (T·r)^"
-                figures.append(Figure(name, line["exponent"], goal, "", f"R² of the line {line['r_squared']:.4f}"))
+                figures.append(Figure(name, exponent(own, quantity), goal, ""))
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"rows": [asdict(row) for row in rows], "fits": fits}, indent=1)
-    (out / "scaling.json").write_text(text + "\n")
-    draw(rows, fits, out / "scaling.png")
+    write_json(out / "scaling.json", {"machine": describe(), "rows": [asdict(row) for row in rows]})
+    draw(rows, out / "scaling.png")
     return figures
 
 
-def draw(rows: Sequence[Row], fits: Sequence[dict], path: Path) -> None:
-    """Measured points and fitted lines: one row per body, one column per quantity."""
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """What a step costs against T: a row of plots per body, a column per quantity, a line per rank."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    scale = {"parameters": (1e-6, "adapter parameters, millions"), "seconds": (1e3, "CPU ms of a step")}
-    scale["bytes"] = (2.0**-20, "MiB saved for backward")
-    colours = {"one head": "#1f6fb4", "T heads": "#c4682b"}
-    figure, grid = pyplot.subplots(len(BODIES), len(scale), figsize=(13, 7.5), layout="constrained")
+    scale = {"parameters": (1e-6, "adapter parameters, millions"), "seconds": (1e3, "CPU ms of a step (M = 1)")}
+    scale["bytes"] = (2.0**-20, "peak memory of a step, MiB")
+    ranks = sorted({row.rank for row in rows})
+    figure, grid = pyplot.subplots(len(BODIES), len(scale), figsize=(13, 7.5), layout="constrained", squeeze=False)
     for line, body in zip(grid, BODIES):
+        own = [row for row in rows if (row.body, row.heads) == (body, "T heads")]
         for axes, (quantity, (factor, label)) in zip(line, scale.items()):
-            for heads, colour in colours.items():
-                own = [row for row in rows if (row.body, row.heads) == (body, heads)]
-                x = [row.tasks * row.rank for row in own]
-                axes.plot(x, [factor * getattr(row, quantity) for row in own], "o", color=colour, label=heads, ms=4.5)
-                if heads == "one head":
-                    found = next(f for f in fits if (f["body"], f["heads"], f["quantity"]) == (body, heads, quantity))
-                    base = (
-                        0
-                        if quantity == "parameters"
-                        else statistics.median(getattr(r, f"base_{quantity}") for r in own)
-                    )
-                    ends = np.array([0, max(x)])
-                    axes.plot(ends, factor * (base + found["base"] + found["slope"] * ends), color=colour, lw=1)
-                    axes.axhline(factor * base, color="grey", lw=0.8, ls=":")
-            axes.set(xlabel="T · r", ylabel=label, title=body)
+            for rank, colour in zip(ranks, ("#1f6fb4", "#c4682b", "#5b8c3a")):
+                chosen = [row for row in own if row.rank == rank]
+                values = [factor * getattr(row, quantity) for row in chosen]
+                axes.plot([row.tasks for row in chosen], values, "o-", color=colour, label=f"r = {rank}", ms=4)
+            if quantity != "parameters":
+                plain = [row for row in own if row.rank == ranks[0]]
+                values = [factor * getattr(row, f"base_{quantity}") for row in plain]
+                axes.plot([row.tasks for row in plain], values, ":", color="grey", label="without adapters")
+            axes.set(xlabel="tasks T", ylabel=label, title=f"{body}, T heads")
             axes.set_ylim(bottom=0)
             axes.grid(alpha=0.25)
-    grid[0][0].legend(title="network with", frameon=False)
-    figure.suptitle("Cost of one preference's step against T·r (dotted: the plain network; line: least squares)")
+            axes.legend(frameon=False)
+    figure.suptitle("What PaLoRA costs with more tasks")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
