@@ -25,7 +25,7 @@ from palora_core.simplex import evaluation_preferences
 from palora_core.tasks import Classification, Depth, Segmentation, Task
 
 M = 5
-BATCHES = 8  # of a front
+BATCHES = 16  # of a front; a real split has more, so that preparing the network weighs less
 FAST_BF16 = has_fast_bf16(torch.device("cpu"))
 FORMATS = [("fp32", torch.float32), *([("bf16", torch.bfloat16)] if FAST_BF16 else [])]
 

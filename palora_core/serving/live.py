@@ -60,8 +60,8 @@ class LiveNetwork:
             example = example.to(next(model.parameters()))
         # What was rearranged is checked in single precision: rounding to bf16 may change more than a mistake would.
         for fold, join in ((True, True), (True, False), (False, False)):
-            self._prepare(basis, example, torch.float32, fold, join)
-            if example is None or not (self._folds or self._heads) or self._agrees(example):
+            expected = self._prepare(basis, example, torch.float32, fold, join)
+            if example is None or not (self._folds or self._heads) or self._agrees(example, expected):
                 break
         self._rearranged = fold, join
         self._example = example
@@ -121,7 +121,8 @@ class LiveNetwork:
     def _merged(self) -> nn.Module:
         return self.model.merge(self._centre).eval().requires_grad_(False).to(getattr(self, "dtype", torch.float32))
 
-    def _prepare(self, basis: Any, example: Tensor | None, dtype: torch.dtype, fold: bool, join: bool) -> None:
+    def _prepare(self, basis: Any, example: Tensor | None, dtype: torch.dtype, fold: bool, join: bool) -> Any:
+        """Build the network anew; returns what the merged one, before it was rearranged, gives for the example."""
         self.preference, self.dtype = None, dtype
         self.network = self.model.merge(self._centre).eval().requires_grad_(False)
         wiring = trace(self.network, example) if example is not None else Trace()
@@ -146,6 +147,7 @@ class LiveNetwork:
         if example is not None and join:
             self._heads = join_heads(self.network, trace(self.network, self._input(example)))
         self._quicken()
+        return wiring.outputs
 
     def _install(self, basis: Any, dtype: torch.dtype, exact: set[str]) -> list[_Part]:
         """One buffer per number format, its views in the network."""
@@ -178,9 +180,9 @@ class LiveNetwork:
             formats.quicken_pointwise(self.network)
 
     @torch.inference_mode()
-    def _agrees(self, example: Tensor) -> bool:
+    def _agrees(self, example: Tensor, outputs: Any) -> bool:
         """Whether the rearranged network computes what the merged one does (a mistake is off by far more)."""
-        expected = _tensors(_as_float(self.model.merge(self._centre).eval()(channels_last(example))))
+        expected = _tensors(_as_float(outputs))
         try:
             found = _tensors(self(example, self._centre))
         except RuntimeError:  # shapes that no longer fit
@@ -209,7 +211,8 @@ def _anchor_statistics(model: ParetoModel) -> dict[str, tuple[Tensor, Tensor]]:
 
 def _conv_norm_pairs(network: nn.Module, wiring: Trace) -> list[tuple[str, str]]:
     """(convolution, BatchNorm) names where the one's output is what the other reads, each used once."""
-    norms = {name for name, module in network.named_modules() if module in set(batch_norms(network))}
+    layers = set(batch_norms(network))
+    norms = {name for name, module in network.named_modules() if module in layers}
     found = [
         (name, wiring.only_reader(name)) for name in wiring.order if isinstance(network.get_submodule(name), FOLDABLE)
     ]

@@ -19,6 +19,7 @@ class Trace:
         writer: name of a layer → name of the layer whose output it read, at its first call.
         source: name of a layer → identity and version of the tensor it read, for finding layers that read the same one.
         readers: name of a layer → names of the layers that read its output.
+        outputs: what the network gave for the example.
     """
 
     order: list[str] = field(default_factory=list)
@@ -26,6 +27,7 @@ class Trace:
     writer: dict[str, str] = field(default_factory=dict)
     source: dict[str, tuple[int, int]] = field(default_factory=dict)
     readers: dict[str, list[str]] = field(default_factory=dict)
+    outputs: Any = None
 
     def only_reader(self, name: str) -> str | None:
         """The one layer that reads what ``name`` wrote, both running once; None if that is not so.
@@ -69,7 +71,7 @@ def trace(network: nn.Module, example: Tensor) -> Trace:
     handles += [module.register_forward_hook(after) for module in layers]
     try:
         with torch.no_grad():
-            network(example)
+            found.outputs = network(example)
     finally:
         for handle in handles:
             handle.remove()
