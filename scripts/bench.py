@@ -41,16 +41,14 @@ def run() -> None:
     result = {"machine": describe(), "figures": []}
     if args.out.exists():
         result["figures"] = json.loads(args.out.read_text())["figures"]
-    measured = []
     for part in args.parts or PARTS:
         figures = globals()[f"bench_{part}"](args, result)
         print(table(figures), flush=True)
-        measured += figures
-    names = {figure.name for figure in measured}
-    kept = [figure for figure in result["figures"] if figure["name"] not in names]
-    result["figures"] = kept + [figure.as_dict() for figure in measured]
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
+        names = {figure.name for figure in figures}
+        kept = [figure for figure in result["figures"] if figure["name"] not in names]
+        result["figures"] = kept + [figure.as_dict() for figure in figures]
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(result, indent=1) + "\n")  # after every part: the later ones take minutes
     print(f"written to {args.out} after {time.monotonic() - began:.0f} s")
     if not args.quick and args.out == parser_default():
         write_readme(result["figures"])
