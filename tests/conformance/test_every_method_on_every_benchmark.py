@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from palora_core.balancing.epo import EPO
 from palora_core.benchmarks.base import benchmarks
 from palora_core.config import options as options_of
 from palora_core.front import Front
@@ -75,6 +76,14 @@ def stays(trainer: Trainer, name: str) -> bool:
     return any(f"heads.{other}." in name for other in others)
 
 
+def may_stay(trainer: Trainer, name: str) -> bool:
+    """EPO's programs give some tasks the weight 0: within a few steps of many tasks a head may get no gradient."""
+    if trainer.method.balancer != EPO() or not name.startswith("generator.heads."):
+        return False
+    number = int(name.split(".")[2])
+    return any(path.startswith("heads.") for path, _ in trainer.model.places[number])
+
+
 @pytest.mark.parametrize(
     ("method", "case"), product(lambda method, case: case in (WITH_NORM, WITHOUT_NORM) or method in KINDS)
 )
@@ -88,7 +97,9 @@ def test_it_trains_everything_that_should_move_moves_and_it_has_a_front(data_for
     after = learnt(trainer)
     assert all(tensor.isfinite().all() for tensor in after.values())
     still = {name for name, tensor in after.items() if torch.equal(tensor, before[name])}
-    assert still == {name for name in after if stays(trainer, name)}
+    expected = {name for name in after if stays(trainer, name)}
+    assert expected <= still
+    assert {name for name in still - expected if not may_stay(trainer, name)} == set()
     front = Front.load(tmp_path / "run" / "front.json")
     points = len(evaluation_preferences(len(trainer.tasks))) if trainer.method.controllable else 1
     assert front.objectives.shape == (points, len(trainer.tasks))
