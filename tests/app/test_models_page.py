@@ -1,9 +1,11 @@
 """The Models page in every state, exports, and the one-file page."""
 
+import hashlib
 import io
 import json
 import re
 import shutil
+import tarfile
 
 import pytest
 import torch
@@ -106,6 +108,52 @@ def test_without_npm_a_sentence(roots, monkeypatch, tmp_path):
     app.selectbox(key="form").set_value("page").run()
     assert not app.exception and "npm is not installed" in texts(app.info)
     with pytest.raises(UserError, match="npm is not installed"):
+        runtime.parts()
+
+
+def packed_runtime(place, files) -> None:
+    with tarfile.open(place, "w:gz") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(f"package/dist/{name}")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("form", ["archive", "folder", "package", "missing", "other"])
+def test_the_runtime_can_be_brought_by_hand(monkeypatch, tmp_path, form):
+    files = {runtime.SCRIPT: b"script", runtime.BINARY: b"binary"}
+    monkeypatch.setattr(runtime, "HASHES", {name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
+    monkeypatch.setenv("PALORA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(runtime.shutil, "which", lambda name: None)
+    place = tmp_path / "brought"
+    if form in ("archive", "other"):
+        packed_runtime(place, files if form == "archive" else dict.fromkeys(files, b"else"))
+    elif form != "missing":
+        dist = place / "dist" if form == "folder" else place / "package" / "dist"
+        dist.mkdir(parents=True)
+        for name, data in files.items():
+            (dist / name).write_bytes(data)
+    monkeypatch.setenv(runtime.LOCAL, str(place))
+    assert runtime.available() is None
+    if form in ("missing", "other"):
+        with pytest.raises(
+            UserError, match="does not name" if form == "missing" else "not the file this program knows"
+        ):
+            runtime.parts()
+        return
+    assert runtime.parts() == (b"script", b"binary")
+    monkeypatch.delenv(runtime.LOCAL)
+    assert runtime.parts() == (b"script", b"binary"), "kept for the next time"
+
+
+def test_an_unreachable_registry_is_one_sentence(monkeypatch, tmp_path):
+    def fails(*args, **options):
+        raise runtime.subprocess.CalledProcessError(1, "npm")
+
+    monkeypatch.setenv("PALORA_CACHE", str(tmp_path))
+    monkeypatch.setattr(runtime.shutil, "which", lambda name: "npm")
+    monkeypatch.setattr(runtime.subprocess, "run", fails)
+    with pytest.raises(UserError, match=r"npm could not fetch .* or download .* PALORA_ONNXRUNTIME_WEB"):
         runtime.parts()
 
 

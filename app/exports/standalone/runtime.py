@@ -1,4 +1,8 @@
-"""The parts of onnxruntime-web that a page needs, fetched once with npm into a cache folder and checked by hash."""
+"""The parts of onnxruntime-web that a page needs, fetched once with npm into a cache folder and checked by hash.
+
+Without npm or a network: download the package elsewhere and name it, archive or unpacked folder, in
+``PALORA_ONNXRUNTIME_WEB``.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,8 @@ HASHES = {
     BINARY: "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
 PATIENCE = 180.0
+LOCAL = "PALORA_ONNXRUNTIME_WEB"
+BY_HAND = f"download {PACKAGE} on another machine and name the archive or its folder in {LOCAL}"
 
 
 def cache() -> Path:
@@ -32,9 +38,9 @@ def cache() -> Path:
 
 def available() -> str | None:
     """None if the parts are here or npm could fetch them; otherwise one sentence."""
-    if _kept() or shutil.which("npm"):
+    if _kept() or os.environ.get(LOCAL) or shutil.which("npm"):
         return None
-    return f"A one-file page needs {PACKAGE} from npm once, and npm is not installed on this server."
+    return f"A one-file page needs {PACKAGE} once, and npm is not installed on this server; install it, or {BY_HAND}."
 
 
 def parts() -> tuple[bytes, bytes]:
@@ -44,7 +50,8 @@ def parts() -> tuple[bytes, bytes]:
         UserError: npm or the package cannot be had, or it is not the file this program knows.
     """
     if not _kept():
-        _fetch()
+        local = os.environ.get(LOCAL)
+        _keep(_from_disk(Path(local)) if local else _from_npm())
     script, binary = ((cache() / name).read_bytes() for name in (SCRIPT, BINARY))
     return script, binary
 
@@ -53,7 +60,17 @@ def _kept() -> bool:
     return all((cache() / name).is_file() and _hash((cache() / name).read_bytes()) == HASHES[name] for name in HASHES)
 
 
-def _fetch() -> None:
+def _from_disk(package: Path) -> dict[str, bytes]:
+    try:
+        if not package.is_dir():
+            return _read(package)
+        dist = next(folder for folder in (package / "dist", package / "package" / "dist", package) if folder.is_dir())
+        return {file: (dist / file).read_bytes() for file in HASHES}
+    except (OSError, KeyError, tarfile.TarError):
+        raise UserError(f"{LOCAL} does not name {PACKAGE}: neither its archive nor its unpacked folder.") from None
+
+
+def _from_npm() -> dict[str, bytes]:
     missing = available()
     if missing:
         raise UserError(missing)
@@ -62,9 +79,13 @@ def _fetch() -> None:
         try:
             subprocess.run(command, cwd=name, capture_output=True, check=True, timeout=PATIENCE)
             (archive,) = Path(name).glob("*.tgz")
-            found = _read(archive)
+            return _read(archive)
         except (subprocess.SubprocessError, OSError, ValueError, KeyError, tarfile.TarError):
-            raise UserError(f"npm could not fetch {PACKAGE}, which a one-file page needs; try again later.") from None
+            sentence = f"npm could not fetch {PACKAGE}, which a one-file page needs; try again later, or {BY_HAND}."
+            raise UserError(sentence) from None
+
+
+def _keep(found: dict[str, bytes]) -> None:
     for file, data in found.items():
         if _hash(data) != HASHES[file]:
             raise UserError(f"{file} of {PACKAGE} is not the file this program knows, so it was not used.")
