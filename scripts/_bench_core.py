@@ -224,11 +224,7 @@ def serving(case: Case, repetitions: int, budget: float) -> list[Figure]:
         variants[f"merge alone, {name}"] = live(dtype, False)
         variants[f"merge alone, running statistics, {name}"] = live(dtype, False, running)
     times = interleaved(variants, repetitions, budget)
-    goals = {
-        "merge + forward, fp32": 0.92,
-        "merge + forward, bf16": 0.36,
-        "merge alone, running statistics, bf16": 0.05,
-    }
+    goals = {"merge + forward, fp32": 0.92, "merge + forward, bf16": 0.36, "merge alone, bf16": 0.05}
     return [
         Figure(
             f"{case.name}: serving, {name}, / plain forward",
