@@ -1,14 +1,21 @@
-"""Screenshots of every page, light, dark and narrow, into ``docs/screenshots``: ``python scripts/screenshots.py``."""
+"""Screenshots of every page, light, dark, on a tablet and narrow, for docs: ``python scripts/screenshots.py``."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 
 from _cli import ROOT, main
 
 PAGES = ("explore", "compare", "probe", "train", "learn", "models")
-VIEWS = {"light": ("light", 1366, 768), "dark": ("dark", 1366, 768), "narrow": ("light", 420, 900)}
+VIEWS = {
+    "light": ("light", 1366, 768),
+    "dark": ("dark", 1366, 768),
+    "tablet": ("light", 820, 1180),
+    "narrow": ("light", 480, 900),
+}
+MEASURING = "() => !/Grid of step/.test(document.querySelector('[data-testid=stMain]').innerText)"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
@@ -31,12 +38,16 @@ def run() -> None:
 
 
 def shot(browser, url: str, page: str, path: Path, scheme: str, width: int, height: int) -> None:
+    from playwright.sync_api import TimeoutError
+
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     tab = context.new_page()
     tab.goto(f"{url}/{'' if page == 'explore' else page}")
-    tab.wait_for_selector("[data-testid='stMain'] :is(h1, h2, .palora)", timeout=60_000)
-    tab.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
+    tab.wait_for_selector("[data-testid='stMain'] :is(h1, h2, .palora)", timeout=120_000)
+    tab.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=120_000)
     tab.wait_for_timeout(4_000)
+    with contextlib.suppress(TimeoutError):  # a map that is still being refined is fine, one that has just begun is not
+        tab.wait_for_function(MEASURING, timeout=90_000)
     tab.screenshot(path=str(path))
     context.close()
     print(path)
