@@ -21,7 +21,8 @@ from palora_core.networks.base import networks
 from palora_core.runs import Run
 from palora_core.samplers import Annealed, samplers
 from palora_core.start import new_parts
-from palora_core.trainer import Trainer, TrainingOptions
+from palora_core.trainer import Trainer
+from palora_core.training_options import TrainingOptions
 
 
 def configure(

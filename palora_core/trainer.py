@@ -3,100 +3,34 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from palora_core import checkpoint, distributed, normalisation
 from palora_core.balancing.base import Step
 from palora_core.benchmarks.base import Benchmark, benchmarks
-from palora_core.config import name_of, to_dict
+from palora_core.card import model_card, run_config
+from palora_core.config import name_of
 from palora_core.data import Batch, save_samples
 from palora_core.engine import choose_engine, losses_without_graph
 from palora_core.errors import UserError
+from palora_core.feed import Feed
 from palora_core.files import write_atomically
 from palora_core.front import Front, evaluate
-from palora_core.machine import autocast, channels_last, choose_device, describe, precision_dtype
+from palora_core.machine import autocast, choose_device, precision_dtype
 from palora_core.methods.base import Method, methods
 from palora_core.networks.base import networks
-from palora_core.prefetch import Prefetcher
 from palora_core.runs import Observer, Run
 from palora_core.simplex import evaluation_preferences
 from palora_core.start import load_start
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How long, how fast and how exactly to train; a benchmark's recipe gives the defaults.
-
-    Attributes:
-        epochs: passes over the training split.
-        batch_size: items per step.
-        lr: Adam's learning rate.
-        lr_milestones: fractions of training after which the learning rate is multiplied by lr_factor.
-        lr_factor: see lr_milestones.
-        seed: of initialisation, order, augmentation and preferences.
-        precision: of forward passes; auto is bf16 where the hardware has it.
-        evaluate_every: epochs between fronts on the validation split; 0 for none before the end.
-        eval_batch_size: items per forward pass in evaluation.
-        front_points: preferences of the validation fronts; 0 for the benchmark's full grid.
-        batch_norm: statistics per preference (calibrated) or the usual running ones.
-        calibration_items: training items that statistics per preference are estimated from.
-        checkpoint_seconds: seconds between saved states, besides one per epoch.
-        samples: test items that travel with the model.
-        engine: passes of a step one after another or stacked into one; auto stacks small networks on a GPU.
-        start_from: a model folder or a plain state_dict file whose weights the network starts with.
-    """
-
-    epochs: int = 10
-    batch_size: int = 256
-    lr: float = 1e-3
-    lr_milestones: tuple[float, ...] = ()
-    lr_factor: float = 0.5
-    seed: int = 0
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    evaluate_every: int = 1
-    eval_batch_size: int = 256
-    front_points: int = 0
-    batch_norm: Literal["calibrated", "running"] = "calibrated"
-    calibration_items: int = 256
-    checkpoint_seconds: float = 60.0
-    samples: int = 12
-    engine: Literal["auto", "sequential", "stacked"] = "auto"
-    start_from: str = ""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "eval_batch_size", "calibration_items"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, found {getattr(self, name)}.")
-        for name in ("evaluate_every", "front_points", "checkpoint_seconds", "samples", "seed"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"{name} must be at least 0, found {getattr(self, name)}.")
-        if self.seed >= 2**63:
-            raise UserError(f"seed must be below 2^63, found {self.seed}.")
-        if not 0 < self.lr < 10:
-            raise UserError(f"lr must be between 0 and 10, found {self.lr}.")
-        if not 0 < self.lr_factor <= 1 or not all(0 <= fraction <= 1 for fraction in self.lr_milestones):
-            raise UserError(
-                "lr_factor must be in (0, 1] and lr_milestones fractions of training in [0, 1], found "
-                f"{self.lr_factor} and {self.lr_milestones}."
-            )
-
-    @staticmethod
-    def of(benchmark: Benchmark) -> TrainingOptions:
-        """The benchmark's own."""
-        names = {field.name for field in dataclasses.fields(TrainingOptions)}
-        recipe = dataclasses.asdict(benchmark.recipe)
-        return TrainingOptions(**{key: value for key, value in recipe.items() if key in names})
+from palora_core.training_options import TrainingOptions
 
 
 class _StoppedInFront(Exception):
@@ -134,18 +68,14 @@ class Trainer:
         with distributed.one_first():
             self.splits = benchmark.load(data, progress)
         self.tasks = benchmark.tasks
-        self.steps_per_epoch = max(1, len(self.splits["train"]) // options.batch_size)
-        self.total_steps = self.steps_per_epoch * options.epochs
+        self.feed = Feed(benchmark, self.splits, options, self.device)
+        self.steps_per_epoch, self.total_steps = self.feed.steps_per_epoch, self.feed.total_steps
         self.step = 0  # steps done
         self.seconds = 0.0  # training time of earlier sessions of this run
         self.best: list[float] | None = None
         self._stop = False
         self._began = self._saved = self._reported = time.monotonic()
         self._first_step = 0
-        self._epoch_order: tuple[int, Tensor] | None = None
-        self.prefetcher = Prefetcher(self._training_batch, self.total_steps, self.device)
-        if min(options.batch_size, len(self.splits["train"])) < distributed.world_size():
-            raise UserError(f"batch_size {options.batch_size} gives some of the ranks no item; start fewer ranks.")
         self._build()
 
     def _build(self) -> None:
@@ -248,9 +178,9 @@ class Trainer:
         return distributed.any_rank(self._stop or self.run.stop_requested())
 
     def _train_step(self) -> tuple[Tensor, Tensor]:
-        batch = self._on_device(self.prefetcher(self.step))
+        batch = self.feed.training(self.step)
         preferences = self.method.sampler.sample(
-            len(self.tasks), self.method.num_preferences, self.tau, self._generator("preferences", self.step)
+            len(self.tasks), self.method.num_preferences, self.tau, self.feed.generator("preferences", self.step)
         ).to(self.device)
         self.model.train()
         self.model.progress(self.tau)
@@ -258,7 +188,14 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         lr = self.optimizer.param_groups[0]["lr"]
         losses, step = self.engine(
-            self.model, batch, self.tasks, preferences, self.balancer, self.dtype, self._held_out, lr
+            self.model,
+            batch,
+            self.tasks,
+            preferences,
+            self.balancer,
+            self.dtype,
+            lambda: self.feed.held_out(self.step),
+            lr,
         )
         if not torch.isfinite(losses).all():
             self._fail_diverged(losses)
@@ -298,53 +235,13 @@ class Trainer:
     def _losses_now(self, batch: Batch, step: Step) -> Tensor:
         return losses_without_graph(self.model, batch, self.tasks, step.preference, self.dtype)
 
-    # -- data --------------------------------------------------------------------------------------------------------
-    def _generator(self, purpose: str, *position: int) -> torch.Generator:
-        """Randomness that depends on the seed, a purpose and a place in training only, so a resume repeats it."""
-        words = [self.options.seed, *purpose.encode(), *position]
-        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
-        return torch.Generator().manual_seed(seed)
-
-    def _order(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self.splits["train"]), generator=self._generator("order", epoch))
-
-    def _training_batch(self, step: int) -> Batch:
-        """This rank's rows of the batch of ``step``, augmented, on the host; it depends on nothing but the step."""
-        epoch, index = divmod(step, self.steps_per_epoch)
-        known = self._epoch_order  # read once: another thread may be making another step's batch
-        order = known[1] if known is not None and known[0] == epoch else self._order(epoch)
-        self._epoch_order = epoch, order
-        size = self.options.batch_size
-        batch = self.splits["train"].batch(order[index * size : (index + 1) * size])
-        return _own_rows(self.benchmark.augment(batch, self._generator("batch", step)))
-
-    def _batch(self, split: str, indices: Tensor) -> Batch:
-        return self._on_device(self.splits[split].batch(indices))
-
-    def _on_device(self, batch: Batch) -> Batch:
-        x, targets = batch
-        targets = {name: target.to(self.device, non_blocking=True) for name, target in targets.items()}
-        return channels_last(x.to(self.device, non_blocking=True)), targets
-
-    def _held_out(self) -> Batch:
-        size = min(self.options.batch_size, len(self.splits["val"]))
-        indices = torch.randint(len(self.splits["val"]), (size,), generator=self._generator("held out", self.step))
-        return self._batch("val", indices)
-
     # -- evaluation --------------------------------------------------------------------------------------------------
     def calibrate(self) -> None:
         """Estimate BatchNorm statistics per preference from the first training items, where that is wanted."""
         if self.options.batch_norm == "running":
             return
-        count = min(self.options.calibration_items, len(self.splits["train"]))
-        size = min(self.options.batch_size, count)
-
-        def batches() -> Iterator[Tensor]:
-            for start in range(0, count - size + 1, size):
-                yield self._batch("train", torch.arange(start, start + size))[0]
-
         with autocast(self.device, self.dtype):
-            normalisation.calibrate(self.model, batches)
+            normalisation.calibrate(self.model, self.feed.calibration)
         distributed.broadcast_(self.model.buffers())
 
     def front(self, split: str, points: int | None = None) -> Front:
@@ -352,7 +249,7 @@ class Trainer:
         tasks = len(self.tasks)
         grid = evaluation_preferences(tasks, points) if points and self.model.controllable else None
         about = {
-            "benchmark": name_of_benchmark(self.benchmark),
+            "benchmark": name_of(benchmarks, self.benchmark),
             "method": name_of(methods, self.method),
             "title": self.method.title,
             "split": split,
@@ -422,45 +319,18 @@ class Trainer:
     # -- what is written ---------------------------------------------------------------------------------------------
     def config(self) -> dict[str, Any]:
         """The run's configuration, enough to build this trainer again."""
-        return {
-            "format": 1,
-            "benchmark": {"name": name_of_benchmark(self.benchmark), "options": to_dict(self.benchmark)},
-            "method": {"name": name_of(methods, self.method), **to_dict(self.method)},
-            "training": to_dict(self.options),
-        }
+        return run_config(self.benchmark, self.method, self.options)
 
     def card(self, front: Front) -> dict[str, Any]:
-        """The model card: what, from what, how, on what machine, how good, under which licence, with what limits."""
-        name, options = self.benchmark.network
-        extra = sum(p.numel() for p in self.model.parameters()) - self.base_parameters
-        config = self.config()
-        return {
-            "name": f"{config['benchmark']['name']}-{config['method']['name']}",
-            "title": f"{self.method.title} on {self.benchmark.title}",
-            "benchmark": config["benchmark"],
-            "method": config["method"],
-            "network": {"name": name, "options": options},
-            "tasks": [{"name": task.name, "kind": task.kind} for task in self.tasks],
-            "parameters": {
-                "base": self.base_parameters,
-                "extra": extra,
-                "overhead_percent": 100 * extra / self.base_parameters,
-            },
-            "training": {
-                **config["training"],
-                "start_from": Path(self.options.start_from).name,  # cards travel: no paths of this machine
-                "steps": self.step,
-                "seconds": round(self.elapsed),
-                "train_items": len(self.splits["train"]),
-                "finished": self.step >= self.total_steps,
-            },
-            "machine": describe(),
-            "front": front.summary(),
-            "data": self.benchmark.summary,
-            "citation": {"method": self.method.source, "benchmark": self.benchmark.citation},
-            "licence": self.benchmark.licence,
-            "limits": self.benchmark.limits,
+        """The model card of the weights as they are now."""
+        progress = {
+            "steps": self.step,
+            "seconds": round(self.elapsed),
+            "train_items": len(self.splits["train"]),
+            "finished": self.step >= self.total_steps,
         }
+        parts = self.benchmark, self.method, self.options, self.model, self.base_parameters
+        return model_card(*parts, progress, front)
 
     @property
     def elapsed(self) -> float:
@@ -548,17 +418,6 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _own_rows(batch: Batch) -> Batch:
-    """This rank's rows of the global batch (all of them in a single process)."""
-    rows = distributed.part(len(batch[0]))
-    return batch[0][rows], {name: target[rows] for name, target in batch[1].items()}
-
-
-def name_of_benchmark(benchmark: Benchmark) -> str:
-    """The benchmark's registry name."""
-    return name_of(benchmarks, benchmark)
 
 
 def _number(value: float) -> float | None:

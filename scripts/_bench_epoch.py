@@ -28,7 +28,8 @@ from palora_core.networks.base import networks
 from palora_core.runs import Run
 from palora_core.samplers import annealed_preferences
 from palora_core.simplex import evaluation_preferences
-from palora_core.trainer import Trainer, TrainingOptions
+from palora_core.trainer import Trainer
+from palora_core.training_options import TrainingOptions
 
 TRAIN, VALIDATION, BATCH, M, RANK = 5_120, 1_024, 256, 5, 1
 

@@ -11,7 +11,7 @@ from palora_core.config import from_dict, method_from, method_from_dict, name_of
 from palora_core.errors import UserError
 from palora_core.methods.base import methods
 from palora_core.setup_run import configure
-from palora_core.trainer import TrainingOptions
+from palora_core.training_options import TrainingOptions
 
 
 @dataclass(frozen=True)

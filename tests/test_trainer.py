@@ -12,7 +12,8 @@ from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.runs import Run
 from palora_core.setup_run import configure, resume_trainer
-from palora_core.trainer import Trainer, TrainingOptions
+from palora_core.trainer import Trainer
+from palora_core.training_options import TrainingOptions
 
 SETTINGS = {
     **{"train_images": 256, "test_images": 64, "num_preferences": 2, "front_points": 3},

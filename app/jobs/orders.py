@@ -12,7 +12,7 @@ from palora_core.errors import UserError
 from palora_core.files import read_json, write_json
 from palora_core.methods.base import Method
 from palora_core.setup_run import configure, configure_expansion
-from palora_core.trainer import TrainingOptions
+from palora_core.training_options import TrainingOptions
 
 FORBIDDEN_SETTINGS = ("start_from",)  # a path: not for browsers
 SCRIPTS = ("train.py", "expand.py")

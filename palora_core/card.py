@@ -1,0 +1,70 @@
+"""What a run writes about itself: its configuration, and the model card beside its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from palora_core.benchmarks.base import Benchmark, benchmarks
+from palora_core.conditioning.base import ParetoModel
+from palora_core.config import name_of, to_dict
+from palora_core.front import Front
+from palora_core.machine import describe
+from palora_core.methods.base import Method, methods
+from palora_core.training_options import TrainingOptions
+
+
+def run_config(benchmark: Benchmark, method: Method, options: TrainingOptions) -> dict[str, Any]:
+    """The configuration of a run, enough to build its trainer again."""
+    return {
+        "format": 1,
+        "benchmark": {"name": name_of(benchmarks, benchmark), "options": to_dict(benchmark)},
+        "method": {"name": name_of(methods, method), **to_dict(method)},
+        "training": to_dict(options),
+    }
+
+
+def model_card(
+    benchmark: Benchmark,
+    method: Method,
+    options: TrainingOptions,
+    model: ParetoModel,
+    base_parameters: int,
+    progress: Mapping[str, Any],
+    front: Front,
+) -> dict[str, Any]:
+    """The card: what, from what, how, on what machine, how good, under which licence, with what limits.
+
+    Args:
+        benchmark: what it was trained on.
+        method: how.
+        options: how long.
+        model: the conditioned network.
+        base_parameters: of the network before conditioning.
+        progress: how far training came: ``steps``, ``seconds``, ``train_items``, ``finished``.
+        front: an evaluation of ``model``.
+    """
+    config = run_config(benchmark, method, options)
+    network, network_options = benchmark.network
+    extra = sum(p.numel() for p in model.parameters()) - base_parameters
+    return {
+        "name": f"{config['benchmark']['name']}-{config['method']['name']}",
+        "title": f"{method.title} on {benchmark.title}",
+        "benchmark": config["benchmark"],
+        "method": config["method"],
+        "network": {"name": network, "options": network_options},
+        "tasks": [{"name": task.name, "kind": task.kind} for task in benchmark.tasks],
+        "parameters": {"base": base_parameters, "extra": extra, "overhead_percent": 100 * extra / base_parameters},
+        "training": {
+            **config["training"],
+            "start_from": Path(options.start_from).name,  # cards travel: no paths of this machine
+            **progress,
+        },
+        "machine": describe(),
+        "front": front.summary(),
+        "data": benchmark.summary,
+        "citation": {"method": method.source, "benchmark": benchmark.citation},
+        "licence": benchmark.licence,
+        "limits": benchmark.limits,
+    }
