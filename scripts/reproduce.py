@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -30,6 +31,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "reproduce", help="folder of the runs")
     parser.add_argument("--table", type=Path, help="write NAME.json and NAME.md here")
+    parser.add_argument("--ship", type=Path, help="copy the finished models here, as a collection for the dashboard")
+    parser.add_argument("--ship-megabytes", type=float, default=4, help="weights above this size stay where they are")
     return parser.parse_args()
 
 
@@ -60,6 +63,26 @@ def run() -> None:
     for method, seed in failed:
         print(f"failed: {method} seed {seed}, see {folders[method, seed]}/log.txt", file=sys.stderr)
     write_table(args, wanted, folders)
+    if args.ship:
+        ship(args, folders)
+
+
+def ship(args: argparse.Namespace, folders: dict[tuple[str, int], Path]) -> None:
+    """Copy card, front and weights of every finished run; the samples, which are the same for all, once for all."""
+    from palora_core.runs import Run
+
+    for key, folder in folders.items():
+        if Run(folder).status() != "finished":
+            continue
+        size = (folder / "model.safetensors").stat().st_size / 1e6
+        if size > args.ship_megabytes:
+            print(f"not shipped: {key[0]} seed {key[1]} has {size:.0f} MB of weights", file=sys.stderr)
+            continue
+        target = args.ship / folder.name
+        target.mkdir(parents=True, exist_ok=True)
+        for name in ("card.json", "front.json", "model.safetensors"):
+            shutil.copyfile(folder / name, target / name)
+        shutil.copyfile(folder / "samples.npz", args.ship / "samples.npz")
 
 
 def single_tasks(method: str, tasks: int) -> list[str]:
