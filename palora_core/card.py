@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from palora_core.benchmarks.base import Benchmark, benchmarks
+from palora_core.checkpoint import CARD, read_card
 from palora_core.conditioning.base import ParetoModel
 from palora_core.config import name_of, to_dict
+from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.machine import describe
 from palora_core.methods.base import Method, methods
@@ -58,7 +60,7 @@ def model_card(
         "parameters": {"base": base_parameters, "extra": extra, "overhead_percent": 100 * extra / base_parameters},
         "training": {
             **config["training"],
-            "start_from": Path(options.start_from).name,  # cards travel: no paths of this machine
+            "start_from": _origin(options.start_from),
             **progress,
         },
         "machine": describe(),
@@ -68,3 +70,16 @@ def model_card(
         "licence": benchmark.licence,
         "limits": benchmark.limits,
     }
+
+
+def _origin(start_from: str) -> str:
+    """What training started with, in words: cards travel, so no path of this machine is in them."""
+    path = Path(start_from)
+    try:
+        card = read_card(path) if start_from and (path / CARD).is_file() else None
+    except UserError:  # damaged since training began; its name is what is left
+        card = None
+    if card is None:
+        return path.name
+    training = card.get("training", {})
+    return f"{card['title']}, {training.get('epochs', '?')} epochs, {training.get('steps', '?')} steps ({path.name})"

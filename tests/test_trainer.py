@@ -269,3 +269,12 @@ def test_starting_weights_of_another_network_are_refused(whole, tmp_path):
     with pytest.raises(UserError, match="no checkpoint"):
         trainer(tmp_path / "run", start_from=str(tmp_path / "nothing"))
     assert not (tmp_path / "run").exists()
+
+
+def test_the_card_says_in_words_what_training_started_with(tmp_path):
+    trainer(tmp_path / "first", "ls").start()
+    again = trainer(tmp_path / "second", start_from=str(tmp_path / "first"))
+    again.start()
+    assert again.card(Front.load(tmp_path / "second" / "front.json"))["training"]["start_from"] == (
+        "LS on MultiMNIST, 2 epochs, 8 steps (first)"
+    )
