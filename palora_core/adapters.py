@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from palora_core.active import ActivePreference
 from palora_core.errors import UserError
+from palora_core.swapping import SwappedLayer, swap
 
 ADAPTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CONV_FORMS = ("flat", "kernel")
@@ -41,14 +41,16 @@ def factor_shapes(
     return (inner, in_per_group * groups * rest), (out_channels // groups * first, inner)
 
 
-class LowRankLayer(nn.Module):
+class LowRankLayer(SwappedLayer):
     """Mixin that turns a linear or convolution layer into one whose ``weight`` depends on the active preference.
 
-    The class of the layer is swapped in place (as ``torch.nn.utils.parametrize`` does), so bias, stride, groups, hooks,
-    names and the layer's own ``forward`` stay what they are: whatever reads ``layer.weight``, also
-    ``nn.MultiheadAttention`` reading its output projection, sees W(λ). The base weight keeps its name in the
-    state_dict; ``adapter_a`` [T, inner, columns] and ``adapter_b`` [T, rows, inner] are added.
+    The class of the layer is swapped in place, so bias, stride, groups, hooks, names and the layer's own ``forward``
+    stay what they are: whatever reads ``layer.weight``, also ``nn.MultiheadAttention`` reading its output projection,
+    sees W(λ). The base weight keeps its name in the state_dict; ``adapter_a`` [T, inner, columns] and ``adapter_b``
+    [T, rows, inner] are added.
     """
+
+    prefix: ClassVar[str] = "LowRank"
 
     adapter_a: Tensor
     adapter_b: Tensor
@@ -93,7 +95,7 @@ class LowRankLayer(nn.Module):
     def plain_(self, weight: Tensor) -> None:
         """Turn this layer back, in place, into the class it came from, with ``weight`` as its weight."""
         base = self.base_weight
-        self.__class__ = type(self)._plain_class  # type: ignore[attr-defined]
+        self.unswap_()
         del self.adapter_a, self.adapter_b, self.adapter_scale, self.active
         self.register_parameter("weight", nn.Parameter(weight, requires_grad=base.requires_grad))
 
@@ -101,19 +103,6 @@ class LowRankLayer(nn.Module):
         """The layer's own description, then its adapters."""
         tasks, _, inner = self.adapter_b.shape
         return f"{super().extra_repr()}, tasks={tasks}, adapter_inner={inner}"
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        # The class is made on the fly, so a pickle names the plain class and makes it again.
-        return _empty_layer, (type(self)._plain_class,), self.__dict__.copy()  # type: ignore[attr-defined]
-
-
-@functools.cache
-def _low_rank_class(plain: type[nn.Module]) -> type[LowRankLayer]:
-    return type(f"LowRank{plain.__name__}", (LowRankLayer, plain), {"_plain_class": plain, "__doc__": plain.__doc__})
-
-
-def _empty_layer(plain: type[nn.Module]) -> LowRankLayer:
-    return object.__new__(_low_rank_class(plain))
 
 
 def insert_adapters(
@@ -156,21 +145,21 @@ def insert_adapters(
             f"{type(network).__name__} has no Linear or Conv layer to adapt; palorize needs at least one of them."
         )
     _check_layers(network, chosen)
-    for _, layer in chosen:
-        _insert(layer, num_tasks, rank, alpha, conv_form, active)
-    return [layer for _, layer in chosen]  # type: ignore[misc]
+    return [_insert(layer, num_tasks, rank, alpha, conv_form, active) for _, layer in chosen]
 
 
-def _insert(layer: nn.Module, num_tasks: int, rank: int, alpha: float, form: str, active: ActivePreference) -> None:
-    weight = layer.weight
-    shape_a, shape_b = factor_shapes(weight.shape, getattr(layer, "groups", 1), rank, form)  # type: ignore[arg-type]
-    layer.__class__ = _low_rank_class(type(layer))
-    like = {"dtype": weight.dtype, "device": weight.device}
+def _insert(
+    plain: nn.Module, num_tasks: int, rank: int, alpha: float, conv_form: str, active: ActivePreference
+) -> LowRankLayer:
+    layer = swap(plain, LowRankLayer)
+    weight = layer.base_weight
+    shape_a, shape_b = factor_shapes(weight.shape, getattr(layer, "groups", 1), rank, conv_form)
     bound = 1 / math.sqrt(shape_a[1])  # Kaiming-uniform with a = √5, as torch initialises linear layers
-    layer.adapter_a = nn.Parameter(torch.empty(num_tasks, *shape_a, **like).uniform_(-bound, bound))  # type: ignore[arg-type]
-    layer.adapter_b = nn.Parameter(torch.zeros(num_tasks, *shape_b, **like))  # type: ignore[arg-type]
+    layer.adapter_a = nn.Parameter(weight.new_empty(num_tasks, *shape_a).uniform_(-bound, bound))
+    layer.adapter_b = nn.Parameter(weight.new_zeros(num_tasks, *shape_b))
     layer.adapter_scale = alpha / rank
     layer.active = active
+    return layer
 
 
 def _check_options(num_tasks: int, rank: int, alpha: float, conv_form: str) -> None:
@@ -183,7 +172,7 @@ def _check_options(num_tasks: int, rank: int, alpha: float, conv_form: str) -> N
         raise UserError(f"conv_form must be one of {', '.join(CONV_FORMS)}, found {conv_form!r}.")
 
 
-def _check_layers(network: nn.Module, chosen: list[tuple[str, nn.Module]]) -> None:
+def _check_layers(network: nn.Module, chosen: Sequence[tuple[str, nn.Module]]) -> None:
     owners: dict[int, str] = {}
     adapted = {id(layer._parameters.get("weight")) for _, layer in chosen}
     for name, module in network.named_modules(remove_duplicate=False):

@@ -67,7 +67,8 @@ def _gather(array: Any, indices: Tensor) -> Tensor:
 
 def save_samples(path: Path, split: ArraySplit, count: int) -> None:
     """Write the first ``count`` items as they are stored (before ``convert``), so that a model can be shown at work."""
-    raw = {"inputs": _raw(split.inputs, count), **{f"target:{n}": _raw(a, count) for n, a in split.targets.items()}}
+    raw: dict[str, Any] = {"inputs": _raw(split.inputs, count)}
+    raw |= {f"target:{name}": _raw(target, count) for name, target in split.targets.items()}
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:

@@ -58,6 +58,7 @@ def export_onnx(model: ParetoModel, example: Tensor, path: Path, preference: Seq
             input_names=["input", "preference"][: len(inputs)],
             output_names=names,
         )
+    assert program is not None  # torch's other exporter gives none
     write_atomically(Path(path), lambda temporary: program.save(str(temporary), external_data=False))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     difference = max(_difference(wrapped, session, example, p, names) for p in _probes(model.num_tasks, preference))

@@ -128,19 +128,21 @@ class Front:
         try:
             if data["format"] != FRONT_FORMAT:
                 raise UserError(f"{origin} has front format {data['format']!r}, this program reads {FRONT_FORMAT}.")
-            arrays = [np.array(data[key], dtype=np.float64) for key in ("preferences", "objectives")]
+            preferences = np.array(data["preferences"], dtype=np.float64)
+            objectives = np.array(data["objectives"], dtype=np.float64)
             metrics = {name: np.array(values, dtype=np.float64) for name, values in data["metrics"].items()}
             tasks, reference = tuple(map(str, data["tasks"])), tuple(float(v) for v in data["reference"])
-            shape = (len(arrays[0]), len(tasks))
+            shape = (len(preferences), len(tasks))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, UserError):
                 raise
             raise UserError(f"{origin} is not a front file ({error!r}); evaluate the model again.") from None
-        fits = all(a.shape == shape for a in arrays) and all(v.shape == shape[:1] for v in metrics.values())
+        fits = preferences.shape == objectives.shape == shape and all(v.shape == shape[:1] for v in metrics.values())
         if not fits or len(reference) != len(tasks) or 0 in shape:
             raise UserError(f"{origin} is inconsistent: its tables disagree on K or T; evaluate the model again.")
         about = data.get("about")
-        return Front(*arrays, metrics, tasks, reference, about if isinstance(about, dict) else {})
+        about = about if isinstance(about, dict) else {}
+        return Front(preferences, objectives, metrics, tasks, reference, about)
 
 
 def evaluate(
@@ -183,16 +185,18 @@ def evaluate(
     live = LiveNetwork(model, example, dtype)
     mine = preferences[distributed.part(len(preferences))]
     sums = [[task.accumulator(convention) for task in tasks] for _ in mine]
+    # Progress is told equally often on all ranks, with the same numbers: a caller may agree with the others on a stop.
+    rounds = -(-len(preferences) // distributed.world_size())
     done = 0
     for group in _groups(split, starts, batch_size):
         group = [(x.to(device), {name: t.to(device) for name, t in targets.items()}) for x, targets in group]
-        for number, (row, preference) in enumerate(zip(sums, mine), 1):
-            for x, targets in group:
-                outputs = live(x, preference)
-                for accumulator, task in zip(row, tasks):
+        for number in range(rounds):
+            for x, targets in group if number < len(mine) else ():
+                outputs = live(x, mine[number])
+                for accumulator, task in zip(sums[number], tasks):
                     accumulator.update(outputs[task.name], targets[task.name])
             if progress:
-                progress(done + len(group) * number // len(mine), len(starts))
+                progress(done + len(group) * (number + 1) // rounds, len(starts))
         done += len(group)
     results = distributed.gathered([[accumulator.compute() for accumulator in row] for row in sums])
     objectives = np.array([[result["loss"] for result in row] for row in results])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from palora_core.errors import UserError
 
@@ -68,6 +68,11 @@ def channels_last(x: Tensor) -> Tensor:
     x = x.contiguous(memory_format=torch.channels_last)
     _, channels, height, width = x.shape
     return x.as_strided(x.shape, (channels * height * width, 1, width * channels, channels))
+
+
+def channels_last_(module: nn.Module) -> None:
+    """Give the 4-D parameters and buffers of ``module`` channels-last layout, in place."""
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # an overload that torch's stubs lack
 
 
 def describe() -> dict[str, Any]:

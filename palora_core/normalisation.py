@@ -7,14 +7,17 @@ estimated at T + 1 anchor preferences (forward passes only) and interpolated for
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from palora_core.active import ActivePreference
+from palora_core.swapping import SwappedLayer, swap
+
+if TYPE_CHECKING:
+    from palora_core.conditioning.base import ParetoModel
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -47,16 +50,20 @@ def anchor_weights_of(preference: Sequence[float]) -> list[float]:
     return [*(weight - lowest for weight in inside), lowest * len(inside)]
 
 
-class AnchoredBatchNorm(nn.Module):
+class AnchoredBatchNorm(SwappedLayer):
     """Mixin for a BatchNorm layer whose evaluation statistics are those of the active preference.
 
     Buffers ``anchor_mean`` and ``anchor_var`` [T + 1, C] are added; names of the plain layer stay. In training mode, or
     with no active preference, the layer is an ordinary BatchNorm.
     """
 
+    prefix: ClassVar[str] = "Anchored"
+
     anchor_mean: Tensor
     anchor_var: Tensor
     active: ActivePreference
+    momentum: float | None  # this one and the next are the plain layer's
+    reset_running_stats: Callable[[], None]
 
     def _at(self, anchors: Tensor, plain: str) -> Tensor | None:
         preference = self.active.preference
@@ -80,21 +87,8 @@ class AnchoredBatchNorm(nn.Module):
             weights = anchor_weights(preference).to(self.anchor_mean)
             self._buffers["running_mean"] = weights @ self.anchor_mean
             self._buffers["running_var"] = weights @ self.anchor_var
-        self.__class__ = type(self)._plain_class  # type: ignore[attr-defined]
+        self.unswap_()
         del self.anchor_mean, self.anchor_var, self.active
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _empty_layer, (type(self)._plain_class,), self.__dict__.copy()  # type: ignore[attr-defined]
-
-
-@functools.cache
-def _anchored_class(plain: type[nn.Module]) -> type[AnchoredBatchNorm]:
-    members = {"_plain_class": plain, "__doc__": plain.__doc__}
-    return type(f"Anchored{plain.__name__}", (AnchoredBatchNorm, plain), members)
-
-
-def _empty_layer(plain: type[nn.Module]) -> AnchoredBatchNorm:
-    return object.__new__(_anchored_class(plain))
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:
@@ -110,22 +104,31 @@ def is_anchored(network: nn.Module) -> bool:
 
 def anchor_batch_norms(network: nn.Module, num_tasks: int, active: ActivePreference) -> list[AnchoredBatchNorm]:
     """Give every BatchNorm layer of ``network`` anchor statistics, in place, all equal to its running ones."""
-    layers = batch_norms(network)
-    for layer in layers:
-        if isinstance(layer, AnchoredBatchNorm):
-            continue
-        mean, variance = layer._buffers["running_mean"], layer._buffers["running_var"]
-        assert mean is not None  # batch_norms() keeps only layers with statistics
-        assert variance is not None
-        layer.__class__ = _anchored_class(type(layer))
-        layer.register_buffer("anchor_mean", mean.repeat(num_tasks + 1, 1))
-        layer.register_buffer("anchor_var", variance.repeat(num_tasks + 1, 1))
-        layer.active = active
-    return layers  # type: ignore[return-value]
+    return [
+        layer if isinstance(layer, AnchoredBatchNorm) else _anchor(layer, num_tasks, active)
+        for layer in batch_norms(network)
+    ]
+
+
+def _anchor(plain: nn.Module, num_tasks: int, active: ActivePreference) -> AnchoredBatchNorm:
+    layer = swap(plain, AnchoredBatchNorm)
+    mean, variance = _running(layer)
+    layer.register_buffer("anchor_mean", mean.repeat(num_tasks + 1, 1))
+    layer.register_buffer("anchor_var", variance.repeat(num_tasks + 1, 1))
+    layer.active = active
+    return layer
+
+
+def _running(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """The running mean and variance [C] of training."""
+    mean, variance = layer._buffers["running_mean"], layer._buffers["running_var"]
+    assert mean is not None  # batch_norms() keeps only layers with statistics
+    assert variance is not None
+    return mean, variance
 
 
 @torch.no_grad()
-def calibrate(model: nn.Module, batches: Callable[[], Iterable[Tensor]]) -> int:
+def calibrate(model: ParetoModel, batches: Callable[[], Iterable[Tensor]]) -> int:
     """Estimate every BatchNorm layer's statistics at the anchors of a ``ParetoModel``; forward passes only.
 
     Args:
@@ -138,7 +141,7 @@ def calibrate(model: nn.Module, batches: Callable[[], Iterable[Tensor]]) -> int:
     return _calibrate(model, list(enumerate(anchor_preferences(model.num_tasks))), batches)
 
 
-def calibrate_for(model: nn.Module, preference: Tensor, batches: Callable[[], Iterable[Tensor]]) -> int:
+def calibrate_for(model: ParetoModel, preference: Tensor, batches: Callable[[], Iterable[Tensor]]) -> int:
     """Estimate the statistics of one λ [T] and use them for all: what interpolation between the anchors approximates.
 
     For studies; a model calibrated this way is right at ``preference`` only. Arguments and result as :func:`calibrate`.
@@ -146,14 +149,14 @@ def calibrate_for(model: nn.Module, preference: Tensor, batches: Callable[[], It
     return _calibrate(model, [(slice(None), preference)], batches)
 
 
-def use_running(model: nn.Module) -> None:
+def use_running(model: ParetoModel) -> None:
     """Turn all layers, in place, back to plain BatchNorms with the running averages of training."""
     for layer in batch_norms(model.network):
         if isinstance(layer, AnchoredBatchNorm):
             layer.plain_(None)
 
 
-def _calibrate(model: nn.Module, anchors: list[tuple[Any, Tensor]], batches: Callable[[], Iterable[Tensor]]) -> int:
+def _calibrate(model: ParetoModel, anchors: list[tuple[Any, Tensor]], batches: Callable[[], Iterable[Tensor]]) -> int:
     if not batch_norms(model.network):
         return 0
     layers = anchor_batch_norms(model.network, model.num_tasks, model.active)
@@ -173,15 +176,14 @@ def _calibrate(model: nn.Module, anchors: list[tuple[Any, Tensor]], batches: Cal
     return len(layers)
 
 
-def _measure(model: nn.Module, layers: list[AnchoredBatchNorm], anchor: Tensor, index: Any, batches: Any) -> None:
+def _measure(model: ParetoModel, layers: list[AnchoredBatchNorm], anchor: Tensor, index: Any, batches: Any) -> None:
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # a cumulative average: every batch counts the same
     for inputs in batches:
         model(inputs, anchor.to(inputs.device))
     for layer in layers:
-        layer.anchor_mean[index] = layer._buffers["running_mean"]
-        layer.anchor_var[index] = layer._buffers["running_var"]
+        layer.anchor_mean[index], layer.anchor_var[index] = _running(layer)
 
 
 def _training_state(layer: AnchoredBatchNorm) -> tuple[Any, ...]:

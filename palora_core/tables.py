@@ -153,7 +153,7 @@ def paper_table(rows: Sequence[dict[str, Any]], benchmark: Benchmark) -> str:
     columns: list[tuple[str, str, float, int, bool]] = []
     for task in benchmark.tasks:
         for metric in task.metrics:
-            factor, decimals = (100, 2) if metric.unit == "%" else (1, 2 if metric.unit == "°" else 4)
+            factor, decimals = (100.0, 2) if metric.unit == "%" else (1, 2 if metric.unit == "°" else 4)
             unit = f" {metric.unit}" if metric.unit else ""
             heading = f"{task.name} {metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}"
             columns.append((f"best {task.name}/{metric.name}", heading, factor, decimals, metric.higher_is_better))

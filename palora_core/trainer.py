@@ -24,7 +24,7 @@ from palora_core.errors import UserError
 from palora_core.feed import Feed
 from palora_core.files import write_atomically
 from palora_core.front import Front, evaluate
-from palora_core.machine import autocast, choose_device, precision_dtype
+from palora_core.machine import autocast, channels_last_, choose_device, precision_dtype
 from palora_core.methods.base import Method, methods
 from palora_core.networks.base import networks
 from palora_core.runs import Observer, Run
@@ -88,7 +88,7 @@ class Trainer:
             load_start(network, Path(self.options.start_from))
         self.base_parameters = sum(p.numel() for p in network.parameters())
         self.model = self.method.conditioning.condition(network, len(self.tasks)).to(self.device)
-        self.model.to(memory_format=torch.channels_last)
+        channels_last_(self.model)
         self.balancer = copy.deepcopy(self.method.balancer)
         self.balancer.setup(len(self.tasks), self.device)
         groups = self.model.parameter_groups(self.options.lr)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from palora_core import distributed
 from palora_core.conditioning.lowrank import palorize
 from palora_core.data import ArraySplit
 from palora_core.errors import UserError
@@ -146,3 +147,20 @@ def test_an_empty_split_is_one_sentence():
     empty = ArraySplit(torch.zeros(0, 1, 28, 28), {"a": torch.zeros(0), "b": torch.zeros(0)})
     with pytest.raises(UserError, match="empty"):
         evaluate(lowrank(), empty, TASKS, (1.0, 1.0))
+
+
+@pytest.mark.parametrize(("points", "ranks"), [(3, 2), (11, 2), (1, 2), (5, 3)])
+def test_every_rank_tells_the_same_progress(split, monkeypatch, points, ranks):
+    grid = torch.rand(points, 2, generator=torch.Generator().manual_seed(0))
+    others = [{"loss": 0.0, "accuracy": 0.0}] * 2
+    monkeypatch.setattr(distributed, "world_size", lambda: ranks)
+    monkeypatch.setattr(distributed, "gathered", lambda items: [*items, *[others] * (points - len(items))])
+    monkeypatch.setattr("palora_core.front.GROUP_BYTES", 1)  # several groups
+    told = []
+    for rank in range(ranks):
+        calls: list[tuple[int, int]] = []
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        evaluate(lowrank(), split, TASKS, (2.0, 2.0), grid, 4, progress=lambda *call, to=calls: to.append(call))
+        told.append(calls)
+    assert all(calls == told[0] for calls in told)  # at each call the ranks may agree on a stop
+    assert told[0][-1] == (6, 6)

@@ -24,9 +24,9 @@ class FactoredWeights(MergedWeights):
         super().__init__(model, deltas=False)
         self.factor_gradients: list[tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
 
-    def _merge(self, index: int) -> Tensor:
+    def _merge(self, index: int, preference: Tensor) -> Tensor:
         layer = self.layers[index]
-        weight = layer.mixed_weight(self.preference)  # type: ignore[arg-type]
+        weight = layer.mixed_weight(preference)
         return weight.clone(memory_format=memory_format(layer.base_weight)).requires_grad_()
 
     @torch.no_grad()

@@ -23,7 +23,7 @@ class _GeneratedType(type):
     _recipe: tuple[type, type, tuple[str, ...]]
 
 
-copyreg.pickle(_GeneratedType, lambda made: (generated_class, made._recipe))  # type: ignore[arg-type,has-type,return-value]
+copyreg.pickle(_GeneratedType, lambda made: (generated_class, made._recipe))  # type: ignore[has-type]
 
 
 class GeneratedLayer(nn.Module):

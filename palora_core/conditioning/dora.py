@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from palora_core.adapters import LowRankLayer, insert_adapters
 from palora_core.conditioning._affine import AffinePasses, AffineTensor
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
 from palora_core.conditioning.lowrank import LowRankModel
+from palora_core.swapping import swap
 
 
 class DoRALayer(LowRankLayer):
@@ -25,6 +25,8 @@ class DoRALayer(LowRankLayer):
     that task. (The research code scales every adapter inside its norm instead, by λ_t·α/r, and there a task whose λ_t
     is 0 still acts through its magnitude.)
     """
+
+    prefix: ClassVar[str] = "DoRA"
 
     magnitude: Tensor
 
@@ -49,18 +51,6 @@ class DoRALayer(LowRankLayer):
         super().plain_(weight)
         del self.magnitude
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _empty_layer, (type(self)._plain_class,), self.__dict__.copy()  # type: ignore[attr-defined]
-
-
-@functools.cache
-def _dora_class(plain: type[nn.Module]) -> type[DoRALayer]:
-    return type(f"DoRA{plain.__name__}", (DoRALayer, plain), {"_plain_class": plain, "__doc__": plain.__doc__})
-
-
-def _empty_layer(plain: type[nn.Module]) -> DoRALayer:
-    return object.__new__(_dora_class(plain))  # type: ignore[arg-type]
-
 
 class DoRAModel(LowRankModel):
     """A network whose layers carry T DoRA adapters mixed by λ."""
@@ -68,17 +58,20 @@ class DoRAModel(LowRankModel):
     @property
     def num_adapter_parameters(self) -> int:
         """How many parameters the adapters add, magnitudes included."""
-        return super().num_adapter_parameters + sum(layer.magnitude.numel() for layer in self.layers)  # type: ignore[misc]
+        return super().num_adapter_parameters + sum(layer.magnitude.numel() for layer in self._dora_layers())
 
     @contextmanager
     def accumulate(self) -> Iterator[Callable[[Tensor], Pass]]:
         """Passes on merged weights; the chain rule to W, A, B and m runs once a step."""
-        passes = AffinePasses(self, [_affine(layer) for layer in self.layers])
+        passes = AffinePasses(self, [_affine(layer) for layer in self._dora_layers()])
         yield passes.at
         passes.finish()
 
+    def _dora_layers(self) -> list[DoRALayer]:
+        return [layer for layer in self.layers if isinstance(layer, DoRALayer)]
 
-def _affine(layer: LowRankLayer) -> AffineTensor:
+
+def _affine(layer: DoRALayer) -> AffineTensor:
     base = layer.base_weight
     sources: list[Any] = [base, layer.adapter_a, layer.adapter_b, layer.magnitude]
     image = base.dim() == 4 and base.is_contiguous(memory_format=torch.channels_last)
@@ -108,8 +101,9 @@ class DoRA(Conditioning):
     def condition(self, network: nn.Module, num_tasks: int) -> DoRAModel:
         """Insert adapters into ``network`` in place and wrap it."""
         model = DoRAModel(network, num_tasks, self.adapter_lr_scale or None)
-        for layer in insert_adapters(network, num_tasks, self.rank, self.alpha, self.conv_form, model.active):
-            layer.__class__ = _dora_class(type(layer)._plain_class)  # type: ignore[attr-defined]
+        for adapted in insert_adapters(network, num_tasks, self.rank, self.alpha, self.conv_form, model.active):
+            adapted.unswap_()
+            layer = swap(adapted, DoRALayer)
             norms = layer.base_weight.detach().flatten(1).norm(dim=1)
             layer.magnitude = nn.Parameter(norms.repeat(num_tasks, 1))
         return model

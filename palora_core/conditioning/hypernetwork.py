@@ -49,10 +49,11 @@ class DenseGenerator(nn.Module):
         like: dict[str, Any] = {"device": tensors[0].device, "dtype": tensors[0].dtype}
         self.shapes = [tensor.shape for tensor in tensors]
         self.embed = perceptron([num_tasks, hidden, hidden, hidden]).to(**like)
-        self.heads = nn.ModuleList(nn.Linear(hidden, t.numel(), **like) for t in tensors)
+        heads = [nn.Linear(hidden, t.numel(), **like) for t in tensors]
+        self.heads = nn.ModuleList(heads)
         with torch.no_grad():
             size = self.embed(torch.full((num_tasks,), 1 / num_tasks, **like)).norm()
-            for head, tensor in zip(self.heads, tensors):
+            for head, tensor in zip(heads, tensors):
                 head.weight.normal_().mul_(_spread(tensor) / size)
                 head.bias.copy_(tensor.reshape(-1))
 

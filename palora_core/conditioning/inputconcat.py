@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +12,20 @@ from torch.nn import functional as F
 from palora_core.active import ActivePreference
 from palora_core.conditioning.base import Conditioning, ParetoModel, conditionings
 from palora_core.errors import UserError
+from palora_core.swapping import SwappedLayer, swap
 
 FIRST_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-class WidenedLayer(nn.Module):
+class WidenedLayer(SwappedLayer):
     """Mixin for the first layer, which reads λ as T more inputs behind its own.
 
     A convolution over images sees λ as maps [T, H, W]: two transposed convolutions (``embedding``) make 10 × 10 ones,
     which are stretched to the images' size. Other layers see λ itself, the same at every position. Outside of a forward
     pass of the model the additional inputs are zero.
     """
+
+    prefix: ClassVar[str] = "Widened"
 
     active: ActivePreference
     num_tasks: int
@@ -44,21 +46,18 @@ class WidenedLayer(nn.Module):
 
     def plain_(self, preference: Tensor) -> None:
         """Fix λ, in place: a Linear gets its plain shape back, λ's share in its bias; a convolution keeps the maps."""
-        plain, inputs = type(self)._plain_class, self.weight.shape[1] - self.num_tasks  # type: ignore[attr-defined]
+        plain, inputs = self.plain_class, self.weight.shape[1] - self.num_tasks
         constant, weight, bias = self.embed(preference), self.weight, self.bias
         self._modules.pop("embedding", None)
         self.__dict__.pop("active")
         if isinstance(self, nn.Linear):
-            self.__class__ = plain
+            self.unswap_()
             self.weight, self.in_features = nn.Parameter(weight[:, :inputs].clone()), inputs
             added = weight[:, inputs:] @ constant
             self.bias = nn.Parameter(added if bias is None else bias + added)
         else:
-            self.__class__ = _FIXED[plain]  # type: ignore[assignment]
+            self.__class__ = _FIXED[plain]  # type: ignore[assignment]  # a swap once more
             self.register_buffer("constant", constant.clone())
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _empty_layer, (type(self)._plain_class,), self.__dict__.copy()  # type: ignore[attr-defined]
 
 
 def append(x: Tensor, constant: Tensor, last: bool) -> Tensor:
@@ -94,16 +93,11 @@ class FixedInputConv3d(FixedInput, nn.Conv3d):
     """A Conv3d some of whose inputs are constant."""
 
 
-_FIXED = {nn.Conv1d: FixedInputConv1d, nn.Conv2d: FixedInputConv2d, nn.Conv3d: FixedInputConv3d}
-
-
-@functools.cache
-def _widened_class(plain: type[nn.Module]) -> type[WidenedLayer]:
-    return type(f"Widened{plain.__name__}", (WidenedLayer, plain), {"_plain_class": plain, "__doc__": plain.__doc__})
-
-
-def _empty_layer(plain: type[nn.Module]) -> WidenedLayer:
-    return object.__new__(_widened_class(plain))  # type: ignore[arg-type]
+_FIXED: dict[type[nn.Module], type[FixedInput]] = {
+    nn.Conv1d: FixedInputConv1d,
+    nn.Conv2d: FixedInputConv2d,
+    nn.Conv3d: FixedInputConv3d,
+}
 
 
 class InputConcatModel(ParetoModel):
@@ -167,10 +161,10 @@ def _widen(layer: nn.Module, num_tasks: int, active: ActivePreference) -> None:
     fan_in = (inputs + num_tasks) * old[0, 0].numel()
     added = old.new_empty(old.shape[0], num_tasks, *old.shape[2:]).uniform_(-(fan_in**-0.5), fan_in**-0.5)
     layer.weight = nn.Parameter(torch.cat([old, added], 1), requires_grad=old.requires_grad)
-    layer.__class__ = _widened_class(type(layer))  # type: ignore[arg-type]
-    layer.num_tasks, layer.active = num_tasks, active  # type: ignore[assignment]
+    widened = swap(layer, WidenedLayer)
+    widened.num_tasks, widened.active = num_tasks, active
     if isinstance(layer, nn.Conv2d):
-        layer.embedding = nn.Sequential(
+        widened.embedding = nn.Sequential(
             *(nn.ConvTranspose2d(num_tasks, num_tasks, 4, bias=False), nn.ReLU(inplace=True)),
             *(nn.ConvTranspose2d(num_tasks, num_tasks, 6, 2, 1, bias=False), nn.ReLU(inplace=True)),
         ).to(device=old.device, dtype=old.dtype)

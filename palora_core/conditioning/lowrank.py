@@ -103,7 +103,7 @@ class MergedWeights:
         self.collect()
         self.preference = preference = self.model.as_preference(preference)
         with torch.no_grad():
-            self.leaves = [self._merge(index) for index in range(len(self.layers))]
+            self.leaves = [self._merge(index, preference) for index in range(len(self.layers))]
         tensors = {(id(layer), "weight"): leaf for layer, leaf in zip(self.layers, self.leaves)}
 
         def forward(x: Tensor) -> Any:
@@ -116,9 +116,9 @@ class MergedWeights:
         shared, specific = self.places
         return Pass(preference, forward, leaves(shared), [leaves(group) for group in specific], self._adapter_gramian)
 
-    def _merge(self, index: int) -> Tensor:
+    def _merge(self, index: int, preference: Tensor) -> Tensor:
         weight, delta = self.layers[index].base_weight, self.deltas[index]
-        mixed = torch.addmv(weight.reshape(-1), delta.flatten(1).t(), self.preference)
+        mixed = torch.addmv(weight.reshape(-1), delta.flatten(1).t(), preference)
         return mixed.view(weight.shape).clone(memory_format=memory_format(weight)).requires_grad_()
 
     def _adapter_gramian(self, gradients: Sequence[Sequence[Tensor]]) -> Tensor:

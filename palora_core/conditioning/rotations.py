@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,14 +11,17 @@ from torch import Tensor, nn
 from palora_core.adapters import ADAPTABLE
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
 from palora_core.errors import UserError
+from palora_core.swapping import SwappedLayer, swap
 
 
-class RotatedLayer(nn.Module):
+class RotatedLayer(SwappedLayer):
     """Mixin for the first layer of a head: it reads R z in place of the features z.
 
     R = exp(S − Sᵀ) turns the first k channels; ``rotation`` is S [k, k]. W (R z) = (W R) z, also under a convolution,
     so the class is swapped and ``weight`` is W R. R is a constant there: it follows an objective of its own.
     """
+
+    prefix: ClassVar[str] = "Rotated"
 
     rotation: Tensor
 
@@ -39,21 +41,9 @@ class RotatedLayer(nn.Module):
     def plain_(self) -> None:
         """Turn this layer back, in place, into its plain class with W R as its weight."""
         weight = self.weight.detach().contiguous()
-        self.__class__ = type(self)._plain_class  # type: ignore[attr-defined]
+        self.unswap_()
         del self.rotation
         self._parameters["weight"] = nn.Parameter(weight)
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _empty_layer, (type(self)._plain_class,), self.__dict__.copy()  # type: ignore[attr-defined]
-
-
-@functools.cache
-def _rotated_class(plain: type[nn.Module]) -> type[RotatedLayer]:
-    return type(f"Rotated{plain.__name__}", (RotatedLayer, plain), {"_plain_class": plain, "__doc__": plain.__doc__})
-
-
-def _empty_layer(plain: type[nn.Module]) -> RotatedLayer:
-    return object.__new__(_rotated_class(plain))  # type: ignore[arg-type]
 
 
 @dataclass
@@ -95,7 +85,7 @@ class RotationsModel(ParetoModel):
             one.features = output
 
         def run(x: Tensor) -> Any:
-            handle = self.network.trunk.register_forward_hook(remember)  # type: ignore[union-attr,operator]
+            handle = self.network.trunk.register_forward_hook(remember)  # type: ignore[union-attr]
             try:
                 return forward(x)
             finally:
@@ -144,5 +134,4 @@ def _rotate(task: str, head: nn.Module, latent: int) -> None:
         raise UserError(f"The head of task {task!r} has no plain Linear or Conv layer whose inputs can be rotated.")
     weight = first.weight
     size = min(latent, weight.shape[1])
-    first.__class__ = _rotated_class(type(first))  # type: ignore[arg-type,assignment]
-    first.rotation = nn.Parameter(torch.zeros(size, size, dtype=weight.dtype, device=weight.device))
+    swap(first, RotatedLayer).rotation = nn.Parameter(weight.new_zeros(size, size))

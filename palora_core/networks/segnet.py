@@ -58,7 +58,7 @@ class SegNetTrunk(nn.Module):
             places.append((index, size))
         for stage in self.decoder:
             index, size = places.pop()
-            x = stage(F.max_unpool2d(x, index, 2, output_size=list(size[-2:])))
+            x = stage(F.max_unpool2d(x, index, [2, 2], output_size=list(size[-2:])))
         return x
 
 

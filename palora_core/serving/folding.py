@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from palora_core.serving.flat import FlatMix
+
+
+class _Conv(Protocol):
+    """What is read and written of a convolution or linear layer."""
+
+    weight: Tensor
+    bias: Tensor | None
+    _parameters: dict[str, nn.Parameter | None]
+
+
+class _Norm(Protocol):
+    """What is read and written of a BatchNorm layer."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+    running_mean: Tensor
+    running_var: Tensor
+    eps: float
+    _parameters: dict[str, nn.Parameter | None]
 
 
 @dataclass(eq=False)
@@ -17,8 +37,8 @@ class Fold:
 
     conv_name: str
     norm_name: str
-    conv: nn.Module
-    norm: nn.Module
+    conv: _Conv
+    norm: _Norm
     means: Tensor
     variances: Tensor
     conv_bias: Tensor | None = None
@@ -28,9 +48,9 @@ class Fold:
     @staticmethod
     def make(network: nn.Module, conv: str, norm: str, anchors: tuple[Tensor, Tensor] | None) -> Fold:
         """Collect the two layers and the statistics at the anchors (or the one set of running ones)."""
-        layer = network.get_submodule(norm)
+        layer = cast(_Norm, network.get_submodule(norm))
         means, variances = anchors or (layer.running_mean[None], layer.running_var[None])
-        return Fold(conv, norm, network.get_submodule(conv), layer, means, variances)
+        return Fold(conv, norm, cast(_Conv, network.get_submodule(conv)), layer, means, variances)
 
     def is_constant(self, affine: Collection[str]) -> bool:
         """Whether scale and shift do not depend on λ, so that they fold into base and deltas once."""

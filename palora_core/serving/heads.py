@@ -8,6 +8,7 @@ at once, so 7 + 1 outputs cost what 1 does. Both steps only regroup sums, for ev
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,7 @@ class JoinedHeads:
         self.weight = self._flat.view(rows, *like.kernel_size, like.in_channels).permute(0, 3, 1, 2)
         self.bias = kernel.new_zeros(rows)
         self._parts = list(zip(self._flat.split(channels), self.bias.split(channels)))
+        assert not isinstance(like.padding, str)  # see _plain
         self._geometry = (like.stride, like.padding, like.dilation)
         self._channels = channels
         self._input: Tensor | None = None
@@ -121,7 +123,7 @@ def _head(modules: dict[str, nn.Module], wiring: Trace, name: str) -> _Head:
     first = modules[name]
     assert isinstance(first, nn.Conv2d)
     reader = wiring.only_reader(name)
-    second = modules.get(reader) if reader else None
+    second = modules[reader] if reader is not None else None
     if reader is None or not _plain(second) or not _is_pointwise(second) or second.out_channels > first.out_channels:
         return _Head(name, first)
     if second.weight.dtype != first.weight.dtype:
@@ -129,15 +131,14 @@ def _head(modules: dict[str, nn.Module], wiring: Trace, name: str) -> _Head:
     return _Head(name, first, reader, second)
 
 
-def _plain(module: nn.Module | None) -> bool:
+def _plain(module: nn.Module | None) -> TypeGuard[nn.Conv2d]:
     if type(module) is not nn.Conv2d or isinstance(module.padding, str):
         return False
     return module.groups == 1 and module.padding_mode == "zeros"
 
 
-def _is_pointwise(module: nn.Module | None) -> bool:
-    assert isinstance(module, nn.Conv2d)
-    return module.kernel_size == (1, 1) and module.stride == (1, 1) and module.padding == (0, 0)
+def _is_pointwise(conv: nn.Conv2d) -> bool:
+    return conv.kernel_size == (1, 1) and conv.stride == (1, 1) and conv.padding == (0, 0)
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

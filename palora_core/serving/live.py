@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from palora_core.conditioning.base import ParetoModel
-from palora_core.machine import channels_last
+from palora_core.machine import channels_last, channels_last_
 from palora_core.normalisation import AnchoredBatchNorm, anchor_weights_of, batch_norms
 from palora_core.serving import formats
 from palora_core.serving.flat import FlatMix
@@ -141,7 +141,7 @@ class LiveNetwork:
             one.detach_norm(self.network)
             (exact.add if one.conv_name in exact else exact.discard)(one.norm_name)
         formats.cast(self.network, dtype, exact)
-        self.network.to(memory_format=torch.channels_last)
+        channels_last_(self.network)
         self._parts = self._install(basis, dtype, exact)
         self._heads: list[JoinedHeads] = []
         if example is not None and join:
@@ -149,7 +149,7 @@ class LiveNetwork:
         self._quicken()
         return wiring.outputs
 
-    def _install(self, basis: Any, dtype: torch.dtype, exact: set[str]) -> list[_Part]:
+    def _install(self, basis: Any, dtype: torch.dtype, exact: Set[str]) -> list[_Part]:
         """One buffer per number format, its views in the network."""
         parts = []
         groups = [(torch.float32, True), (dtype, False)] if exact else [(dtype, False)]
@@ -213,10 +213,9 @@ def _conv_norm_pairs(network: nn.Module, wiring: Trace) -> list[tuple[str, str]]
     """(convolution, BatchNorm) names where the one's output is what the other reads, each used once."""
     layers = set(batch_norms(network))
     norms = {name for name, module in network.named_modules() if module in layers}
-    found = [
-        (name, wiring.only_reader(name)) for name in wiring.order if isinstance(network.get_submodule(name), FOLDABLE)
-    ]
-    return [(conv, norm) for conv, norm in found if norm in norms]
+    convs = [name for name in wiring.order if isinstance(network.get_submodule(name), FOLDABLE)]
+    readers = {name: wiring.only_reader(name) for name in convs}
+    return [(conv, norm) for conv, norm in readers.items() if norm is not None and norm in norms]
 
 
 def _as_float(predictions: Any) -> Any:
