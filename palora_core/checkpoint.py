@@ -75,11 +75,11 @@ def read_card(folder: Path, name: str = CARD) -> dict[str, Any]:
 
 
 def build(card: Mapping[str, Any], state: Mapping[str, Tensor] | None = None) -> ParetoModel:
-    """The model that a card describes, with the weights ``state`` if given."""
+    """The model that a card describes, with the weights ``state`` if given, else with random ones."""
     try:
         options = dict(card["network"]["options"])
-        if state is not None and "pretrained" in options:
-            options["pretrained"] = False  # the file's weights replace them, so the machine need not have them
+        if "pretrained" in options:
+            options["pretrained"] = False  # a card's own weights replace ImageNet's, which the machine need not have
         network = networks.get(card["network"]["name"])(**options)
         method = method_from_dict(card["method"])
         num_tasks = len(card["tasks"])

@@ -57,6 +57,15 @@ def test_a_loaded_model_predicts_what_the_trained_one_did(trained, model):
     assert [task["name"] for task in card["tasks"]] == ["top_left", "bottom_right"]
 
 
+def test_a_network_that_started_from_imagenet_is_built_where_its_weights_are_not(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    options = {"outputs": {"top_left": 10, "bottom_right": 10}, "pretrained": True}
+    card = {**checkpoint.read_card(trained.run.folder), "network": {"name": "mobilenet", "options": options}}
+    with torch.device("meta"):  # as an import does, to see a model's size before it takes memory
+        model = checkpoint.build(card)
+    assert set(model.network.heads) == {"top_left", "bottom_right"}
+
+
 def test_best_weights_have_a_card_of_their_own(trained):
     _, card = checkpoint.load(trained.run.folder, "best.safetensors")
     assert card["training"]["steps"] == 2

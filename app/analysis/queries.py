@@ -73,6 +73,11 @@ def with_units(task: Task, units: Mapping[str, str]) -> list[Metric]:
     return [replace(metric, unit=unit) if metric.name == "abs_err" and unit else metric for metric in task.metrics]
 
 
+def on_simplex(preference: Sequence[float]) -> bool:
+    """Whether λ [T] has weights ≥ 0 that sum to 1: only there does an evaluated front say anything."""
+    return min(preference) > -1e-6 and abs(sum(preference) - 1) < 1e-3
+
+
 def interpolate(preferences: np.ndarray, values: np.ndarray, at: Sequence[float] | np.ndarray) -> np.ndarray:
     """Values [N, …] at λ's ``at`` [N, T] from those at the evaluated ones.
 

@@ -60,8 +60,9 @@ def test_other_kinds_of_models(roots, model, preference):
         assert len(re.findall(r"<td>(?:class|value)</td>", page)) == len(preference)
 
 
-def test_off_the_simplex_nothing_is_claimed_about_the_front(roots):
-    page = make(roots, "two", [1.5, -0.5])
+@pytest.mark.parametrize("preference", [[1.5, -0.5], [1.0, 1.0]])
+def test_off_the_simplex_nothing_is_claimed_about_the_front(roots, preference):
+    page = make(roots, "two", preference)
     assert 'class="here"' not in page and "<td>–</td>" in page
 
 

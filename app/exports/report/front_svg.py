@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.analysis.queries import interpolate
+from app.analysis.queries import interpolate, on_simplex
 from palora_core.front import Front
 
 WIDTH, HEIGHT = 380, 300
@@ -26,8 +26,7 @@ def front_svg(front: Front, preference: Sequence[float], names: Sequence[str], a
         up: task on the vertical axis.
     """
     points = front.objectives[:, [across, up]]
-    inside = min(preference) > -1e-6 and abs(sum(preference) - 1) < 1e-3
-    here = interpolate(front.preferences, points, [list(preference)])[0] if inside else None
+    here = interpolate(front.preferences, points, [list(preference)])[0] if on_simplex(preference) else None
     drawn = np.vstack([points, here]) if here is not None else points
     low, high = np.nanmin(drawn, 0), np.nanmax(drawn, 0)
     margin = np.where(high > low, 0.08 * (high - low), np.maximum(0.05 * np.abs(high), 0.05))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.analysis.queries import columns, interpolate, with_units
+from app.analysis.queries import columns, interpolate, on_simplex, with_units
 from app.components import side_by_side
 from app.library.models import PICTURED, LoadedModel
 from app.pictures import drawing
@@ -71,8 +71,8 @@ def gather(services: Services, loaded: LoadedModel, image: str, label: str, pref
 
 
 def _on_split(loaded: LoadedModel, preference: Sequence[float]) -> dict[str, tuple[float, float]]:
-    """Per metric its value at λ on the evaluated split (interpolated) and the best of the front."""
-    if loaded.front is None or min(preference) < -1e-6:
+    """Per metric its value at λ on the evaluated split (interpolated) and the best of the front; {} off the simplex."""
+    if loaded.front is None or not on_simplex(preference):
         return {}
     found = {}
     for column in columns(loaded.front, loaded.tasks, loaded.units):
