@@ -11,7 +11,7 @@ import time
 from app.jobs.folders import folder_of, new_folder
 from app.jobs.limits import check_allowed, most_at_once
 from app.jobs.orders import Expansion, Order, read_order, write_order
-from app.jobs.queue import advance, threads
+from app.jobs.queue import advance, queue_lock, threads
 from app.jobs.status import job, jobs
 from app.settings import runs_root
 from palora_core.errors import UserError
@@ -58,10 +58,12 @@ def resume(name: str) -> None:
 def stop(name: str) -> None:
     """Ask a run to save its state and end; take a waiting one out of the queue."""
     check_allowed()
-    folder, status = folder_of(name), job(name).status
-    if status == "queued":
-        write_order(folder, {**read_order(folder), "queued": None})
-        return
+    folder = folder_of(name)
+    with queue_lock():  # or it could be started between the question and the answer
+        status = job(name).status
+        if status == "queued":
+            write_order(folder, {**read_order(folder), "queued": None})
+            return
     run = Run(folder)
     owner = run.process()
     if status not in ("starting", "running", "stopping") or owner is None:
@@ -76,8 +78,10 @@ def delete(name: str) -> None:
     """Remove a run that is not running, with everything in its folder."""
     check_allowed()
     folder = folder_of(name)
-    if job(name).live:
-        raise UserError(f"{name} is {job(name).status}; stop it before you delete it.")
     hidden = folder.with_name(f".deleted-{folder.name}-{time.time_ns()}")
-    folder.rename(hidden)  # out of every list at once, however long the rest takes
+    with queue_lock():  # or it could be started in this moment
+        found = job(name)
+        if found.live:
+            raise UserError(f"{name} is {found.status}; stop it before you delete it.")
+        folder.rename(hidden)  # out of every list at once, however long the rest takes
     shutil.rmtree(hidden, ignore_errors=True)

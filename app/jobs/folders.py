@@ -33,8 +33,10 @@ def folder_of(name: str) -> Path:
 def names() -> list[str]:
     """All runs below the run root, newest first."""
     root = runs_root()
-    found = [(path.stat().st_mtime, path) for path in _run_folders(root, DEPTH)]
-    ages = {path: created(path, changed) for changed, path in found}
+    ages = {}
+    for path in _run_folders(root, DEPTH):
+        with contextlib.suppress(FileNotFoundError):  # deleted in this moment
+            ages[path] = created(path, path.stat().st_mtime)
     return [path.relative_to(root).as_posix() for path in sorted(ages, key=lambda p: (-ages[p], p.name))]
 
 

@@ -34,7 +34,7 @@ def advance() -> None:
     _children[:] = [child for child in _children if child.poll() is None]
     if not runs_root().is_dir() or read_only():
         return
-    with _queue_lock():
+    with queue_lock():
         current = jobs()
         room = at_once() - sum(j.status in ("starting", "running", "stopping") for j in current)
         waiting = [(float(read_order(folder_of(j.name))["queued"]), j.name) for j in current if j.status == "queued"]
@@ -59,7 +59,8 @@ def _keep() -> None:
 
 
 @contextlib.contextmanager
-def _queue_lock() -> Iterator[None]:
+def queue_lock() -> Iterator[None]:
+    """A block in which no other thread or server starts, stops or deletes a run; not to be entered twice."""
     with (runs_root() / ".queue.lock").open("a") as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
