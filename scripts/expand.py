@@ -14,16 +14,13 @@ from pathlib import Path
 
 from _cli import DEFAULT_DATA, Bar, main, settings
 
-# Epochs of the paper's expansion of MultiMNIST; it has 5 for CityScapes.
-EPOCHS = 4
-
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Pareto expansion of a plain checkpoint.")
     parser.add_argument("--from", dest="source", type=Path, required=True, help="model folder or state_dict file")
     parser.add_argument("--benchmark", required=True)
     parser.add_argument("--out", type=Path, required=True, help="the run folder; with --alphas, one per α below it")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--epochs", type=int, help="default: the paper's 4")
     parser.add_argument("--alphas", type=float, nargs="+", metavar="α", help="expand once with each of these scales")
     parser.add_argument("--figure", type=Path, help="PNG of the fronts; a film (.html) and numbers (.json) beside it")
     parser.add_argument("--sampler", help="replace the annealed schedule, e.g. fixed")
@@ -66,7 +63,8 @@ def expand(args: argparse.Namespace, given: dict, folder, again: bool) -> None:
         resume_trainer(folder, args.data, args.device, bar).resume()
     else:
         parts = {"sampler": args.sampler} if args.sampler else {}
-        chosen = configure_expansion(args.benchmark, args.source, {"epochs": args.epochs, **given}, parts)
+        given = given if args.epochs is None else {"epochs": args.epochs, **given}
+        chosen = configure_expansion(args.benchmark, args.source, given, parts)
         Trainer(folder, *chosen, args.data, args.device, bar).start()
     bar.close()
 

@@ -14,7 +14,6 @@ from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
 from palora_core.setup_run import configure_expansion
 
-EPOCHS = 4  # as scripts/expand.py
 SHOWN_OF_METHOD = ("conditioning.alpha", "conditioning.rank", "num_preferences")
 SHOWN_OF_TRAINING = ("epochs", "lr", "seed")
 ABOUT = (
@@ -44,10 +43,9 @@ def expansion_form(entries: Sequence[Entry], key: str = "expand") -> str | None:
         st.selectbox("Starts from", list(known), start, format_func=lambda i: known[i].title, key=f"{key}.source")
     ]
     try:
-        _, method, training = configure_expansion(chosen.benchmark, chosen.folder, {"training.epochs": EPOCHS})
+        _, method, training = configure_expansion(chosen.benchmark, chosen.folder, {})
         scope = f"{key}.{chosen.benchmark}"
-        settings = {"training.epochs": EPOCHS}
-        settings |= option_widgets(method, "method", scope, all_but(method, SHOWN_OF_METHOD))
+        settings = option_widgets(method, "method", scope, all_but(method, SHOWN_OF_METHOD))
         settings |= option_widgets(training, "training", scope, all_but(training, SHOWN_OF_TRAINING))
         order = jobs.Expansion(chosen.benchmark, chosen.folder, chosen.title, settings)
         order.configured()
