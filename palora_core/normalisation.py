@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from palora_core.active import ActivePreference
+from palora_core.errors import UserError
 from palora_core.swapping import SwappedLayer, swap
 
 if TYPE_CHECKING:
@@ -137,6 +138,9 @@ def calibrate(model: ParetoModel, batches: Callable[[], Iterable[Tensor]]) -> in
 
     Returns:
         How many layers were calibrated (0 for a network without BatchNorm, where nothing is run).
+
+    Raises:
+        UserError: there is no batch, so nothing to estimate from.
     """
     return _calibrate(model, list(enumerate(anchor_preferences(model.num_tasks))), batches)
 
@@ -180,8 +184,11 @@ def _measure(model: ParetoModel, layers: list[AnchoredBatchNorm], anchor: Tensor
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # a cumulative average: every batch counts the same
+    inputs = None
     for inputs in batches:
         model(inputs, anchor.to(inputs.device))
+    if inputs is None:
+        raise UserError("There is no batch to estimate the statistics of BatchNorm layers from; give at least one.")
     for layer in layers:
         layer.anchor_mean[index], layer.anchor_var[index] = _running(layer)
 

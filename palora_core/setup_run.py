@@ -51,9 +51,9 @@ def configure_expansion(
 ) -> tuple[Benchmark, Method, TrainingOptions]:
     """Pareto expansion (§5.3 of the paper): PaLoRA with trained adapters only, starting from a plain checkpoint.
 
-    Unless ``settings`` say otherwise there are four epochs at the recipe's last learning rate, and the network's options
-    are those of the checkpoint's card where it has one. A backbone of torchvision or timm has no heads for these tasks:
-    those begin as they are drawn and are trained too.
+    Unless ``settings`` say otherwise, there are four epochs at the recipe's last learning rate, and the options of the
+    network are those of the checkpoint's card where it has one. A backbone of torchvision or timm has no heads for
+    these tasks: those begin as they are drawn and are trained too.
 
     Raises:
         UserError: unknown names, or a checkpoint of another network.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -186,11 +185,6 @@ def markdown(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str, f
         cells = [_cell(entry.get(key), factor, decimals) for key, _, factor, decimals in columns]
         lines.append("| " + " | ".join([entry["title"], *cells]) + " |")
     return "\n".join(lines) + "\n"
-
-
-def published_multimnist(path: Path) -> list[dict[str, Any]]:
-    """Rows of the paper's recorded MultiMNIST results (``docs/published/multimnist.json``), marked as published."""
-    return json.loads(Path(path).read_text())["rows"]
 
 
 def _cell(value: Any, factor: float, decimals: int) -> str:

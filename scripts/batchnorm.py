@@ -69,9 +69,12 @@ def study(folder: Path, args: argparse.Namespace, bar: Callable[[str, int, int],
     tasks, size = benchmark.tasks, benchmark.recipe.batch_size
     grid = evaluation_preferences(len(tasks), args.points or (11 if len(tasks) == 2 else 10))
 
+    count = min(args.items, len(splits["train"]))
+    step = min(size, count)
+
     def batches() -> Iterator[torch.Tensor]:
-        for start in range(0, min(args.items, len(splits["train"])) - size + 1, size):
-            yield splits["train"].batch(torch.arange(start, start + size))[0]
+        for start in range(0, count - step + 1, step):
+            yield splits["train"].batch(torch.arange(start, start + step))[0]
 
     def front(model: torch.nn.Module, preferences: torch.Tensor) -> Front:
         return evaluate(

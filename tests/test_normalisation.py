@@ -116,6 +116,13 @@ def trained(model, batches, steps=4, calibrated=False):
     return {name: value for name, value in model.state_dict().items() if "anchor" not in name}
 
 
+def test_no_batch_is_one_sentence_and_changes_nothing(model):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UserError, match="no batch"):
+        calibrate(model, list)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+
+
 def test_training_afterwards_is_unchanged(model, batches):
     again = copy.deepcopy(model)
     plain, calibrated = trained(model, batches), trained(again, batches, calibrated=True)

@@ -8,9 +8,10 @@ from math import comb
 from typing import Any
 
 import numpy as np
+import torch
 
 from palora_core.front import Front
-from palora_core.simplex import simplex_lattice
+from palora_core.simplex import is_on_simplex, simplex_lattice
 from palora_core.tasks import LOSS, Metric, Task
 
 # Partitions of the lattice on which wishes are answered.
@@ -74,8 +75,8 @@ def with_units(task: Task, units: Mapping[str, str]) -> list[Metric]:
 
 
 def on_simplex(preference: Sequence[float]) -> bool:
-    """Whether λ [T] has weights ≥ 0 that sum to 1: only there does an evaluated front say anything."""
-    return min(preference) > -1e-6 and abs(sum(preference) - 1) < 1e-3
+    """Whether λ [T] has weights ≥ 0 that sum to 1, up to rounding: only there does an evaluated front say anything."""
+    return is_on_simplex(torch.tensor(preference), tolerance=1e-3)
 
 
 def interpolate(preferences: np.ndarray, values: np.ndarray, at: Sequence[float] | np.ndarray) -> np.ndarray:

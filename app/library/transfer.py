@@ -82,8 +82,11 @@ def imported(file: BinaryIO, name: str) -> str:
     if jobs.read_only():
         raise UserError("Import is switched off on this server.")
     root = runs_root() / FOLDER
-    root.mkdir(parents=True, exist_ok=True)
-    hidden = Path(tempfile.mkdtemp(prefix=".importing-", dir=root))
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        hidden = Path(tempfile.mkdtemp(prefix=".importing-", dir=root))
+    except OSError as error:
+        raise UserError(f"The folder of runs cannot be written ({error.strerror}).") from None
     try:
         unpack(file, hidden)
         check(hidden)

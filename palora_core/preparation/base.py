@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -178,6 +177,3 @@ def count_note(what: str, found: int, official: int) -> tuple[str, ...]:
     if found == official:
         return ()
     return (f"note: {found:,} {what}, the full release has {official:,}; splits are in proportion.",)
-
-
-Reader = Callable[[int, int], dict[str, Any]]
