@@ -23,6 +23,7 @@ from palora_core.adapters import factor_shapes
 from palora_core.benchmarks.multimnist import MultiMNIST
 from palora_core.conditioning.lowrank import LowRank
 from palora_core.data import Split
+from palora_core.machine import has_fast_bf16
 from palora_core.methods.palora import PaLoRA
 from palora_core.networks.base import networks
 from palora_core.runs import Run
@@ -32,6 +33,7 @@ from palora_core.trainer import Trainer
 from palora_core.training_options import TrainingOptions
 
 TRAIN, VALIDATION, BATCH, M, RANK = 5_120, 1_024, 256, 5, 1
+FORMATS = ("fp32", "bf16") if has_fast_bf16(torch.device("cpu")) else ("fp32",)
 
 
 class Items(Dataset):
@@ -112,7 +114,7 @@ def epoch(repetitions: int, budget: float) -> list[Figure]:
     """CPU time of our epoch over that of the research code's way."""
     benchmark = MultiMNIST(train_images=TRAIN, test_images=VALIDATION)
     with tempfile.TemporaryDirectory() as folder:
-        trainers = {name: _trainer(benchmark, Path(folder) / name, name) for name in ("fp32", "bf16")}
+        trainers = {name: _trainer(benchmark, Path(folder) / name, name) for name in FORMATS}
         name, options = benchmark.network
         research = ResearchWay(networks.get(name)(**options), trainers["fp32"].splits)
         variants: dict[str, Callable[[], object]] = {"research": research.epoch}
