@@ -158,6 +158,8 @@ def test_relu_by_bits(inplace):
     x = torch.tensor([-1.0, -0.0, 0.0, 1e-40, 3.0, float("inf"), float("-inf")], dtype=torch.bfloat16)
     for value in (x, x.float()):
         assert torch.equal(HalfReLU(inplace)(value.clone()), torch.relu(value))
+    every = torch.arange(-(2**15), 2**15).to(torch.int16).view(torch.bfloat16)  # all numbers, NaN of either sign too
+    torch.testing.assert_close(HalfReLU(inplace)(every.clone()), torch.relu(every), rtol=0, atol=0, equal_nan=True)
     strided = torch.randn(4, 6).bfloat16()
     assert torch.equal(HalfReLU(inplace)(strided.clone()[:, ::2]), torch.relu(strided[:, ::2]))
 

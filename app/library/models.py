@@ -92,6 +92,10 @@ class Entry:
         """Whether it comes from the folder of training runs."""
         return self.id.startswith("run:")
 
+    def is_current(self) -> bool:
+        """Whether its files are still those that were listed; takes microseconds."""
+        return _stamp(self.folder) == self.stamp
+
 
 @dataclass(eq=False)
 class LoadedModel:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from app.library.models import LoadedModel, ModelRegistry
+from app.library.models import Entry, LoadedModel, ModelRegistry
 from app.pictures.scenes import SAMPLE, Encoded, Scene, make_scene, thumbnail
 from app.pictures.uploads import UploadStore
 from app.serving.cache import ByteCache
@@ -55,7 +55,7 @@ class Inference:
         self.answers: ByteCache[Encoded] = ByteCache(CACHE_BYTES, lambda answer: answer.size)
         self._views: OrderedDict[str, View] = OrderedDict()
         self._views_lock = threading.Lock()
-        self._known_keys: dict[str, str] = {}
+        self._shown: dict[str, tuple[str, Entry]] = {}  # by model id: the key of its answers, and whose they are
         self._scenes: OrderedDict[tuple[str, str], Scene] = OrderedDict()
         self._networks: OrderedDict[str, ServedNetwork] = OrderedDict()
         self._worker = Worker(self._work_ahead if work_ahead else None, _one_thread)
@@ -66,10 +66,13 @@ class Inference:
         if request.type != "predict":
             return None
         with self._views_lock:
-            key = self._known_keys.get(request.model)
+            shown = self._shown.get(request.model)
+        if shown is None:
+            return None
+        key, entry = shown
         preference = snap(request.preference, request.exact)
-        answer = self.answers.get((key, request.image, preference, request.errors)) if key else None
-        if answer is None:
+        answer = self.answers.get((key, request.image, preference, request.errors))
+        if answer is None or not entry.is_current():  # trained again or replaced: the worker looks what is there
             return None
         self._looks_at(session, request, preference)
         self._worker.stay_away()
@@ -99,7 +102,7 @@ class Inference:
     def _answer(self, session: str, request: Request) -> bytes:
         loaded = self.registry.get(request.model)
         with self._views_lock:
-            self._known_keys[request.model] = loaded.key
+            self._shown[request.model] = (loaded.key, loaded.entry)
         if request.type == "gallery":
             small = [thumbnail(loaded, image, self.uploads) for image in request.images]
             header = {"type": "gallery", "seq": request.seq, "images": list(request.images)}

@@ -1,4 +1,5 @@
 import io
+import shutil
 import time
 
 import numpy as np
@@ -6,6 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from app.library import models
+from app.pictures.uploads import UploadStore
+from app.serving.inference import Inference
 from app.serving.protocol import Request, pack, parse, snap, unpack
 from palora_core.errors import UserError
 from palora_core.simplex import simplex_lattice
@@ -49,6 +53,26 @@ def test_cache(roots):
     assert not first["cached"] and header["cached"] and header["preference"] == first["preference"] == [0.32, 0.68]
     assert roots.inference.cached("s", request(preference=(0.312, 0.688), exact=True)) is None
     assert roots.inference.cached("s", request(image="sample-1", preference=(0.312, 0.688))) is None
+
+
+def test_a_replaced_model_is_not_answered_from_the_cache(model_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "LISTING_AGE", 0.0)
+    registry = models.ModelRegistry(tmp_path, tmp_path / "runs")
+    folder = tmp_path / "two"
+    shutil.copytree(model_root / "two", folder)
+    inference = Inference(registry, UploadStore(), work_ahead=False)
+    try:
+        inference.submit("s", request()).result(60)
+        before, _ = unpack(inference.cached("s", request()))
+        shutil.rmtree(folder)
+        shutil.copytree(model_root / "digits", folder)
+        assert inference.cached("s", request()) is None
+        after, _ = unpack(inference.submit("s", request()).result(60))
+        assert {p["task"] for p in after["pictures"]} != {p["task"] for p in before["pictures"]}
+        again, _ = unpack(inference.cached("s", request()))
+        assert again["pictures"] == after["pictures"]
+    finally:
+        inference.close()
 
 
 def test_lattice_is_computed_ahead(roots):

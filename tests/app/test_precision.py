@@ -76,6 +76,12 @@ def test_overflow_is_not_agreement(roots, bad):
     assert precision._agree(task, found, found) and not precision._agree(task, found, found.clone().fill_(bad))
 
 
-def test_the_answer_says_its_format(roots):
+def test_the_answer_says_its_format(roots, monkeypatch, lenient):
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda device: True)
+    roots.inference._worker._idle = None  # no search meanwhile
     header, _ = answer(roots, request())
-    assert header["precision"].startswith(("fp32", "bf16"))
+    assert header["precision"] == "fp32", "what is served at once is exact"
+    served = next(iter(roots.inference._networks.values()))
+    served.network = served.network.in_format(torch.bfloat16, 1)
+    header, _ = answer(roots, request(preference=(0.6, 0.4)))
+    assert header["precision"] == "bf16, first 1 layers fp32"
