@@ -11,7 +11,7 @@ import time
 from app.jobs.folders import folder_of, new_folder
 from app.jobs.limits import check_allowed, most_at_once
 from app.jobs.orders import Expansion, Order, read_order, write_order
-from app.jobs.queue import advance, queue_lock, threads
+from app.jobs.queue import advance, queue_lock, threads, writable
 from app.jobs.status import job, jobs
 from app.settings import runs_root
 from palora_core.errors import UserError
@@ -24,7 +24,8 @@ MAX_QUEUED = 50
 def set_at_once(count: int) -> None:
     """Change how many runs may train at the same time."""
     check_allowed()
-    write_json(runs_root() / ".queue.json", {"at_once": max(1, min(int(count), most_at_once()))})
+    with writable():
+        write_json(runs_root() / ".queue.json", {"at_once": max(1, min(int(count), most_at_once()))})
     advance()
 
 
@@ -39,7 +40,8 @@ def start(order: Order | Expansion) -> str:
     noted = {"script": order.script, "arguments": order.arguments(), "threads": threads()}
     if isinstance(order, Expansion):
         noted["expands"] = order.title
-    write_order(folder, {**noted, "created": now, "queued": now})
+    with writable():
+        write_order(folder, {**noted, "created": now, "queued": now})
     advance()
     return folder.name
 
@@ -50,8 +52,9 @@ def resume(name: str) -> None:
     if job(name).status not in ("stopped", "failed", "crashed", "new"):
         raise UserError(f"{name} is {job(name).status}; only a run that has stopped can be resumed.")
     folder = folder_of(name)
-    write_order(folder, {"threads": threads(), **read_order(folder), "queued": time.time()})
-    (folder / "stop").unlink(missing_ok=True)
+    with writable():
+        write_order(folder, {"threads": threads(), **read_order(folder), "queued": time.time()})
+        (folder / "stop").unlink(missing_ok=True)
     advance()
 
 
@@ -62,13 +65,15 @@ def stop(name: str) -> None:
     with queue_lock():  # or it could be started between the question and the answer
         status = job(name).status
         if status == "queued":
-            write_order(folder, {**read_order(folder), "queued": None})
+            with writable():
+                write_order(folder, {**read_order(folder), "queued": None})
             return
     run = Run(folder)
     owner = run.process()
     if status not in ("starting", "running", "stopping") or owner is None:
         raise UserError(f"{name} is not running.")
-    run.request_stop()
+    with writable():
+        run.request_stop()
     if status == "starting" and is_alive(owner) and owner["pid"] != os.getpid():
         with contextlib.suppress(OSError):  # nothing to save yet, and loading data can take minutes
             os.killpg(owner["pid"], signal.SIGTERM)
@@ -83,5 +88,6 @@ def delete(name: str) -> None:
         found = job(name)
         if found.live:
             raise UserError(f"{name} is {found.status}; stop it before you delete it.")
-        folder.rename(hidden)  # out of every list at once, however long the rest takes
+        with writable():
+            folder.rename(hidden)  # out of every list at once, however long the rest takes
     shutil.rmtree(hidden, ignore_errors=True)

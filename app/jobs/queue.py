@@ -17,6 +17,7 @@ from app.jobs.limits import at_once, read_only
 from app.jobs.orders import SCRIPTS, read_order, write_order
 from app.jobs.status import jobs
 from app.settings import ROOT, runs_root
+from palora_core.errors import UserError
 from palora_core.runs import Run
 
 try:
@@ -30,7 +31,11 @@ _keeper_lock = threading.Lock()
 
 
 def advance() -> None:
-    """Start waiting runs, oldest first, while there is room; safe to call from anywhere, any time."""
+    """Start waiting runs, oldest first, while there is room; safe to call from anywhere, any time.
+
+    Raises:
+        UserError: the folder of runs cannot be written.
+    """
     _children[:] = [child for child in _children if child.poll() is None]
     if not runs_root().is_dir() or read_only():
         return
@@ -59,9 +64,28 @@ def _keep() -> None:
 
 
 @contextlib.contextmanager
+def writable() -> Iterator[None]:
+    """A block that writes below the run root; where it cannot, that is a sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"Runs cannot be started, stopped or deleted: the folder of runs cannot be written ({reason}). Make it "
+            "writable for this server, or set PALORA_READ_ONLY=1."
+        ) from None
+
+
+@contextlib.contextmanager
 def queue_lock() -> Iterator[None]:
-    """A block in which no other thread or server starts, stops or deletes a run; not to be entered twice."""
-    with (runs_root() / ".queue.lock").open("a") as file:
+    """A block in which no other thread or server starts, stops or deletes a run; not to be entered twice.
+
+    Raises:
+        UserError: the folder of runs cannot be written.
+    """
+    with writable():
+        file = (runs_root() / ".queue.lock").open("a")
+    with file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -77,8 +101,10 @@ def launch(folder: Path) -> None:
     nice = shutil.which("nice")
     own = str(order.get("threads") or threads())
     environment = {**os.environ, "OMP_NUM_THREADS": own, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
-    write_order(folder, {**order, "queued": None, "launched": time.time()})
-    with (folder / "log.txt").open("ab") as log:
+    with writable():
+        write_order(folder, {**order, "queued": None, "launched": time.time()})
+        log = (folder / "log.txt").open("ab")
+    with log:
         log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}: {'resumed' if begun else 'started'}\n".encode())
         log.flush()
         child = subprocess.Popen(

@@ -38,7 +38,10 @@ LISTED = 30
 def page() -> None:
     """Runs on the left, the chosen one on the right."""
     jobs.keep_queue()
-    jobs.advance()
+    try:
+        jobs.advance()
+    except UserError as error:
+        st.warning(str(error), icon=":material/lock:")
     every = jobs.jobs()
     chosen = choose(every)
     left, right = st.columns([1, 2.7], gap="medium")
@@ -124,7 +127,10 @@ def queue_setting() -> None:
     with st.expander("Queue", icon=":material/low_priority:"):
         count = st.number_input("Runs at the same time", 1, jobs.most_at_once(), jobs.at_once(), key="at_once")
         if count != jobs.at_once():
-            jobs.set_at_once(count)
+            try:
+                jobs.set_at_once(count)
+            except UserError as error:
+                st.error(str(error), icon=":material/error:")
 
 
 def panel(name: str, was_live: bool) -> None:
@@ -198,10 +204,10 @@ def act(what: Any, name: str) -> None:
     """Do what a button says; say why not where it can't be done."""
     try:
         what(name)
+        if what is jobs.delete:
+            st.query_params.pop("run", None)
     except UserError as error:
         st.toast(str(error), icon=":material/error:")
-    if what is jobs.delete:
-        st.query_params.pop("run", None)
     st.session_state["acted"] = time.time()
 
 
@@ -316,7 +322,9 @@ def axes(tasks: list[str]) -> tuple[int, int]:
 def log(name: str) -> None:
     """What the process printed, behind a fold."""
     with st.expander("Log", icon=":material/terminal:"):
-        text = jobs.log_tail(jobs.folder_of(name))
+        text = ""
+        with contextlib.suppress(UserError):  # deleted in another tab; the panel goes back to the list
+            text = jobs.log_tail(jobs.folder_of(name))
         st.code(text or "(nothing yet)", language=None, height=240)
 
 

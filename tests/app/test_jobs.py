@@ -265,6 +265,21 @@ def test_a_public_demo_can_only_look(root, monkeypatch):
     assert jobs.names() == ["shown"]
 
 
+def test_a_folder_of_runs_that_cannot_be_written_is_a_sentence(root):
+    name = make_run(root, "shown", ("end", {"step": 1, "reason": "stopped"}))
+    (root / ".queue.lock").mkdir()  # cannot be opened for writing, not even by root
+    for attempt in (
+        jobs.advance,
+        lambda: jobs.resume(name),
+        lambda: jobs.stop(name),
+        lambda: jobs.delete(name),
+        lambda: jobs.set_at_once(2),
+    ):
+        with pytest.raises(UserError, match="folder of runs cannot be written"):
+            attempt()
+    assert jobs.names() == [name]
+
+
 def test_the_log_is_read_from_its_end(root):
     name = make_run(root, "long", log_txt="x" * 100_000 + "\n" + "\n".join(map(str, range(500))))
     tail = jobs.log_tail(root / name, 3)

@@ -190,6 +190,24 @@ def test_deleting_asks_first_and_removes_the_folder(root):
     assert not (root / name).exists()
 
 
+def test_a_folder_that_cannot_be_written_is_said_once_and_a_refused_delete_stays_with_its_run(root):
+    name = make_run(root, "a", begin(), step(12), ("end", {"step": 12, "reason": "stopped"}))
+    (root / ".queue.lock").mkdir()
+    app = open_page(run=name)
+    assert [("cannot be written" in warning.value) for warning in app.warning] == [True]
+    next(button for button in app.button if button.label == "Yes, delete it").click()
+    app.run()
+    assert not app.exception and "cannot be written" in app.toast[0].value
+    assert app.query_params["run"] in (name, [name]) and app.subheader[0].value == name
+
+
+def test_a_run_deleted_in_another_tab_is_no_traceback(root, monkeypatch):
+    name = make_run(root, "a", begin(), step(12), ("end", {"step": 12, "reason": "stopped"}))
+    monkeypatch.setattr(jobs, "log_tail", lambda folder: jobs.folder_of("gone"))  # gone between panel and log
+    app = open_page(run=name)
+    assert not app.exception and "(nothing yet)" in [code.value for code in app.code]
+
+
 def test_a_failed_run_says_why_in_one_sentence(root):
     message = "The loss of task_0 became NaN or infinite at step 13."
     name = make_run(root, "a", begin(), step(12), ("error", {"step": 12, "message": message}), log="a\nb")
