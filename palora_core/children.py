@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Queue
 from typing import Any
 
@@ -37,16 +37,14 @@ def messages_of(module: str, jobs: Sequence[bytes]) -> Iterator[Any]:
         ChildError: one of them failed; all are ended.
     """
     lines: Queue[tuple[int, str | None]] = Queue()
-    children = [_start(module) for _ in jobs]
-    threads = [
-        threading.Thread(target=target, args=args, daemon=True)
-        for number, (child, job) in enumerate(zip(children, jobs))
-        for target, args in ((_feed, (child, job)), (_read, (number, child, lines)))
-    ]
+    children: list[subprocess.Popen[bytes]] = []
+    threads: list[threading.Thread] = []
     said: dict[int, list[str]] = {number: [] for number in range(len(jobs))}
     try:
-        for thread in threads:
-            thread.start()
+        for number, job in enumerate(jobs):  # noted one by one: what has begun is ended also where the next one fails
+            children.append(child := _start(module))
+            threads.append(_started(_feed, child, job))
+            threads.append(_started(_read, number, child, lines))
         running = len(jobs)
         while running:
             number, line = lines.get()
@@ -88,6 +86,12 @@ def _start(module: str) -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT,
         env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
     )
+
+
+def _started(target: Callable[..., None], *args: Any) -> threading.Thread:
+    thread = threading.Thread(target=target, args=args, daemon=True)
+    thread.start()
+    return thread
 
 
 def _feed(child: subprocess.Popen[bytes], job: bytes) -> None:

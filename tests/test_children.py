@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from palora_core import children
 from palora_core.children import ChildError, messages_of, report
 from palora_core.errors import UserError
 
@@ -52,6 +53,29 @@ def test_a_reader_that_stops_ends_the_children(module):
     messages.close()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+@pytest.mark.parametrize("what", ["_start", "_read"])
+def test_where_the_second_child_cannot_be_started_the_first_is_ended(module, monkeypatch, what):
+    name, begun, honest = module("sys.stdin.read()\nimport time\ntime.sleep(600)"), [], children._start
+
+    def start(*args):
+        if what == "_start" and begun:
+            raise OSError("no more processes")
+        begun.append(honest(*args))
+        return begun[-1]
+
+    def thread(target, *args):
+        if what == "_read" and target is children._read and len(begun) == 2:
+            raise RuntimeError("can't start new thread")
+        return started(target, *args)
+
+    started = children._started
+    monkeypatch.setattr(children, "_start", start)
+    monkeypatch.setattr(children, "_started", thread)
+    with pytest.raises((OSError, RuntimeError), match=r"no more processes|new thread"):
+        list(messages_of(name, [b"", b""]))
+    assert begun and all(child.returncode is not None for child in begun)
 
 
 def test_an_error_meant_for_people_is_one_line(capsys):
