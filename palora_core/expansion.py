@@ -61,14 +61,20 @@ def growth(run: Run) -> Growth:
         UserError: the run is none, or not finished.
     """
     config = run.config()
+    try:
+        source, alpha = config["training"]["start_from"], config["method"]["conditioning"]["alpha"]
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{run.folder}/config.json does not describe an expansion ({error!r}); run scripts/expand.py first."
+        ) from None
     events = [event for event in run.events() if event["kind"] == "front"]
-    if run.status() != "finished" or not config["training"]["start_from"] or len(events) < 2:
+    if run.status() != "finished" or not source or len(events) < 2:
         raise UserError(f"{run.folder} is not a finished expansion; run scripts/expand.py first.")
     from palora_core.front import Front
 
     final = Front.load(run.folder / "front.json")
     return Growth(
-        alpha=float(config["method"]["conditioning"]["alpha"]),
+        alpha=float(alpha),
         tasks=final.tasks,
         preferences=np.array(events[-1]["preferences"]),
         fronts=np.array([event["objectives"] for event in events]),

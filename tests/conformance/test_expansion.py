@@ -62,6 +62,13 @@ def test_only_adapters_move_and_the_first_front_is_the_checkpoint(checkpoint, tm
     assert (grown.spread[1:] > 0).all()
 
 
+@pytest.mark.parametrize("config", ["{}", "[]", '{"training": {"start_from": "x"}, "method": {"name": "stl"}}'])
+def test_a_foreign_configuration_is_no_expansion(tmp_path, config):
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(UserError, match=r"expand\.py"):
+        growth(Run(tmp_path))
+
+
 def test_a_backbone_with_torchvisions_names_is_expanded_with_new_heads_and_resumes(data_for, tmp_path):
     trunk = networks.get("resnet18")(outputs={}, size=32, width=0.25).trunk
     torch.save(trunk.state_dict() | {"fc.weight": torch.ones(1000, 128)}, tmp_path / "resnet.pth")
