@@ -114,32 +114,6 @@ def spread(objectives: Numbers) -> list[float]:
     return [float(extent) for extent in points.max(axis=0) - points.min(axis=0)]
 
 
-def largest_gap(objectives: Numbers) -> float:
-    """The largest hole in a front, in [0, √T]: 0 for points that coincide, small for a dense front.
-
-    Non-dominated points are scaled to [0, 1] in every objective and joined by the shortest tree; the gap is its
-    longest edge. For two objectives that is the longest step from a point to the next. NaN without two points.
-
-    Args:
-        objectives: Front [K, T], minimised.
-    """
-    points = _table(objectives)
-    points = points[nondominated(points) & np.isfinite(points).all(axis=1)]
-    if len(points) < 2:
-        return math.nan
-    extent = np.ptp(points, axis=0)
-    points = (points - points.min(axis=0)) / np.where(extent > 0, extent, 1)
-    reached = np.linalg.norm(points - points[0], axis=1)
-    outside = np.arange(len(points)) > 0
-    longest = 0.0
-    while outside.any():
-        nearest = int(np.argmin(np.where(outside, reached, np.inf)))
-        longest = max(longest, float(reached[nearest]))
-        outside[nearest] = False
-        reached = np.minimum(reached, np.linalg.norm(points - points[nearest], axis=1))
-    return longest
-
-
 def _volume_by_slices(points: np.ndarray, worst: np.ndarray) -> float:
     """Sweep along the last objective; each slab's base is the volume of the points met so far. T ≤ 3."""
     if points.shape[1] == 1:

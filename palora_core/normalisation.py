@@ -98,11 +98,6 @@ def batch_norms(network: nn.Module) -> list[nn.Module]:
     return [layer for layer in layers if layer.track_running_stats and layer._buffers["running_mean"] is not None]
 
 
-def is_anchored(network: nn.Module) -> bool:
-    """Whether the network's BatchNorm layers hold statistics per preference."""
-    return any(isinstance(layer, AnchoredBatchNorm) for layer in network.modules())
-
-
 def anchor_batch_norms(network: nn.Module, num_tasks: int, active: ActivePreference) -> list[AnchoredBatchNorm]:
     """Give every BatchNorm layer of ``network`` anchor statistics, in place, all equal to its running ones."""
     return [

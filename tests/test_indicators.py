@@ -11,7 +11,7 @@ from scipy import stats
 
 from palora_core import indicators
 from palora_core.errors import UserError
-from palora_core.indicators import alignment, hypervolume, largest_gap, nondominated, spearman, spread
+from palora_core.indicators import alignment, hypervolume, nondominated, spearman, spread
 
 FRONT = [[0.1, 0.9], [0.4, 0.5], [0.8, 0.2]]
 
@@ -163,22 +163,6 @@ def test_spread_leaves_dominated_points_out():
     assert spread([*FRONT, [5, 5], [0.9, 0.9]]) == pytest.approx([0.7, 0.7])
     assert spread([[1, 2, 3]]) == [0, 0, 0]
     assert all(math.isnan(value) for value in spread([[math.nan, 1.0]]))
-
-
-def test_largest_gap_of_two_objectives_is_the_longest_step():
-    steps = np.array([0, 1, 2, 3, 6, 7, 10]) / 10
-    front = np.stack([steps, 1 - steps], axis=1)
-    assert largest_gap(front) == pytest.approx(0.3 * math.sqrt(2))
-    assert largest_gap(front[::-1] * [5, 0.1] + 2) == pytest.approx(0.3 * math.sqrt(2))
-    assert largest_gap([*front.tolist(), [2, 2]]) == pytest.approx(0.3 * math.sqrt(2))
-
-
-def test_largest_gap_shrinks_for_a_denser_front_and_needs_two_points():
-    steps = np.linspace(0, 1, 21)
-    dense = np.stack([steps, 1 - steps], axis=1)
-    assert largest_gap(dense) < largest_gap(dense[::4])
-    assert largest_gap([[1, 1], [1, 1]]) == 0
-    assert math.isnan(largest_gap([[1, 1]]))
 
 
 @pytest.mark.parametrize("kind", [list, np.array, torch.tensor])

@@ -17,11 +17,14 @@ from palora_core.normalisation import (
     batch_norms,
     calibrate,
     calibrate_for,
-    is_anchored,
     use_running,
 )
 
 TASKS = 3
+
+
+def is_anchored(network):
+    return any(isinstance(layer, AnchoredBatchNorm) for layer in network.modules())
 
 
 def network():

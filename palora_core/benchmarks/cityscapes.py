@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from palora_core.benchmarks._dense import DenseScenes, resized
@@ -89,9 +88,3 @@ class CityScapes(DenseScenes):
         rows, columns = slice(int(top), int(top) + size[0]), slice(int(left), int(left) + size[1])
         cut: dict[str, Any] = {name: value[..., rows, columns] for name, value in item.items()}
         return resized(cut, self.size, {"align_corners": True})
-
-
-def as_metres(inverse_depth: Tensor) -> Tensor:
-    """Metres from inverse depth, for the release's standard camera (0.209313 m, 2262.52 px); 0 if unknown."""
-    disparity = inverse_depth * 256
-    return torch.where(disparity > 0, 0.209313 * 2262.52 / disparity.clamp_min(1e-6), 0)

@@ -38,17 +38,6 @@ class SceneArrays:
     def __len__(self) -> int:
         return len(self.images)
 
-    def unit_normals(self, rows: int | slice | np.ndarray) -> np.ndarray:
-        """Normals of some scenes as float32 unit vectors [..., H, W, 3]; zeros where missing.
-
-        Raises:
-            SceneError: streets, which have none.
-        """
-        if self.normals is None:
-            raise SceneError("These scenes are streets, which have no normals; use rooms.")
-        normals = self.normals[rows].astype(np.float32)
-        return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1)
-
 
 def ensure(
     kind: str,

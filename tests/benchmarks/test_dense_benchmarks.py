@@ -7,7 +7,7 @@ import torch
 from scipy.io import savemat
 
 from palora_core.benchmarks._dense import divide
-from palora_core.benchmarks.cityscapes import NINETEEN, SEVEN, CityScapes, as_metres
+from palora_core.benchmarks.cityscapes import NINETEEN, SEVEN, CityScapes
 from palora_core.benchmarks.nyuv2 import FORTY, THIRTEEN, NYUv2
 from palora_core.errors import UserError
 from palora_core.preparation import _nyuv2_tables as tables
@@ -35,8 +35,6 @@ def test_label_ids_become_the_official_categories_and_classes():
 def test_disparity_becomes_inverse_depth_in_the_scale_of_mtan():
     stored = np.array([0, 1, 257, 32257], np.uint16)
     np.testing.assert_allclose(cityscapes.inverse_depth(stored), [0, 0, 1 / 256, 0.4921875], rtol=1e-6)
-    # 126 pixels of disparity are 0.209313 · 2262.52 / 126 = 3.758 m.
-    assert as_metres(torch.tensor([0, 126 / 256])).tolist() == pytest.approx([0, 3.7585], rel=1e-3)
 
 
 def test_the_official_cityscapes_keeps_its_values(tmp_path):
