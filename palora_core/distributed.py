@@ -153,4 +153,4 @@ def join_losses(totals: Sequence[Tensor], counts: Sequence[Tensor]) -> list[Tens
     dist.all_reduce(sums)
     count = sums[:, 1].clamp(min=1)
     values, scales = sums[:, 0] / count, world_size() / count
-    return [_Joined.apply(t, v.to(t), s.to(t)) for t, v, s in zip(totals, values, scales)]  # type: ignore[no-untyped-call]
+    return [_Joined.apply(t, v.to(t), s.to(t)) for t, v, s in zip(totals, values, scales)]

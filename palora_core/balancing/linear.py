@@ -20,7 +20,7 @@ class Linear(Balancer):
 
     def backward(self, step: Step) -> Tensor:
         """One backward pass of Σ_t λ_t L_t."""
-        sum(weight * loss for weight, loss in zip(step.preference, step.losses)).backward()  # type: ignore[union-attr]
+        sum(weight * loss for weight, loss in zip(step.preference, step.losses)).backward()
         return step.preference
 
 
@@ -109,7 +109,7 @@ class LossNormalised(Balancer):
     def backward(self, step: Step) -> Tensor:
         """One backward pass of the weighted sum."""
         weights = step.preference * self.history.weights(torch.stack([loss.detach() for loss in step.losses]))
-        sum(weight * loss for weight, loss in zip(weights, step.losses)).backward()  # type: ignore[union-attr]
+        sum(weight * loss for weight, loss in zip(weights, step.losses)).backward()
         return weights
 
 

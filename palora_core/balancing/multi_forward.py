@@ -73,7 +73,7 @@ class MultiForward(GradientNormalised):
         added = self._added(step)
         if not self.normalise:
             weights = step.preference + added
-            sum(weight * loss for weight, loss in zip(weights, step.losses)).backward()  # type: ignore[union-attr]
+            sum(weight * loss for weight, loss in zip(weights, step.losses)).backward()
             return weights
         shared, specific = step.task_gradients()
         norms = step.gramian(shared).diagonal().clamp_min(0).sqrt()

@@ -37,5 +37,5 @@ def vit(outputs: Mapping[str, int], size: int = 224, layers: int = 12, pretraine
         if layers != 12:
             raise UserError(f"ImageNet weights are for 12 layers, found layers={layers}.")
         state = without(imagenet_state(ViT_B_16_Weights), "heads.")
-        trunk.load_state_dict(interpolate_embeddings(size, PATCH, state))  # type: ignore[arg-type]
+        trunk.load_state_dict(interpolate_embeddings(size, PATCH, state))
     return MultiTaskNetwork(trunk, {task: nn.Linear(WIDTH, count) for task, count in outputs.items()})
