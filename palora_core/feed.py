@@ -58,11 +58,9 @@ class Feed:
         return self._on_device(self.splits["val"].batch(indices))
 
     def calibration(self) -> Iterator[Tensor]:
-        """Inputs of the first training items, in batches of one size, for statistics of BatchNorm layers."""
-        count = min(self.options.calibration_items, len(self.splits["train"]))
-        size = min(self.options.batch_size, count)
-        for start in range(0, count - size + 1, size):
-            yield self._on_device(self.splits["train"].batch(torch.arange(start, start + size)))[0]
+        """:func:`first_inputs` of the training split, on the device."""
+        for x in first_inputs(self.splits["train"], self.options.calibration_items, self.options.batch_size):
+            yield channels_last(x.to(self.device, non_blocking=True))
 
     def _made(self, step: int) -> Batch:
         """On the host; the thread that works ahead calls this, too."""
@@ -81,6 +79,14 @@ class Feed:
         x, targets = batch
         targets = {name: target.to(self.device, non_blocking=True) for name, target in targets.items()}
         return channels_last(x.to(self.device, non_blocking=True)), targets
+
+
+def first_inputs(split: Split, items: int, batch_size: int) -> Iterator[Tensor]:
+    """Inputs of a split's first items, in batches of one size, for statistics of BatchNorm layers."""
+    count = min(items, len(split))
+    size = min(batch_size, count)
+    for start in range(0, count - size + 1, size):
+        yield split.batch(torch.arange(start, start + size))[0]
 
 
 def _own_rows(batch: Batch) -> Batch:

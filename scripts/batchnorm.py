@@ -56,6 +56,7 @@ def study(folder: Path, args: argparse.Namespace, bar: Callable[[str, int, int],
     from palora_core.checkpoint import load
     from palora_core.config import from_dict
     from palora_core.errors import UserError
+    from palora_core.feed import first_inputs
     from palora_core.front import Front, evaluate
     from palora_core.simplex import evaluation_preferences
 
@@ -69,12 +70,8 @@ def study(folder: Path, args: argparse.Namespace, bar: Callable[[str, int, int],
     tasks, size = benchmark.tasks, benchmark.recipe.batch_size
     grid = evaluation_preferences(len(tasks), args.points or (11 if len(tasks) == 2 else 10))
 
-    count = min(args.items, len(splits["train"]))
-    step = min(size, count)
-
     def batches() -> Iterator[torch.Tensor]:
-        for start in range(0, count - step + 1, step):
-            yield splits["train"].batch(torch.arange(start, start + step))[0]
+        return first_inputs(splits["train"], args.items, size)
 
     def front(model: torch.nn.Module, preferences: torch.Tensor) -> Front:
         return evaluate(

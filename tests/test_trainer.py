@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from palora_core.data import ArraySplit
 from palora_core.errors import UserError
+from palora_core.feed import first_inputs
 from palora_core.front import Front
 from palora_core.runs import Run
 from palora_core.setup_run import configure, resume_trainer
@@ -278,3 +280,13 @@ def test_the_card_says_in_words_what_training_started_with(tmp_path):
     assert again.card(Front.load(tmp_path / "second" / "front.json"))["training"]["start_from"] == (
         "LS on MultiMNIST, 2 epochs, 8 steps (first)"
     )
+
+
+@pytest.mark.parametrize(
+    ("items", "batch_size", "sizes"), [(256, 4, [4, 4]), (7, 3, [3, 3]), (2, 4, [2]), (256, 16, [10])]
+)
+def test_statistics_are_estimated_from_the_first_items_in_batches_of_one_size(items, batch_size, sizes):
+    split = ArraySplit(torch.arange(10.0)[:, None], {})
+    found = list(first_inputs(split, items, batch_size))
+    assert [len(x) for x in found] == sizes
+    assert torch.cat(found)[:, 0].tolist() == list(range(sum(sizes)))
