@@ -21,7 +21,7 @@ from palora_core.simplex import describe_preferences, evaluation_preferences
 from palora_core.tasks import Convention, Task
 
 FRONT_FORMAT = 1
-GROUP_BYTES = 32 * 2**20  # inputs in memory at once
+GROUP_BYTES = 32 * 2**20  # inputs and targets in memory at once
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,13 @@ def _groups(split: Split, starts: Sequence[int], batch_size: int) -> Iterator[li
     group: list[Batch] = []
     for start in starts:
         group.append(split.batch(torch.arange(start, min(start + batch_size, len(split)))))
-        if sum(x.nbytes for x, _ in group) >= GROUP_BYTES:
+        if sum(_bytes(batch) for batch in group) >= GROUP_BYTES:
             yield group
             group = []
     if group:
         yield group
+
+
+def _bytes(batch: Batch) -> int:
+    x, targets = batch
+    return x.nbytes + sum(target.nbytes for target in targets.values())

@@ -11,7 +11,7 @@ from palora_core import distributed
 from palora_core.conditioning.lowrank import palorize
 from palora_core.data import ArraySplit
 from palora_core.errors import UserError
-from palora_core.front import Front, evaluate
+from palora_core.front import Front, _groups, evaluate
 from palora_core.networks.base import networks
 from palora_core.normalisation import calibrate
 from palora_core.tasks import Classification
@@ -147,6 +147,13 @@ def test_an_empty_split_is_one_sentence():
     empty = ArraySplit(torch.zeros(0, 1, 28, 28), {"a": torch.zeros(0), "b": torch.zeros(0)})
     with pytest.raises(UserError, match="empty"):
         evaluate(lowrank(), empty, TASKS, (1.0, 1.0))
+
+
+def test_a_group_of_batches_is_bounded_by_inputs_and_targets(monkeypatch):
+    split = ArraySplit(torch.zeros(8, 1), {"a": torch.zeros(8, 25)})  # 4 bytes in, 100 bytes to predict
+    monkeypatch.setattr("palora_core.front.GROUP_BYTES", 400)
+    groups = list(_groups(split, range(0, 8, 2), 2))
+    assert [len(group) for group in groups] == [2, 2]
 
 
 @pytest.mark.parametrize(("points", "ranks"), [(3, 2), (11, 2), (1, 2), (5, 3)])
