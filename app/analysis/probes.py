@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from app.analysis.queries import with_units
+from app.analysis.queries import on_simplex, with_units
 from app.library.models import LoadedModel
 from palora_core import probing
 from palora_core.probing import Plane
@@ -129,9 +129,9 @@ class ProbeMap:
             metric = LOSS if losses else with_units(task, self.loaded.units)[0]
             key = f"{task.name}/{metric.name}"
             grid = self._grid({place: row[key] for place, row in values.items()})
-            on_simplex = [row[key] for place, row in values.items() if self._is_trained(place)]
-            on_simplex += [named[name][key] for name in self._controls() if name in named]
-            best = (np.nanmax if metric.higher_is_better else np.nanmin)(on_simplex)
+            trained = [row[key] for place, row in values.items() if self._is_trained(place)]
+            trained += [named[name][key] for name in self._controls() if name in named]
+            best = (np.nanmax if metric.higher_is_better else np.nanmin)(trained)
             at_chance = self._chances[task.name][metric.name]
             limit = probing.forgotten_beyond(metric, float(best), at_chance)
             found.append(Layer(task, metric, grid, float(best), at_chance, limit))
@@ -199,8 +199,7 @@ class ProbeMap:
         return probing.pseudo_preferences(self.plane.num_tasks, *self._pair())
 
     def _is_trained(self, place: tuple[float, float]) -> bool:
-        preference = self.plane.at(*place)
-        return min(preference) > -1e-9 and abs(sum(preference) - 1) < 1e-9
+        return on_simplex(self.plane.at(*place))
 
     def _grid(self, values: dict[tuple[float, float], float]) -> np.ndarray:
         """Known values on the grid at work [V, U]; between points of the complete grid, linear interpolation."""

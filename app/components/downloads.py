@@ -11,6 +11,7 @@ from app.exports import exporting
 from app.exports.merged import merged_safetensors
 from app.exports.report.compose import report
 from app.library.models import LoadedModel
+from app.library.transfer import safe_name
 from app.services import services
 from palora_core.errors import UserError
 
@@ -27,7 +28,7 @@ def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[
         label: the input for people.
         preference: λ [T].
     """
-    stem = loaded.entry.id.replace(":", "-").replace("/", "-")
+    stem = safe_name(loaded.entry.id)
     told = ", ".join(f"{v:.2f}" for v in preference[:6]) + (", …" if len(preference) > 6 else "")
     st.caption(f"The plain network at λ = ({told}): no adapters, the weights' own names.")
     st.download_button(
@@ -55,7 +56,7 @@ def _onnx(loaded: LoadedModel, preference: Sequence[float]) -> File:
 
 
 def _report(loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> File:
-    stem = loaded.entry.id.replace(":", "-").replace("/", "-")
+    stem = safe_name(loaded.entry.id)
     return f"{stem}-report.html", report(services(), loaded, image, label, preference), ""
 
 

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from app.library.models import LoadedModel
+from app.library.transfer import safe_name
 from app.settings import ROOT
 from palora_core import checkpoint
 from palora_core.errors import UserError
@@ -85,7 +86,7 @@ def export(loaded: LoadedModel, form: Form, preference: Sequence[float] | None) 
 
 def file_name(loaded: LoadedModel, form: str, preference: Sequence[float] | None) -> str:
     """``model-at-0.30-0.70.onnx``, or ``model-controllable.onnx``."""
-    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in loaded.entry.id)
+    stem = safe_name(loaded.entry.id)
     weights = [f"{v:.2f}" for v in preference or ()]
     told = "-".join(weights if len(weights) <= 4 else ["preference"])
     return f"{stem}-at-{told}.{form}" if weights else f"{stem}-controllable.{form}"

@@ -213,6 +213,11 @@ def order(loaded, folder, form, preference):
     return folder / out, json.loads((folder / f"{out}.json").read_text())
 
 
+def test_names_of_files_hold_no_separators(roots):
+    loaded = roots.registry.get("run:first")
+    assert exporting.file_name(loaded, "onnx", None) == "run-first-controllable.onnx"
+
+
 def test_weights_at_a_preference(roots, tmp_path):
     from safetensors.torch import load_file
 
