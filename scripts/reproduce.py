@@ -121,7 +121,7 @@ def start(args: argparse.Namespace, method: str, seed: int, folder: Path) -> sub
 def write_table(args: argparse.Namespace, wanted: list[str], folders: dict[tuple[str, int], Path]) -> None:
     from palora_core.benchmarks.base import benchmarks
     from palora_core.errors import UserError
-    from palora_core.files import write_json
+    from palora_core.files import read_json, write_json
     from palora_core.machine import describe
     from palora_core.runs import Run
     from palora_core.tables import Result, baseline_of, joined, markdown, paper_table, row
@@ -153,9 +153,15 @@ def write_table(args: argparse.Namespace, wanted: list[str], folders: dict[tuple
     for task in benchmark.tasks:
         columns.append((f"best {task.name}/loss", f"{task.name} loss", 1, 4))
     columns += [("nondominated", "non-dominated", 1, 1), ("overhead_percent", "extra parameters %", 1, 2)]
-    columns += [("seconds", "training s", 1, 0)]
+    columns += [("parameters", "parameters", 1, 0), ("seconds", "training s", 1, 0), ("runs", "seeds", 1, 0)]
+    rows = [{**entry, "runs": len(entry["seeds"])} for entry in rows]
     first = "Best of each metric over λ, as in the paper's tables; mean ± standard deviation over seeds.\n\n"
     text = first + paper_table(rows, benchmark) + "\n" + markdown(rows, columns)
+    published = ROOT / "docs" / "published" / f"{args.benchmark}.json"
+    if published.exists():
+        data = read_json(published, "published results")
+        known = [column for column in columns if any(column[0] in entry for entry in data["rows"])]
+        text += f"\n## Published\n\n{data['source']} {data['note']}\n\n{markdown(data['rows'], known)}"
     print(text)
     if args.table:
         args.table.parent.mkdir(parents=True, exist_ok=True)
