@@ -155,7 +155,12 @@ def write_table(args: argparse.Namespace, wanted: list[str], folders: dict[tuple
     columns += [("nondominated", "non-dominated", 1, 1), ("overhead_percent", "extra parameters %", 1, 2)]
     columns += [("parameters", "parameters", 1, 0), ("seconds", "training s", 1, 0), ("runs", "seeds", 1, 0)]
     rows = [{**entry, "runs": len(entry["seeds"])} for entry in rows]
-    first = "Best of each metric over λ, as in the paper's tables; mean ± standard deviation over seeds.\n\n"
+    training = (complete or next(iter(results.values())))[0].card["training"]
+    first = (
+        f"# {benchmark.title}, by method\n\n{training['epochs']} epochs of batch {training['batch_size']} on "
+        f"{training['train_items']:,} items, Adam {training['lr']:g}. Best of each metric over λ, as in the paper's "
+        "tables; mean ± standard deviation over seeds. Training seconds are wall time beside whatever else ran.\n\n"
+    )
     text = first + paper_table(rows, benchmark) + "\n" + markdown(rows, columns)
     published = ROOT / "docs" / "published" / f"{args.benchmark}.json"
     if published.exists():

@@ -39,9 +39,13 @@ WITH_NORM, WITHOUT_NORM = "multimnist with BatchNorm", "adult"
 KINDS = ("palora", "uw", "mgda", "phn")  # adapters, a scalarised, a Jacobian, a hypernetwork
 
 
+# Other tests register benchmarks of their own.
+BENCHMARKS = [name for name in benchmarks.names() if benchmarks.get(name).__module__.startswith("palora_core.")]
+
+
 def product(chosen) -> list:
     """All pairs of method and benchmark; those that are not ``chosen`` are slow."""
-    cases = [(method, case) for case in (WITH_NORM, *benchmarks.names()) for method in methods]
+    cases = [(method, case) for case in (WITH_NORM, *BENCHMARKS) for method in methods]
     marks = [() if chosen(*pair) else pytest.mark.slow for pair in cases]
     return [pytest.param(*pair, marks=mark, id=" on ".join(pair)) for pair, mark in zip(cases, marks)]
 
