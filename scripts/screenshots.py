@@ -16,6 +16,7 @@ VIEWS = {
     "narrow": ("light", 480, 900),
 }
 MEASURING = "() => !/Grid of step/.test(document.querySelector('[data-testid=stMain]').innerText)"
+DRAWN = "() => !document.querySelector('[data-testid=stSkeleton], .stSkeleton')"  # parts that are still being fetched
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
@@ -46,6 +47,8 @@ def shot(browser, url: str, page: str, path: Path, scheme: str, width: int, heig
     tab.wait_for_selector("[data-testid='stMain'] :is(h1, h2, .palora)", timeout=120_000)
     tab.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=120_000)
     tab.wait_for_timeout(4_000)
+    tab.wait_for_function(DRAWN, timeout=120_000)
+    tab.wait_for_timeout(1_000)
     with contextlib.suppress(TimeoutError):  # a map that is still being refined is fine, one that has just begun is not
         tab.wait_for_function(MEASURING, timeout=90_000)
     tab.screenshot(path=str(path))

@@ -55,10 +55,14 @@ class Contender:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All options as ``"method.conditioning.rank"`` → value, without what a seed may change."""
+        """All options as ``"method.conditioning.rank"`` → value, without what a seed may change.
+
+        Options left empty are left out: a card from before such an option says the same by not having it.
+        """
         parts = {key: self.card.get(key) or {} for key in ("method", "training", "benchmark", "network")}
         flat = dict(_flatten(parts))
-        return {key: value for key, value in flat.items() if key not in {f"training.{name}" for name in BY_RUN}}
+        own = {f"training.{name}" for name in BY_RUN}
+        return {key: value for key, value in flat.items() if key not in own and value not in ("", None)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +216,11 @@ def series(contenders: Sequence[Contender]) -> list[Series]:
     groups: dict[str, list[Contender]] = {}
     for contender in contenders:
         key = json.dumps([contender.title, contender.published, contender.settings], sort_keys=True, default=str)
-        taken = [member.seed for member in groups.get(key, [])]
+        group = groups.get(key, [])
+        weights = contender.card.get("weights_sha256")
+        if weights and any(member.card.get("weights_sha256") == weights for member in group):
+            continue  # a copy of the same model in another folder
+        taken = [member.seed for member in group]
         again = contender.seed is None or contender.seed in taken
         groups.setdefault(f"{key}{contender.id}" if again else key, []).append(contender)
     by_title: dict[str, list[list[Contender]]] = {}

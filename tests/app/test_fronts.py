@@ -91,6 +91,14 @@ def test_the_same_seed_twice_is_not_a_second_seed():
     assert [len(one.members) for one in found] == [1, 1]
 
 
+def test_a_copy_of_a_model_and_an_older_card_of_the_same_method_are_not_other_lines():
+    first, copy, later = contender(seed=0), contender(seed=0), contender(seed=1)
+    first.card["weights_sha256"] = copy.card["weights_sha256"] = "1" * 64
+    later.card["method"]["added_since"] = ""
+    (one,) = series([first, copy, later])
+    assert [member.seed for member in one.members] == [0, 1]
+
+
 def test_seeds_on_other_preferences_are_not_averaged():
     first, second = contender(seed=0), contender(seed=1)
     half = Front(
