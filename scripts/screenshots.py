@@ -47,7 +47,8 @@ def shot(browser, url: str, page: str, path: Path, scheme: str, width: int, heig
     tab.wait_for_selector("[data-testid='stMain'] :is(h1, h2, .palora)", timeout=120_000)
     tab.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=120_000)
     tab.wait_for_timeout(4_000)
-    tab.wait_for_function(DRAWN, timeout=120_000)
+    with contextlib.suppress(TimeoutError):  # below the fold a part may wait until it is scrolled to
+        tab.wait_for_function(DRAWN, timeout=30_000)
     tab.wait_for_timeout(1_000)
     with contextlib.suppress(TimeoutError):  # a map that is still being refined is fine, one that has just begun is not
         tab.wait_for_function(MEASURING, timeout=90_000)
