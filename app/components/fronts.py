@@ -195,12 +195,13 @@ def _hover(name: str, where: str, x: Quantity, y: Quantity) -> str:
 
 
 def _extent(series: Sequence[Series], quantity: Quantity) -> list[float] | None:
-    """A range that shows all fronts and lets one far-off single solution run out of the figure."""
-    fronts = [one for one in series if not one.single] or list(series)
-    parts = [quantity.of(front) for one in fronts for front in one.fronts]
-    parts += [quantity.of(front) for one in series if one.single for front in one.fronts]
-    values: Any = np.concatenate(parts) if parts else np.array([])
+    """A range that shows all values; losses beyond the hypervolume's reference, which counts none of them, run out."""
+    fronts = [front for one in series for front in one.fronts]
+    values: Any = np.concatenate([quantity.of(front) for front in fronts]) if fronts else np.array([])
     values = values[np.isfinite(values)]
+    if quantity.metric is LOSS and fronts:
+        inside = values[values <= max(front.reference[quantity.task] for front in fronts)]
+        values = inside if len(inside) else values
     if not len(values):
         return None
     low, high = float(values.min()), float(values.max())

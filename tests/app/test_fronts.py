@@ -260,3 +260,13 @@ def test_seeds_of_three_tasks_are_bars_since_a_band_has_no_line_to_follow():
     first = next(trace for trace in figure.data if trace.legendgroup == "PALORA")
     spread = np.std([front.objectives[:, 0] for front in many[0].fronts], 0, ddof=1)
     assert np.sort(np.asarray(first.error_x.array)) == pytest.approx(np.sort(spread))
+
+
+def test_losses_beyond_the_reference_run_out_of_the_figure_unless_there_are_no_others():
+    x, y = list(quantities(arena(2)).values())[:2]
+    near, far = contender(seed=0), contender(method="far", seed=0, shift=100.0)
+    reference = near.front.reference[0]
+    figure = fronts.plane(series([near, far]), x, y)
+    assert figure.layout.xaxis.range[1] < 1.1 * reference
+    alone = fronts.plane(series([far]), x, y)
+    assert alone.layout.xaxis.range[1] > far.front.objectives[:, 0].max()
