@@ -218,7 +218,7 @@ def series(contenders: Sequence[Contender]) -> list[Series]:
         key = json.dumps([contender.title, contender.published, contender.settings], sort_keys=True, default=str)
         group = groups.get(key, [])
         weights = contender.card.get("weights_sha256")
-        if weights and any(member.card.get("weights_sha256") == weights for member in group):
+        if weights and any((m.seed, m.card.get("weights_sha256")) == (contender.seed, weights) for m in group):
             continue  # a copy of the same model in another folder
         taken = [member.seed for member in group]
         again = contender.seed is None or contender.seed in taken

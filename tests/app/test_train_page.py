@@ -418,7 +418,7 @@ def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, chromiu
     second = chromium.new_context(viewport={"width": 1366, "height": 768}).new_page()
     second.set_default_timeout(60_000)
     second.goto(server)
-    second.get_by_role("link", name="Train").click()
+    second.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Train").click()
     second.get_by_text(re.compile(r"step [\d,]+ of 120")).first.wait_for()  # no run named: it attaches to the live one
 
     second.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
