@@ -200,17 +200,26 @@ class Trainer:
         if not torch.isfinite(losses).all():
             self._fail_diverged(losses)
         distributed.average_(self._shared_by_ranks())
+        self._lay_out_gradients()
         self.optimizer.step()
         self.balancer.after_step(step, lambda: self._losses_now(batch, step))
         self.step += 1
         return losses, preferences
 
+    def _trained(self) -> list[Tensor]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def _lay_out_gradients(self) -> None:
+        """Give every gradient its parameter's strides: fused Adam pairs the two by their place in memory."""
+        for parameter in self._trained():
+            if parameter.grad is not None and parameter.grad.stride() != parameter.stride():
+                parameter.grad = torch.empty_like(parameter).copy_(parameter.grad)
+
     def _shared_by_ranks(self) -> list[Tensor]:
         """What the ranks average after each step's passes: gradients, and BatchNorm's running statistics."""
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         layers = normalisation.batch_norms(self.model)
         statistics = [layer._buffers[name] for layer in layers for name in ("running_mean", "running_var")]
-        return [tensor for tensor in [*(p.grad for p in parameters), *statistics] if tensor is not None]
+        return [tensor for tensor in [*(p.grad for p in self._trained()), *statistics] if tensor is not None]
 
     @property
     def tau(self) -> float:

@@ -228,6 +228,30 @@ def test_the_learning_rate_falls_at_the_milestones(tmp_path):
     assert adapters["lr"] == pytest.approx(2 * base["lr"])
 
 
+def test_a_gradient_laid_out_otherwise_than_its_parameter_moves_it_alike(whole, tmp_path):
+    """Balancers may stack, sort or transpose gradients; fused Adam would read them in the wrong order."""
+    other = trainer(tmp_path / "run")
+    backward = other.balancer.backward
+
+    def turned(step):
+        result = backward(step)
+        for leaf in step.one.shared:
+            axes = range(leaf.dim())
+            leaf.grad = leaf.grad.permute(*reversed(axes)).contiguous().permute(*reversed(axes))
+        return result
+
+    other.balancer.backward = turned
+    other.start()
+    assert equal(weights(tmp_path / "run"), weights(whole))
+
+
+def test_sign_dropout_that_lets_everything_pass_is_linear_scalarization(tmp_path):
+    for method, settings in (("ls", {}), ("graddrop", {"leak": 1.0})):
+        trainer(tmp_path / method, method, **settings).start()
+    ours, theirs = weights(tmp_path / "graddrop"), weights(tmp_path / "ls")
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
 def test_training_time_runs_from_0_to_1(whole, tmp_path):
     work = trainer(tmp_path / "run")
     times = []
