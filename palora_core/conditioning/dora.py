@@ -20,15 +20,15 @@ from palora_core.swapping import swap
 class DoRALayer(LowRankLayer):
     """Mixin: W(λ) = W + Σ_t λ_t (W_t − W) with W_t = m_t · (W + α/r · B_t A_t) / ‖W + α/r · B_t A_t‖.
 
-    Norms are one per output row (or channel) and count as constants in the gradient, as in section 4.3 of the paper;
-    ``magnitude`` [T, out] starts as the norms of W, so that W(λ) = W at the start. One-hot λ is exactly the DoRA of
-    that task. (The research code scales every adapter inside its norm instead, by λ_t·α/r, and there a task whose λ_t
-    is 0 still acts through its magnitude.)
+    Norms are one per output row (or channel); ``magnitude`` [T, out] starts as the norms of W, so that W(λ) = W at the
+    start. One-hot λ is exactly the DoRA of that task. (The research code scales every adapter inside its norm instead,
+    by λ_t·α/r, and there a task whose λ_t is 0 still acts through its magnitude.)
     """
 
     prefix: ClassVar[str] = "DoRA"
 
     magnitude: Tensor
+    norm_gradient: bool
 
     def deltas(self) -> Tensor:
         """W_t − W for all t, [T, *weight.shape]."""
@@ -39,7 +39,8 @@ class DoRALayer(LowRankLayer):
 
     def _scales(self, directions: Tensor) -> Tensor:
         """m_t over the norms of ``directions`` [T, out, …], ready to multiply them."""
-        norms = directions.detach().flatten(2).norm(dim=2).clamp_min(torch.finfo(directions.dtype).tiny)
+        measured = directions if self.norm_gradient else directions.detach()
+        norms = measured.flatten(2).norm(dim=2).clamp_min(torch.finfo(directions.dtype).tiny)
         return (self.magnitude / norms).view(*norms.shape, *[1] * (directions.dim() - 2))
 
     def mixed_weight(self, preference: Tensor) -> Tensor:
@@ -89,6 +90,9 @@ class DoRA(Conditioning):
         alpha: α; the low-rank parts are scaled by α/r.
         conv_form: ``"kernel"`` (peft's) or ``"flat"`` (PaLoRA's tables).
         adapter_lr_scale: learning rate of the low-rank factors over that of all else; 0 means T.
+        norm_gradient: differentiate the norms too. Without it they count as constants, as in section 4.3 of DoRA's paper
+            and in peft, where W is frozen; here W is trained, and would then drift along itself, which changes nothing
+            but the size of its steps.
     """
 
     controllable: ClassVar[bool] = True
@@ -97,6 +101,7 @@ class DoRA(Conditioning):
     alpha: float = 1.0
     conv_form: Literal["kernel", "flat"] = "kernel"
     adapter_lr_scale: float = 1.0
+    norm_gradient: bool = True
 
     def condition(self, network: nn.Module, num_tasks: int) -> DoRAModel:
         """Insert adapters into ``network`` in place and wrap it."""
@@ -106,4 +111,5 @@ class DoRA(Conditioning):
             layer = swap(adapted, DoRALayer)
             norms = layer.base_weight.detach().flatten(1).norm(dim=1)
             layer.magnitude = nn.Parameter(norms.repeat(num_tasks, 1))
+            layer.norm_gradient = self.norm_gradient
         return model

@@ -42,7 +42,7 @@ def peft_twin(model, plain, task, alpha):
 def test_one_hot_dora_is_pefts(tasks, task):
     torch.manual_seed(0)
     plain = small()
-    model = DoRA(rank=2, alpha=3.0).condition(copy.deepcopy(plain), tasks)
+    model = DoRA(rank=2, alpha=3.0, norm_gradient=False).condition(copy.deepcopy(plain), tasks)  # peft's form
     for layer in model.layers:
         nn.init.normal_(layer.adapter_b, std=0.3)
         layer.magnitude.data *= 1 + 0.2 * torch.rand_like(layer.magnitude)
@@ -58,6 +58,40 @@ def test_one_hot_dora_is_pefts(tasks, task):
             torch.testing.assert_close(own.grad[task].reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-5)
         wanted = peft_layer.lora_magnitude_vector["default"].weight.grad
         torch.testing.assert_close(layer.magnitude.grad[task].reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_with_the_norms_gradient_no_part_of_a_step_is_lost_on_the_length_of_w():
+    """W(λ) does not depend on the length of W's rows where the adapters are zero, nor on a common factor otherwise."""
+    torch.manual_seed(0)
+    model, x = DoRA(rank=2, alpha=3.0).condition(small(), 2), torch.randn(5, 2, 4, 4)
+    model(x, torch.tensor([0.3, 0.7])).square().sum().backward()
+    for layer in model.layers:
+        rows, gradient = layer.base_weight.detach().flatten(1), layer.base_weight.grad.flatten(1)
+        assert gradient.norm() > 1e-3
+        torch.testing.assert_close((rows * gradient).sum(1), torch.zeros(len(rows)), atol=1e-4, rtol=0)
+
+
+def test_dora_gradients_are_those_of_finite_differences():
+    torch.manual_seed(0)
+    model = DoRA(rank=1, alpha=2.0).condition(small().double(), 2).double()
+    for layer in model.layers:
+        nn.init.normal_(layer.adapter_b, std=0.3)
+    x, preference = torch.randn(3, 2, 4, 4, dtype=torch.float64), torch.tensor([0.3, 0.7], dtype=torch.float64)
+
+    def loss():
+        return model(x, preference).square().sum()
+
+    loss().backward()
+    for layer in model.layers:
+        for parameter in (layer.base_weight, layer.adapter_a, layer.adapter_b, layer.magnitude):
+            flat, slope = parameter.data.view(-1), parameter.grad.reshape(-1)[0].item()
+            with torch.no_grad():
+                flat[0] += 1e-6
+                above = loss()
+                flat[0] -= 2e-6
+                below = loss()
+                flat[0] += 1e-6
+            assert (above - below).item() / 2e-6 == pytest.approx(slope, rel=1e-4, abs=1e-6)
 
 
 def test_dora_starts_as_the_network_for_every_preference():
