@@ -13,7 +13,6 @@ from palora_core.balancing.base import Balancer
 from palora_core.balancing.linear import GradientNormalised, Linear
 from palora_core.conditioning.lowrank import LowRankModel, palorize
 from palora_core.data import ArraySplit
-from palora_core.engine import sequential
 from palora_core.front import evaluate
 from palora_core.machine import channels_last, has_fast_bf16
 from palora_core.networks.lenet import lenet
@@ -23,6 +22,7 @@ from palora_core.samplers import annealed_preferences
 from palora_core.serving import LiveNetwork
 from palora_core.simplex import evaluation_preferences
 from palora_core.tasks import Classification, Depth, Segmentation, Task
+from palora_core.training.engine import Sequential
 
 M = 5
 BATCHES = 16  # of a front; a real split has more, so that preparing the network weighs less
@@ -74,10 +74,11 @@ class Case:
         optimizer = torch.optim.Adam(model.parameter_groups(1e-4), lr=1e-4, fused=True)
         grid = annealed_preferences(2, preferences, 0.5, 0.2)
         batch = channels_last(self.x), self.targets
+        engine = Sequential(model, self.tasks, balancer, dtype)
 
         def step() -> None:
             optimizer.zero_grad(set_to_none=True)
-            sequential(model, batch, self.tasks, grid, balancer, dtype)
+            engine(batch, grid)
             optimizer.step()
 
         return step

@@ -29,8 +29,8 @@ from palora_core.networks.base import networks
 from palora_core.runs import Run
 from palora_core.samplers import annealed_preferences
 from palora_core.simplex import evaluation_preferences
-from palora_core.trainer import Trainer
-from palora_core.training_options import TrainingOptions
+from palora_core.training.options import TrainingOptions
+from palora_core.training.trainer import Trainer
 
 TRAIN, VALIDATION, BATCH, M, RANK = 5_120, 1_024, 256, 5, 1
 FORMATS = ("fp32", "bf16") if has_fast_bf16(torch.device("cpu")) else ("fp32",)

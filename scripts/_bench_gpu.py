@@ -15,10 +15,10 @@ from _measure import Figure
 
 from palora_core.balancing.linear import Linear
 from palora_core.conditioning.lowrank import palorize
-from palora_core.engine import sequential
 from palora_core.machine import channels_last
 from palora_core.samplers import annealed_preferences
-from palora_core.stacked import stacked
+from palora_core.training.engine import Engine, Sequential
+from palora_core.training.stacked import Stacked
 
 WARM_UP, STEPS = 20, 100
 
@@ -36,16 +36,17 @@ def seconds(step: Callable[[], object]) -> float:
     return begin.elapsed_time(end) / 1e3 / STEPS
 
 
-def step_of(case: Case, engine: Callable, preferences: int, dtype: torch.dtype) -> Callable[[], object]:
+def step_of(case: Case, engine: type[Engine], preferences: int, dtype: torch.dtype) -> Callable[[], object]:
     """One PaLoRA step, Adam included, on data that lie on the GPU."""
     model = palorize(case.network, 2, case.rank).cuda().train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameter_groups(1e-4), lr=1e-4, fused=True, capturable=True)
     batch = channels_last(case.x.cuda()), {name: target.cuda() for name, target in case.targets.items()}
     grid = annealed_preferences(2, preferences, 0.5, 0.2).cuda()
+    gradients = engine(model, case.tasks, Linear(), dtype)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        engine(model, batch, case.tasks, grid, Linear(), dtype)
+        gradients(batch, grid)
         optimizer.step()
 
     return step
@@ -84,14 +85,14 @@ def plain_step(case: Case) -> Callable[[], object]:
 def gpu(widths: Sequence[float] = (1.0,)) -> list[Figure]:
     """All GPU figures."""
     small = lenet_case()
-    one, five = (seconds(captured(step_of(small, stacked, count, torch.float32))) for count in (1, 5))
-    eager = seconds(step_of(small, sequential, 5, torch.float32))
+    one, five = (seconds(captured(step_of(small, Stacked, count, torch.float32))) for count in (1, 5))
+    eager = seconds(step_of(small, Sequential, 5, torch.float32))
     figures = [
         Figure(f"{small.name}: GPU, stacked in a CUDA graph, step M=5 / M=1", five / one, 1.3),
         Figure(f"{small.name}: GPU, sequential and eager / stacked in a CUDA graph, M=5", eager / five, None),
     ]
     for width in widths:
         case = segnet_case(width, batch=8)
-        ratio = seconds(step_of(case, sequential, 5, torch.bfloat16)) / seconds(plain_step(case))
+        ratio = seconds(step_of(case, Sequential, 5, torch.bfloat16)) / seconds(plain_step(case))
         figures.append(Figure(f"{case.name}: GPU, step M=5 bf16 / plain bf16 step", ratio, 5.2))
     return figures

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from palora_core.balancing.linear import Linear
 from palora_core.conditioning.lowrank import palorize
-from palora_core.engine import sequential
 from palora_core.files import write_json
 from palora_core.machine import channels_last, describe
 from palora_core.networks.mlp import mlp
 from palora_core.networks.resnet import resnet18
 from palora_core.tasks import Regression
+from palora_core.training.engine import Sequential
 
 TASKS, RANKS = (2, 4, 7, 10, 20, 40), (1, 4, 16)
 BODIES: dict[str, tuple[Callable[[dict[str, int]], nn.Module], tuple[int, ...]]] = {
@@ -86,9 +86,11 @@ def measure(body: str, heads: str, num_tasks: int, ranks: Sequence[int], repetit
         sum(task.loss(outputs[task.name], targets[task.name]) / num_tasks for task in tasks).backward()
 
     def adapted(model: nn.Module) -> Callable[[], None]:
+        engine = Sequential(model, tasks, Linear())  # type: ignore[arg-type]
+
         def step() -> None:
             model.zero_grad(set_to_none=True)
-            sequential(model, (x, targets), tasks, preference, Linear())  # type: ignore[arg-type]
+            engine((x, targets), preference)
 
         return step
 

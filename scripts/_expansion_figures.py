@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from palora_core.expansion import Growth
+from palora_core.training.expansion import Growth
 
 # Dark to bright with α, apart for colour-blind eyes too (stops of viridis, without its palest).
 COLOURS = ("#440154", "#31688e", "#1f9e89", "#b5a113", "#d9622b", "#882255")

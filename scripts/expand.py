@@ -55,8 +55,8 @@ def run() -> int:
 
 def expand(args: argparse.Namespace, given: dict, folder, again: bool) -> None:
     """One expansion; with ``again``, the same command goes on with what an earlier one has left."""
-    from palora_core.setup_run import configure_expansion, resume_trainer
-    from palora_core.trainer import Trainer
+    from palora_core.training.setup import configure_expansion, resume_trainer
+    from palora_core.training.trainer import Trainer
 
     bar = Bar()
     if again and (folder.folder / "config.json").exists():
@@ -73,7 +73,7 @@ def draw(runs: list, figure: Path) -> None:
     """Picture, film and numbers of finished expansions."""
     import _expansion_figures as figures
 
-    from palora_core.expansion import growth
+    from palora_core.training.expansion import growth
 
     grown = [growth(run) for run in runs]
     figure.parent.mkdir(parents=True, exist_ok=True)

@@ -47,8 +47,8 @@ def run() -> None:
 
 def train(args: argparse.Namespace, folder: Path, preference: list[float]) -> None:
     from palora_core.runs import Run
-    from palora_core.setup_run import configure, resume_trainer
-    from palora_core.trainer import Trainer
+    from palora_core.training.setup import configure, resume_trainer
+    from palora_core.training.trainer import Trainer
 
     bar, existing = Bar(), Run(folder)
     if (folder / "config.json").exists():

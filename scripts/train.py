@@ -34,8 +34,8 @@ def run() -> int:
     from palora_core import distributed
     from palora_core.errors import UserError
     from palora_core.runs import Run
-    from palora_core.setup_run import configure, resume_trainer
-    from palora_core.trainer import Trainer
+    from palora_core.training.setup import configure, resume_trainer
+    from palora_core.training.trainer import Trainer
 
     device = distributed.start(args.device)
     bar = Bar(shown=distributed.is_main())

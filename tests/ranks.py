@@ -17,12 +17,12 @@ from safetensors.torch import load_file
 
 from palora_core import distributed
 from palora_core.checkpoint import load
-from palora_core.engine import task_losses
 from palora_core.front import Front
 from palora_core.runs import Run
-from palora_core.setup_run import configure, resume_trainer
 from palora_core.tasks import Depth
-from palora_core.trainer import Trainer
+from palora_core.training.engine import task_losses
+from palora_core.training.setup import configure, resume_trainer
+from palora_core.training.trainer import Trainer
 
 SETTINGS = {
     **{"train_images": 130, "test_images": 24, "num_preferences": 2, "front_points": 3},

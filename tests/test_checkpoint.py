@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from palora_core import checkpoint
 from palora_core.errors import UserError
 from palora_core.runs import Run
-from palora_core.setup_run import configure
-from palora_core.start import load_start
-from palora_core.trainer import Trainer
+from palora_core.training.setup import configure
+from palora_core.training.start import load_start
+from palora_core.training.trainer import Trainer
 
 LAMBDA = torch.tensor([0.3, 0.7])
 

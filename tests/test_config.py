@@ -10,8 +10,8 @@ from palora_core.benchmarks.base import benchmarks
 from palora_core.config import from_dict, method_from, method_from_dict, name_of, options, override, to_dict
 from palora_core.errors import UserError
 from palora_core.methods.base import methods
-from palora_core.setup_run import configure
-from palora_core.training_options import TrainingOptions
+from palora_core.training.options import TrainingOptions
+from palora_core.training.setup import configure
 
 
 @dataclass(frozen=True)

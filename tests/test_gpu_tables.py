@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from palora_core.networks.base import networks
-from palora_core.setup_run import configure
+from palora_core.training.setup import configure
 
 TEXT = (Path(__file__).parent.parent / "docs/gpu-tables.md").read_text()
 BLOCKS = [block.replace("\\\n", " ") for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)]

@@ -62,18 +62,18 @@ def inside(part: str) -> list[str]:
 
 
 FORBIDDEN = [
-    ("simplex", ("samplers", "conditioning", "balancing", "methods", "benchmarks", "tasks", "trainer")),
-    ("samplers", ("conditioning", "balancing", "methods", "benchmarks", "trainer")),
-    ("adapters", ("conditioning", "balancing", "methods", "benchmarks", "trainer", "tasks")),
-    ("tasks", ("benchmarks", "methods", "trainer", "conditioning", "balancing")),
-    ("conditioning", ("balancing", "methods", "benchmarks", "trainer")),
-    ("balancing", ("methods", "benchmarks", "trainer")),
-    ("methods", ("benchmarks", "trainer")),
-    ("benchmarks", ("methods", "trainer", "conditioning", "balancing")),
-    ("networks", ("methods", "benchmarks", "trainer", "conditioning", "balancing")),
-    ("runs", ("trainer", "methods", "benchmarks")),
-    ("serving", ("trainer", "methods", "benchmarks")),
-    ("front", ("trainer", "methods", "benchmarks")),
+    ("simplex", ("samplers", "conditioning", "balancing", "methods", "benchmarks", "tasks", "training")),
+    ("samplers", ("conditioning", "balancing", "methods", "benchmarks", "training")),
+    ("adapters", ("conditioning", "balancing", "methods", "benchmarks", "training", "tasks")),
+    ("tasks", ("benchmarks", "methods", "training", "conditioning", "balancing")),
+    ("conditioning", ("balancing", "methods", "benchmarks", "training")),
+    ("balancing", ("methods", "benchmarks", "training")),
+    ("methods", ("benchmarks", "training")),
+    ("benchmarks", ("methods", "training", "conditioning", "balancing")),
+    ("networks", ("methods", "benchmarks", "training", "conditioning", "balancing")),
+    ("runs", ("training", "methods", "benchmarks")),
+    ("serving", ("training", "methods", "benchmarks")),
+    ("front", ("training", "methods", "benchmarks")),
 ]
 
 
@@ -115,7 +115,7 @@ def test_importing_the_package_imports_neither_torch_nor_anything_heavy():
 
 
 def test_what_training_needs_leaves_optional_libraries_alone():
-    code = "import sys, palora_core.trainer, palora_core as pc; pc.palorize, pc.Front, pc.LiveNetwork; "
+    code = "import sys, palora_core.training.trainer, palora_core as pc; pc.palorize, pc.Front, pc.LiveNetwork; "
     assert python(code + f"print([n for n in {LAZY} if n in sys.modules])") == "[]"
 
 

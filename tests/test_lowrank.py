@@ -10,9 +10,9 @@ from torch import nn
 
 from palora_core.balancing.linear import Linear
 from palora_core.conditioning.lowrank import LowRank, palorize
-from palora_core.engine import sequential
 from palora_core.networks.base import networks
 from palora_core.tasks import Classification
+from palora_core.training.engine import Sequential
 
 # On the simplex, at its corners, and outside of it.
 PREFERENCES = [(0.3, 0.7), (1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (0.0, 0.0), (1.0, -1.0), (-1.0, 2.0), (1.5, 1.5)]
@@ -166,7 +166,7 @@ def test_accumulated_gradients_equal_plain_autograd(case, freeze, many_tasks, mo
         losses = torch.stack([task.loss(outputs[task.name], targets[task.name]) for task in tasks])
         (preference @ losses).backward()
         rows.append(losses.detach())
-    found, _ = sequential(model.train(), (x, targets), tasks, preferences, Linear())
+    found, _ = Sequential(model.train(), tasks, Linear())((x, targets), preferences)
 
     torch.testing.assert_close(found, torch.stack(rows), rtol=1e-12, atol=1e-12)
     expected = dict(reference.named_parameters())
@@ -216,7 +216,7 @@ def saved_bytes(num_preferences):
             return result
 
     with torch.autograd.graph.saved_tensors_hooks(pack, Unpack()):
-        sequential(model, (x.float(), targets), tasks, preferences, Counting())
+        Sequential(model, tasks, Counting())((x.float(), targets), preferences)
     return peak[0]
 
 
@@ -230,10 +230,10 @@ def test_gradients_add_to_those_that_are_there():
     model = palorize(lenet(), 2, 1)
     tasks = [Classification(n, c) for n, c in OUTPUTS.items()]
     x, targets = batch((1, 28, 28))
-    step = ((x.float(), targets), tasks, torch.tensor([[0.4, 0.6]]), Linear())
-    sequential(model, *step)
+    engine, step = Sequential(model, tasks, Linear()), ((x.float(), targets), torch.tensor([[0.4, 0.6]]))
+    engine(*step)
     once = [p.grad.clone() for p in model.parameters()]
-    sequential(model, *step)
+    engine(*step)
     for parameter, gradient in zip(model.parameters(), once):
         torch.testing.assert_close(parameter.grad, 2 * gradient)
 

@@ -10,7 +10,7 @@ import torch
 from palora_core.benchmarks._mnist import read_digits, read_idx
 from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
-from palora_core.setup_run import configure
+from palora_core.training.setup import configure
 
 
 def multimnist(**options):

@@ -90,9 +90,9 @@ class DoRA(Conditioning):
         alpha: α; the low-rank parts are scaled by α/r.
         conv_form: ``"kernel"`` (peft's) or ``"flat"`` (PaLoRA's tables).
         adapter_lr_scale: learning rate of the low-rank factors over that of all else; 0 means T.
-        norm_gradient: differentiate the norms too. Without it they count as constants, as in section 4.3 of DoRA's paper
-            and in peft, where W is frozen; here W is trained, and would then drift along itself, which changes nothing
-            but the size of its steps.
+        norm_gradient: differentiate the norms too. Without it they count as constants, as in DoRA's section 4.3 and in
+            peft, where W is frozen; here W is trained, and would then drift along itself, which changes nothing but the
+            size of its steps.
     """
 
     controllable: ClassVar[bool] = True

@@ -13,8 +13,8 @@ from palora_core.checkpoint import load
 from palora_core.front import Front
 from palora_core.preparation.base import preparers
 from palora_core.runs import Run
-from palora_core.setup_run import configure
-from palora_core.trainer import Trainer
+from palora_core.training.setup import configure
+from palora_core.training.trainer import Trainer
 
 SMALL = {"width": 0.0625}
 FACES = {"width": 0.25}

@@ -15,9 +15,9 @@ from palora_core.data import ArraySplit, Split
 from palora_core.front import Front
 from palora_core.methods.base import methods
 from palora_core.runs import Run
-from palora_core.setup_run import configure, resume_trainer
 from palora_core.tasks import Regression, Task
-from palora_core.trainer import Trainer
+from palora_core.training.setup import configure, resume_trainer
+from palora_core.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

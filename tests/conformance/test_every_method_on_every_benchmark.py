@@ -19,9 +19,9 @@ from palora_core.config import options as options_of
 from palora_core.front import Front
 from palora_core.methods.base import methods
 from palora_core.runs import Run
-from palora_core.setup_run import configure, resume_trainer
 from palora_core.simplex import evaluation_preferences
-from palora_core.trainer import Trainer
+from palora_core.training.setup import configure, resume_trainer
+from palora_core.training.trainer import Trainer
 
 DIGITS = {"train_images": 8, "test_images": 4}
 SCENES = {"width": 0.0625, "height": 32, "image_width": 64, "train_images": 4, "val_images": 2, "test_images": 2}

@@ -13,11 +13,11 @@ import torch
 
 from palora_core.checkpoint import load
 from palora_core.errors import UserError
-from palora_core.expansion import growth
 from palora_core.networks.base import networks
 from palora_core.runs import Run
-from palora_core.setup_run import configure, configure_expansion, resume_trainer
-from palora_core.trainer import Trainer
+from palora_core.training.expansion import growth
+from palora_core.training.setup import configure, configure_expansion, resume_trainer
+from palora_core.training.trainer import Trainer
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SMALL = {"train_images": 64, "test_images": 8, "batch_size": 16, "samples": 1, "num_preferences": 2}

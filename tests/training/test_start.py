@@ -11,7 +11,7 @@ from torch import nn
 
 from palora_core.errors import UserError
 from palora_core.networks.base import networks
-from palora_core.start import load_start
+from palora_core.training.start import load_start
 
 HEADS = {"age": 1, "race": 5}
 

@@ -14,7 +14,7 @@ from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.machine import describe
 from palora_core.methods.base import Method, methods
-from palora_core.training_options import TrainingOptions
+from palora_core.training.options import TrainingOptions
 
 
 def run_config(benchmark: Benchmark, method: Method, options: TrainingOptions) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from palora_core.errors import UserError
-from palora_core.prefetch import Prefetcher
+from palora_core.training.prefetch import Prefetcher
 
 
 def recorder(calls):
@@ -56,8 +56,8 @@ def test_a_problem_is_raised_where_its_batch_is_asked_for():
 
 def test_training_with_batches_made_ahead_ends_with_the_same_weights(tmp_path):
     from palora_core.runs import Run
-    from palora_core.setup_run import configure
-    from palora_core.trainer import Trainer
+    from palora_core.training.setup import configure
+    from palora_core.training.trainer import Trainer
 
     weights = []
     for ahead in (False, True):

@@ -11,7 +11,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from palora_core.balancing.linear import GradientNormalised, Linear
 from palora_core.conditioning.lowrank import LowRank, palorize
 from palora_core.conditioning.unconditioned import Unconditioned
-from palora_core.engine import choose_engine, sequential
 from palora_core.networks.base import MultiTaskNetwork
 from palora_core.networks.lenet import lenet
 from palora_core.networks.mlp import mlp
@@ -19,10 +18,11 @@ from palora_core.networks.resnet import resnet18
 from palora_core.networks.segnet import segnet
 from palora_core.runs import Run
 from palora_core.samplers import annealed_preferences
-from palora_core.setup_run import configure
-from palora_core.stacked import obstacle, stacked
 from palora_core.tasks import Classification, Depth, Regression, Segmentation
-from palora_core.trainer import Trainer
+from palora_core.training.engine import Sequential, choose_engine
+from palora_core.training.setup import configure
+from palora_core.training.stacked import Stacked, obstacle
+from palora_core.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -58,8 +58,8 @@ def both(name, count):
     model, tasks, batch = prepared(name)
     preferences = annealed_preferences(len(tasks), count, 0.7, 0.5).double()
     other = copy.deepcopy(model)
-    first, _ = sequential(model, batch, tasks, preferences, Linear())
-    second, _ = stacked(other, batch, tasks, preferences, Linear())
+    first, _ = Sequential(model, tasks, Linear())(batch, preferences)
+    second, _ = Stacked(other, tasks, Linear())(batch, preferences)
     return model, other, first, second
 
 
@@ -91,8 +91,13 @@ def test_every_preference_has_batch_statistics_of_its_own():
 def test_frozen_base_weights_get_no_gradient():
     network, tasks, batch = case("lenet")
     model = LowRank(rank=1, adapters_only=True).condition(network, 2)
-    stacked(model, batch, tasks, annealed_preferences(2, 2, 1.0), Linear())
+    Stacked(model, tasks, Linear())(batch, annealed_preferences(2, 2, 1.0))
     assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
+
+
+def chosen(name, model, device):
+    engine, reason = choose_engine(name, model, [], Linear(), torch.float32, device)
+    return type(engine), reason
 
 
 def test_what_cannot_be_stacked_says_why():
@@ -103,8 +108,8 @@ def test_what_cannot_be_stacked_says_why():
     assert "merged low-rank weights" in obstacle(Unconditioned().condition(network, 2), Linear())
     model.network.trunk[1].momentum = None
     assert "cumulative average" in obstacle(model, Linear())
-    engine, reason = choose_engine("stacked", model, Linear(), CPU)
-    assert engine is sequential
+    engine, reason = chosen("stacked", model, CPU)
+    assert engine is Sequential
     assert "cumulative average" in reason
 
 
@@ -112,10 +117,10 @@ def test_auto_stacks_small_networks_on_a_gpu_only():
     small = palorize(case("lenet")[0], 2)
     large = palorize(MultiTaskNetwork(nn.Linear(2000, 1001), {"a": nn.Linear(1001, 1)}), 2)
     cuda = torch.device("cuda")
-    assert choose_engine("auto", small, Linear(), CPU)[0] is sequential
-    assert choose_engine("auto", small, Linear(), cuda)[0] is stacked
-    assert choose_engine("auto", large, Linear(), cuda)[0] is sequential
-    assert choose_engine("sequential", small, Linear(), cuda)[0] is sequential
+    assert chosen("auto", small, CPU)[0] is Sequential
+    assert chosen("auto", small, cuda)[0] is Stacked
+    assert chosen("auto", large, cuda)[0] is Sequential
+    assert chosen("sequential", small, cuda)[0] is Sequential
 
 
 class Waits(TorchDispatchMode):
@@ -134,7 +139,7 @@ class Waits(TorchDispatchMode):
 def test_a_step_never_waits_for_the_device():
     model, tasks, batch = prepared("lenet")
     with Waits() as waits:
-        stacked(model, batch, tasks, annealed_preferences(2, 2, 1.0), Linear())
+        Stacked(model, tasks, Linear())(batch, annealed_preferences(2, 2, 1.0))
         assert waits.found == []
         torch.ones(()).item()
     assert len(waits.found) == 1  # so the test would have seen one

@@ -1,6 +1,6 @@
 """A helper of test_resume.py: train in forked children that are killed, resume them, print what came out.
 
-Run as a process of its own, so that forking is safe: ``python tests/crash.py FOLDER STRIDE RANDOM_KILLS``.
+Run as a process of its own, so that forking is safe: ``python tests/training/crash.py FOLDER STRIDE RANDOM_KILLS``.
 """
 
 import functools
@@ -13,14 +13,14 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 from safetensors.torch import load_file
 
 from palora_core.runs import Run
-from palora_core.setup_run import configure, resume_trainer
-from palora_core.trainer import Trainer
+from palora_core.training.setup import configure, resume_trainer
+from palora_core.training.trainer import Trainer
 
 SETTINGS = {
     **{"train_images": 512, "test_images": 128, "norm_layers": True, "num_preferences": 2},

@@ -2,14 +2,14 @@
 
 Merged weights [M, …] and BatchNorm buffers [M, C] go through ``torch.func.vmap``, which turns layers into grouped
 convolutions and batched products; every preference keeps normalisation statistics of its own. The result is that of
-:func:`palora_core.engine.sequential`. On a CPU this is slower (grouped kernels, M times the memory). On a GPU a LeNet
-step is all launches, and one pass has M times fewer; nothing here waits for the device, so that a step can be captured
-in a CUDA graph.
+:class:`palora_core.training.engine.Sequential`. On a CPU this is slower (grouped kernels, M times the memory). On a GPU
+a LeNet step is all launches, and one pass has M times fewer; nothing here waits for the device, so that a step can be
+captured in a CUDA graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from palora_core.data import Batch
 from palora_core.machine import autocast
 from palora_core.normalisation import batch_norms
 from palora_core.tasks import Task
+from palora_core.training.engine import Engine
 
 SMALL = 2_000_000  # parameters; a larger network fills a GPU with one preference
 
@@ -40,40 +41,39 @@ def obstacle(model: ParetoModel, balancer: Balancer) -> str | None:
     return None
 
 
-def stacked(
-    model: LowRankModel,
-    batch: Batch,
-    tasks: Sequence[Task],
-    preferences: Tensor,
-    balancer: Balancer,
-    dtype: torch.dtype = torch.float32,
-    held_out: Callable[[], Batch] | None = None,
-    lr: float = 0.0,
-) -> tuple[Tensor, Step]:
-    """As :func:`palora_core.engine.sequential`, for Σ_m λ_mᵀL(λ_m) only (see :func:`obstacle`)."""
-    x, targets = batch
-    layers, norms = model.layers, batch_norms(model.network)
-    preferences = preferences.to(next(model.parameters()))
-    weights = [merged(layer, preferences) for layer in layers]
-    names = {id(module): name for name, module in model.network.named_modules()}
-    buffers = {f"{names[id(norm)]}.{key}": _copies(norm, key, len(preferences)) for norm in norms for key in _KEPT}
+class Stacked(Engine):
+    """All M preferences at once."""
 
-    def one(preference: Tensor, own: list[Tensor], statistics: dict[str, Tensor]) -> Any:
-        tensors = {(id(layer), "weight"): weight for layer, weight in zip(layers, own)}
-        with model.active.use(preference, tensors):
-            return functional_call(model.network, statistics, (x,))
+    model: LowRankModel
 
-    with autocast(x.device, dtype):
-        outputs = vmap(one, randomness="different")(preferences, weights, buffers)
-    losses = torch.stack([_losses(task, outputs[task.name], targets[task.name]) for task in tasks], 1)
-    (preferences.to(losses) * losses).sum().backward()
-    extra = model.regulariser()
-    if extra is not None:
-        extra.backward()
-    if model.training:
-        _update(norms, names, buffers)
-    last = Pass(preferences[-1], lambda inputs: model(inputs, preferences[-1]), [], [[] for _ in tasks])
-    return losses.detach(), Step(list(losses[-1].detach()), last, model, None, None, lr)
+    def __call__(
+        self, batch: Batch, preferences: Tensor, held_out: Callable[[], Batch] | None = None, lr: float = 0.0
+    ) -> tuple[Tensor, Step]:
+        """As :class:`palora_core.training.engine.Sequential`, for Σ_m λ_mᵀL(λ_m) only (see :func:`obstacle`)."""
+        x, targets = batch
+        model, tasks = self.model, self.tasks
+        layers, norms = model.layers, batch_norms(model.network)
+        preferences = preferences.to(next(model.parameters()))
+        weights = [merged(layer, preferences) for layer in layers]
+        names = {id(module): name for name, module in model.network.named_modules()}
+        buffers = {f"{names[id(norm)]}.{key}": _copies(norm, key, len(preferences)) for norm in norms for key in _KEPT}
+
+        def one(preference: Tensor, own: list[Tensor], statistics: dict[str, Tensor]) -> Any:
+            tensors = {(id(layer), "weight"): weight for layer, weight in zip(layers, own)}
+            with model.active.use(preference, tensors):
+                return functional_call(model.network, statistics, (x,))
+
+        with autocast(x.device, self.dtype):
+            outputs = vmap(one, randomness="different")(preferences, weights, buffers)
+        losses = torch.stack([_losses(task, outputs[task.name], targets[task.name]) for task in tasks], 1)
+        (preferences.to(losses) * losses).sum().backward()
+        extra = model.regulariser()
+        if extra is not None:
+            extra.backward()
+        if model.training:
+            _update(norms, names, buffers)
+        last = Pass(preferences[-1], lambda inputs: model(inputs, preferences[-1]), [], [[] for _ in tasks])
+        return losses.detach(), Step(list(losses[-1].detach()), last, model, None, None, lr)
 
 
 _KEPT = ("running_mean", "running_var", "num_batches_tracked")

@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 
 from palora_core.data import ArraySplit
 from palora_core.errors import UserError
-from palora_core.feed import first_inputs
 from palora_core.front import Front
 from palora_core.runs import Run
-from palora_core.setup_run import configure, resume_trainer
-from palora_core.trainer import Trainer
-from palora_core.training_options import TrainingOptions
+from palora_core.training.feed import first_inputs
+from palora_core.training.options import TrainingOptions
+from palora_core.training.setup import configure, resume_trainer
+from palora_core.training.trainer import Trainer
 
 SETTINGS = {
     **{"train_images": 256, "test_images": 64, "num_preferences": 2, "front_points": 3},

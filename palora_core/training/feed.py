@@ -13,8 +13,8 @@ from palora_core.benchmarks.base import Benchmark
 from palora_core.data import Batch, Split
 from palora_core.errors import UserError
 from palora_core.machine import channels_last
-from palora_core.prefetch import Prefetcher
-from palora_core.training_options import TrainingOptions
+from palora_core.training.options import TrainingOptions
+from palora_core.training.prefetch import Prefetcher
 
 
 class Feed:

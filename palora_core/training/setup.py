@@ -20,9 +20,9 @@ from palora_core.methods.base import Method
 from palora_core.networks.base import networks
 from palora_core.runs import Run
 from palora_core.samplers import Annealed, samplers
-from palora_core.start import new_parts
-from palora_core.trainer import Trainer
-from palora_core.training_options import TrainingOptions
+from palora_core.training.options import TrainingOptions
+from palora_core.training.start import new_parts
+from palora_core.training.trainer import Trainer
 
 EXPANSION_EPOCHS = 4  # the paper's for MultiMNIST; it has 5 for CityScapes
 

@@ -16,12 +16,9 @@ from torch import Tensor
 from palora_core import checkpoint, distributed, normalisation
 from palora_core.balancing.base import Step
 from palora_core.benchmarks.base import Benchmark, benchmarks
-from palora_core.card import model_card, run_config
 from palora_core.config import name_of
 from palora_core.data import Batch, save_samples
-from palora_core.engine import choose_engine, losses_without_graph
 from palora_core.errors import UserError
-from palora_core.feed import Feed
 from palora_core.files import write_atomically
 from palora_core.front import Front, evaluate
 from palora_core.machine import autocast, channels_last_, choose_device, precision_dtype
@@ -29,8 +26,11 @@ from palora_core.methods.base import Method, methods
 from palora_core.networks.base import networks
 from palora_core.runs import Observer, Run
 from palora_core.simplex import evaluation_preferences
-from palora_core.start import load_start
-from palora_core.training_options import TrainingOptions
+from palora_core.training.card import model_card, run_config
+from palora_core.training.engine import choose_engine, losses_without_graph
+from palora_core.training.feed import Feed
+from palora_core.training.options import TrainingOptions
+from palora_core.training.start import load_start
 
 
 class _StoppedInFront(Exception):
@@ -98,7 +98,9 @@ class Trainer:
             group["base_lr"] = group["lr"]
         self.optimizer = torch.optim.Adam(groups, lr=self.options.lr, fused=True)
         distributed.broadcast_(self.model.state_dict().values())
-        self.engine, self.engine_chosen = choose_engine(self.options.engine, self.model, self.balancer, self.device)
+        self.engine, self.engine_chosen = choose_engine(
+            self.options.engine, self.model, self.tasks, self.balancer, self.dtype, self.device
+        )
 
     # -- the loop ----------------------------------------------------------------------------------------------------
     def start(self) -> None:
@@ -187,16 +189,7 @@ class Trainer:
         self._set_lr()
         self.optimizer.zero_grad(set_to_none=True)
         lr = self.optimizer.param_groups[0]["lr"]
-        losses, step = self.engine(
-            self.model,
-            batch,
-            self.tasks,
-            preferences,
-            self.balancer,
-            self.dtype,
-            lambda: self.feed.held_out(self.step),
-            lr,
-        )
+        losses, step = self.engine(batch, preferences, lambda: self.feed.held_out(self.step), lr)
         if not torch.isfinite(losses).all():
             self._fail_diverged(losses)
         distributed.average_(self._shared_by_ranks())

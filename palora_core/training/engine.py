@@ -1,0 +1,140 @@
+"""Engines, which make one training step's gradients: M preferences one after another; and the choice between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from palora_core import distributed
+from palora_core.balancing.base import Balancer, Step
+from palora_core.conditioning.base import ParetoModel
+from palora_core.data import Batch
+from palora_core.machine import autocast
+from palora_core.tasks import Task
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Turns a batch and M preferences into gradients; what stays the same from step to step is given once.
+
+    Attributes:
+        model: the conditioned network.
+        tasks: T tasks in the order of λ.
+        balancer: owns each pass's backward.
+        dtype: precision of the forward passes; losses are float32.
+    """
+
+    model: ParetoModel
+    tasks: Sequence[Task]
+    balancer: Balancer
+    dtype: torch.dtype = torch.float32
+
+    def __call__(
+        self, batch: Batch, preferences: Tensor, held_out: Callable[[], Batch] | None = None, lr: float = 0.0
+    ) -> tuple[Tensor, Step]:
+        """Accumulate the gradients of Σ_m λ_mᵀL(λ_m) (or whatever the balancer makes of it) in ``.grad``.
+
+        Args:
+            batch: inputs and targets, on the model's device.
+            preferences: [M, T].
+            held_out: gives a held-out batch, for balancers that learn from one.
+            lr: the current learning rate, for balancers that unroll a step.
+
+        Returns:
+            (losses [M, T] without graph, the last pass's step).
+        """
+        raise NotImplementedError
+
+
+class Sequential(Engine):
+    """The M preferences one after another, at the memory of one."""
+
+    def __call__(
+        self, batch: Batch, preferences: Tensor, held_out: Callable[[], Batch] | None = None, lr: float = 0.0
+    ) -> tuple[Tensor, Step]:
+        """As :meth:`Engine.__call__`, for every conditioning and every balancer."""
+        x, targets = batch
+        model, tasks, dtype = self.model, self.tasks, self.dtype
+        rows: list[Tensor] = []
+        self.balancer.begin_step(preferences, lambda at: losses_without_graph(model, batch, tasks, at, dtype))
+        with model.accumulate() as at:
+            for preference in preferences:
+                one = at(preference)
+                with autocast(x.device, dtype):
+                    outputs = one.forward(x)
+                losses = task_losses(tasks, outputs, targets)
+                probe = _held_out_losses(model, tasks, preference, dtype, held_out) if held_out else None
+                step = Step(losses, one, model, outputs, probe, lr)
+                rows.append(torch.stack([loss.detach() for loss in losses]))
+                self.balancer.backward(step)
+        extra = model.regulariser()
+        if extra is not None:
+            extra.backward()
+        return torch.stack(rows), step
+
+
+def choose_engine(
+    name: str,
+    model: ParetoModel,
+    tasks: Sequence[Task],
+    balancer: Balancer,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Engine, str]:
+    """The engine ``name`` and, in words, why it is this one.
+
+    ``"auto"`` stacks small networks on a GPU, where launches cost more than arithmetic, and nothing else. Whatever
+    cannot be stacked runs sequentially; the words say why.
+    """
+    from palora_core.training import stacked
+
+    one_by_one = Sequential(model, tasks, balancer, dtype)
+    if name == "sequential":
+        return one_by_one, "sequential: as asked for"
+    obstacle = stacked.obstacle(model, balancer)
+    if obstacle is not None:
+        return one_by_one, f"sequential: the stacked engine is not for this run, since {obstacle}"
+    at_once = stacked.Stacked(model, tasks, balancer, dtype)
+    if name == "stacked":
+        return at_once, "stacked: as asked for"
+    if device.type != "cuda":
+        return one_by_one, "sequential: faster than stacking on this device"
+    count = sum(p.numel() for p in model.network.parameters())
+    if count > stacked.SMALL:
+        return one_by_one, f"sequential: {count:,} parameters fill a GPU with one preference"
+    return at_once, "stacked: a small network on a GPU"
+
+
+def task_losses(tasks: Sequence[Task], outputs: Any, targets: Mapping[str, Tensor]) -> list[Tensor]:
+    """The T losses, each with a graph of its own; on several ranks those of the global batch."""
+    if distributed.world_size() == 1:
+        return [task.loss(outputs[task.name], targets[task.name]) for task in tasks]
+    terms = [task.terms(outputs[task.name], targets[task.name]) for task in tasks]
+    return distributed.join_losses(*zip(*terms))
+
+
+@torch.no_grad()
+def losses_without_graph(
+    model: ParetoModel, batch: Batch, tasks: Sequence[Task], preference: Tensor, dtype: torch.dtype
+) -> Tensor:
+    """The losses [T] of ``model`` as it is now, at one λ."""
+    x, targets = batch
+    with autocast(x.device, dtype):
+        outputs = model(x, preference)
+    return torch.stack(task_losses(tasks, outputs, targets))
+
+
+def _held_out_losses(
+    model: ParetoModel, tasks: Sequence[Task], preference: Tensor, dtype: torch.dtype, held_out: Callable[[], Batch]
+) -> Callable[[], Sequence[Tensor]]:
+    def losses() -> Sequence[Tensor]:
+        x, targets = held_out()
+        with autocast(x.device, dtype):
+            outputs = model(x, preference)
+        return [task.loss(outputs[task.name], targets[task.name]) for task in tasks]
+
+    return losses
