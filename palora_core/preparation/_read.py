@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +84,35 @@ def whole_labels(array: np.ndarray, low: int, high: int, where: str) -> np.ndarr
     return labels.astype(np.int8)
 
 
+def below(source: Path, *patterns: str) -> Iterator[Path]:
+    """What matches one of the globs in ``source`` or at most three folders below, the nearest first.
+
+    Links to folders are followed (``**`` would not); what macOS and archives leave beside the data is passed over.
+    """
+    for depth in ("", "*/", "*/*/", "*/*/*/"):
+        for pattern in patterns:
+            yield from (path for path in sorted(source.glob(depth + pattern)) if _is_data(path.relative_to(source)))
+
+
+def files_below(source: Path) -> Iterator[Path]:
+    """All files in and below ``source``; links to folders are followed, each folder is visited once."""
+    visited = set()
+    for folder, folders, names in os.walk(source, followlinks=True):
+        place = os.path.realpath(folder)
+        folders[:] = [] if place in visited else sorted(name for name in folders if _is_data(Path(name)))
+        if place not in visited:
+            yield from (Path(folder, name) for name in sorted(names) if _is_data(Path(name)))
+        visited.add(place)
+
+
+def _is_data(path: Path) -> bool:
+    """Not hidden (.DS_Store, ._name) and not in the folder that macOS adds to archives."""
+    return not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
 def find(source: Path, *names: str, folder: bool = False) -> Path | None:
     """The first file (or folder) of one of these names in ``source`` or at most three folders below."""
-    for depth in ("", "*/", "*/*/", "*/*/*/"):
-        for name in names:
-            for path in sorted(source.glob(depth + name)):
-                if path.is_dir() if folder else path.is_file():
-                    return path
-    return None
+    return next((path for path in below(source, *names) if (path.is_dir() if folder else path.is_file())), None)
 
 
 def numbered(folder: Path) -> dict[int, Path]:

@@ -160,8 +160,9 @@ def read_columns(path: Path, width: int, header: Callable[[list[str]], bool] = l
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             for row in reader:
                 yield reader.line_num, row

@@ -103,8 +103,8 @@ class Adult(Preparer):
     site: ClassVar[str] = "https://archive.ics.uci.edu/dataset/2/adult"
     licence: ClassVar[str] = "CC BY 4.0"
     pieces: ClassVar[tuple[Piece, ...]] = (
-        Piece("adult.data or adult.csv", tuple(f"**/{name}" for name in NAMES["train"]), "the site's adult.zip"),
-        Piece("adult.test", ("**/adult.test", "**/adult.test.gz"), "the site's adult.zip", True),
+        Piece("adult.data or adult.csv", NAMES["train"], "the site's adult.zip"),
+        Piece("adult.test", NAMES["test"], "the site's adult.zip", True),
     )
 
     def plan(self, source: Path) -> Plan:

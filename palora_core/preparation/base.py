@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from palora_core.errors import UserError
 from palora_core.files import sha256
+from palora_core.preparation._read import below
 from palora_core.preparation._shards import Part
 from palora_core.preparation._writing import Progress, write_parts
 from palora_core.prepared import MANIFEST, Prepared
@@ -22,7 +23,7 @@ class Piece:
 
     Attributes:
         name: what it is called.
-        patterns: globs, below the source, one of which must match something.
+        patterns: globs, in the source or up to three folders below, one of which must match something.
         comes_in: the file of the official site that holds it.
         optional: nothing is missing without it.
     """
@@ -34,7 +35,7 @@ class Piece:
 
     def count(self, source: Path) -> int:
         """How many files or folders match."""
-        return max(sum(1 for _ in source.glob(pattern)) for pattern in self.patterns)
+        return max(sum(1 for _ in below(source, pattern)) for pattern in self.patterns)
 
 
 @dataclass(frozen=True)

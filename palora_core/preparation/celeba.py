@@ -62,9 +62,9 @@ class CelebA(Preparer):
     site: ClassVar[str] = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
     licence: ClassVar[str] = "non-commercial research only, no redistribution"
     pieces: ClassVar[tuple[Piece, ...]] = (
-        Piece("img_align_celeba", ("**/img_align_celeba/*.jpg", "**/img_align_celeba/*.png"), "img_align_celeba.zip"),
-        Piece(FILES[0], (f"**/{FILES[0]}",), "the Anno folder"),
-        Piece(FILES[1], (f"**/{FILES[1]}",), "the Eval folder"),
+        Piece("img_align_celeba", ("img_align_celeba/*.jpg", "img_align_celeba/*.png"), "img_align_celeba.zip"),
+        Piece(FILES[0], (FILES[0],), "the Anno folder"),
+        Piece(FILES[1], (FILES[1],), "the Eval folder"),
     )
 
     def plan(self, source: Path) -> Plan:
@@ -126,7 +126,7 @@ def read_partition(path: Path) -> dict[str, int]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line for line in path.read_text().splitlines() if line.strip()]
+        return [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as text ({error}); download it again.") from None
 

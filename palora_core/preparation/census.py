@@ -96,7 +96,7 @@ class Census(Preparer):
     site: ClassVar[str] = "https://archive.ics.uci.edu/dataset/117/census+income+kdd"
     licence: ClassVar[str] = "CC BY 4.0"
     pieces: ClassVar[tuple[Piece, ...]] = tuple(
-        Piece(name, (f"**/{name}", f"**/{name}.gz"), "the site's census.tar.gz") for name in FILES.values()
+        Piece(name, (f"{name}", f"{name}.gz"), "the site's census.tar.gz") for name in FILES.values()
     )
 
     def plan(self, source: Path) -> Plan:

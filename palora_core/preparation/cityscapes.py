@@ -96,15 +96,21 @@ class CityScapes(Preparer):
     licence: ClassVar[str] = "non-commercial research and teaching only, no redistribution; see the site's licence"
     pieces: ClassVar[tuple[Piece, ...]] = (
         Piece(
-            "leftImg8bit", ("**/leftImg8bit/*/*/*_leftImg8bit.png", "**/train/image"), "leftImg8bit_trainvaltest.zip"
+            "leftImg8bit (MTAN: image)",
+            ("leftImg8bit/*/*/*_leftImg8bit.png", "train/image"),
+            "leftImg8bit_trainvaltest.zip",
         ),
-        Piece("gtFine", ("**/gtFine/*/*/*_gtFine_labelIds.png", "**/train/label_7"), "gtFine_trainvaltest.zip"),
-        Piece("disparity", ("**/disparity/*/*/*_disparity.png", "**/train/depth"), "disparity_trainvaltest.zip"),
+        Piece(
+            "gtFine (MTAN: label_7)", ("gtFine/*/*/*_gtFine_labelIds.png", "train/label_7"), "gtFine_trainvaltest.zip"
+        ),
+        Piece(
+            "disparity (MTAN: depth)", ("disparity/*/*/*_disparity.png", "train/depth"), "disparity_trainvaltest.zip"
+        ),
     )
 
     def plan(self, source: Path) -> Plan:
         """The parts of whichever release is there."""
-        folders = [find(source, name, folder=True) for name in FOLDERS]
+        folders = [_folder(source, name) for name in FOLDERS]
         root = mtan_root(source, ("label_7", "label_19", "depth", "image"))  # what others lack first
         if any(folders):
             return self._official(source, folders)
@@ -127,11 +133,17 @@ class CityScapes(Preparer):
         return Plan("the official release", parts, _notes(parts))
 
 
+def _folder(source: Path, name: str) -> Path | None:
+    """The folder ``name`` with a train split; the site's other archives have folders of the same name without one."""
+    split = find(source, f"{name}/train", folder=True)
+    return split.parent if split else find(source, name, folder=True)
+
+
 def _official_part(split: str, name: str, folders: list[Path]) -> Part:
     places = tuple(folder / split for folder in folders)
     ends = ("_leftImg8bit.png", "_gtFine_labelIds.png", "_disparity.png")
     frames = [
-        {str(path.relative_to(place))[: -len(end)] for path in place.glob(f"*/*{end}")}
+        {str(path.relative_to(place))[: -len(end)] for path in place.glob(f"*/[!.]*{end}")}
         for place, end in zip(places, ends)
     ]
     every = sorted(set().union(*frames))

@@ -6,6 +6,8 @@ import functools
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from palora_core.errors import UserError
 from palora_core.files import read_json, sha256, write_atomically, write_json
 from palora_core.preparation._read import find
@@ -18,6 +20,12 @@ FILES = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 OFFICIAL = {"train": 60_000, "test": 10_000}
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """As in the archives, and with the full stop that some programs put there when they unpack them."""
+    dotted = name.replace("-idx", ".idx")
+    return name, f"{name}.gz", dotted, f"{dotted}.gz"
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -35,9 +43,7 @@ class Mnist(Preparer):
     site: ClassVar[str] = "http://yann.lecun.com/exdb/mnist (or without --source: downloaded through torchvision)"
     licence: ClassVar[str] = "CC BY-SA 3.0"
     pieces: ClassVar[tuple[Piece, ...]] = tuple(
-        Piece(name, (f"**/{name}", f"**/{name}.gz"), "the site's .gz file of that name")
-        for names in FILES.values()
-        for name in names
+        Piece(name, _spellings(name), "the site's .gz file of that name") for names in FILES.values() for name in names
     )
 
     def prepare(self, source: Path | None, data: Path, progress: Progress | None = None, workers: int = 0) -> list[str]:
@@ -49,21 +55,26 @@ class Mnist(Preparer):
             self._download(Path(data))
             source = folder / "raw"
         source = self.checked_source(source)
-        found = [self._find(source, name) for names in FILES.values() for name in names]
+        found = {name: self._find(source, name) for names in FILES.values() for name in names}
         counts = self._counted(source)
-        entries = []
-        for number, path in enumerate(found, 1):
-            target = folder / "raw" / path.name
+        entries, written = [], 0
+        for number, (name, path) in enumerate(found.items(), 1):
+            target = folder / "raw" / (f"{name}.gz" if path.suffix == ".gz" else name)
             if not target.is_file() or sha256(target) != sha256(path):
                 write_atomically(target, functools.partial(_copy, path))
-            entries.append({"file": f"raw/{path.name}", "bytes": target.stat().st_size, "sha256": sha256(target)})
+                written += 1
+            _remove_other(target)
+            entries.append({"file": f"raw/{target.name}", "bytes": target.stat().st_size, "sha256": sha256(target)})
             if progress:
                 progress("copying", number, len(found))
         notes = [n for part in FILES for n in count_note(f"{part} images", counts[part], OFFICIAL[part])]
         about = {"format": 1, "name": self.name, "title": self.title, "site": self.site, "licence": self.licence}
-        write_json(folder / MANIFEST, {**about, "notes": notes, "counts": counts, "files": entries})
+        manifest = {**about, "notes": notes, "counts": counts, "files": entries}
+        if written or not _is_written(folder / MANIFEST, manifest):
+            write_json(folder / MANIFEST, manifest)
         listed = ", ".join(f"{part} {count:,}" for part, count in counts.items())
-        return [f"{self.name}: {listed} images in {folder / 'raw'}.", *notes]
+        done = f"{written} files written" if written else "everything was there already"
+        return [f"{self.name}: {listed} images in {folder / 'raw'}; {done}.", *notes]
 
     def state(self, data: Path) -> tuple[bool, list[str]]:
         """Whether the four files are there; hashed where there is a manifest, counted otherwise."""
@@ -83,7 +94,12 @@ class Mnist(Preparer):
         for piece in self.pieces:
             count = piece.count(source)
             lines.append(f"  {piece.name}: {'found' if count else f'MISSING ({piece.comes_in})'}")
-        return lines
+        try:
+            counts = self._counted(source)
+        except UserError as error:
+            return [*lines, f"  cannot be prepared yet: {error}"]
+        listed = ", ".join(f"{part} {count:,}" for part, count in counts.items())
+        return [*lines, f"  can be prepared from {source}: {listed} images"]
 
     def _check_hashes(self, folder: Path, manifest: dict[str, Any]) -> None:
         for entry in manifest.get("files", []):
@@ -110,7 +126,7 @@ class Mnist(Preparer):
         return counts
 
     def _find(self, source: Path, name: str) -> Path:
-        path = find(source, name, f"{name}.gz")
+        path = find(source, *_spellings(name))
         if path is None:
             raise UserError(f"There is no {name} (or {name}.gz) in {source}. {self.where()}")
         return path
@@ -126,6 +142,28 @@ class Mnist(Preparer):
             raise UserError(
                 f"{self.title} could not be downloaded ({reason}); give the folder of its four files as --source."
             ) from None
+
+
+def _remove_other(target: Path) -> None:
+    """The zipped twin of a plain file, or the plain one of a zipped one, if it holds other digits than ``target``."""
+    from palora_core.benchmarks._mnist import read_idx
+
+    zipped = target.suffix == ".gz"
+    other = target.with_suffix("") if zipped else target.with_name(f"{target.name}.gz")
+    dimensions = 3 if "images" in target.name else 1
+    try:
+        same = not other.is_file() or np.array_equal(read_idx(other, dimensions), read_idx(target, dimensions))
+    except UserError:
+        same = False
+    if not same:
+        other.unlink()
+
+
+def _is_written(path: Path, manifest: dict[str, Any]) -> bool:
+    try:
+        return read_json(path, "manifest") == manifest
+    except UserError:
+        return False
 
 
 @preparers.register("multifashion")

@@ -126,10 +126,10 @@ class NYUv2(Preparer):
     site: ClassVar[str] = "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html"
     licence: ClassVar[str] = "free for research, no licence text on the site; cite Silberman et al., ECCV 2012"
     pieces: ClassVar[tuple[Piece, ...]] = (
-        Piece(MAT, (f"**/{MAT}", "**/train/image"), "the labelled data set, 2.8 GB"),
-        Piece("splits.mat", ("**/splits.mat",), "the site's train/test split; built in for 1,449 images", True),
-        Piece("classMapping40.mat", ("**/classMapping40.mat",), "Gupta et al.'s 40 classes; built in", True),
-        Piece("class13Mapping.mat", ("**/class13Mapping.mat",), "Couprie et al.'s 13 classes; built in", True),
+        Piece(f"{MAT} (or MTAN's train and val)", (MAT, "train/image"), "the labelled data set, 2.8 GB"),
+        Piece("splits.mat", ("splits.mat",), "the site's train/test split; built in for 1,449 images", True),
+        Piece("classMapping40.mat", ("classMapping40.mat",), "Gupta et al.'s 40 classes; built in", True),
+        Piece("class13Mapping.mat", ("class13Mapping.mat",), "Couprie et al.'s 13 classes; built in", True),
     )
 
     def plan(self, source: Path) -> Plan:

@@ -65,7 +65,7 @@ class Sarcos(Preparer):
     site: ClassVar[str] = "http://gaussianprocess.org/gpml/data"
     licence: ClassVar[str] = "no licence text; published with Rasmussen & Williams, Gaussian Processes for ML, 2006"
     pieces: ClassVar[tuple[Piece, ...]] = tuple(
-        Piece(f"{name}.mat", (f"**/{name}.mat",), "the site's list of files") for name in FILES.values()
+        Piece(f"{name}.mat", (f"{name}.mat",), "the site's list of files") for name in FILES.values()
     )
 
     def plan(self, source: Path) -> Plan:

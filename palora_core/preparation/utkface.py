@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from palora_core.errors import UserError
-from palora_core.preparation._read import read_image, some
+from palora_core.preparation._read import files_below, read_image, some
 from palora_core.preparation._shards import Part, PerItem
 from palora_core.preparation.base import Piece, Plan, Preparer, count_note, preparers
 
@@ -68,6 +68,18 @@ def labels(path: Path) -> tuple[int, int, int] | None:
     return age, gender, race
 
 
+def _once(pictures: list[Path]) -> list[Path]:
+    """Each face once, by name: the splits depend on no folder, and a copy in another one would be a test of memory.
+
+    Some archives hold every face in two folders; the pictures "in the wild" have the names of the aligned ones, without
+    ``.chip``, and give way to them.
+    """
+    faces: dict[str, Path] = {}
+    for path in sorted(pictures, key=lambda path: (".chip" not in path.name, path.name)):
+        faces.setdefault(path.name.partition(".")[0], path)
+    return sorted(faces.values(), key=lambda path: path.name)
+
+
 @preparers.register("utkface")
 class UTKFace(Preparer):
     """Pictures anywhere below the source; names without all four labels are left out and listed, copies counted."""
@@ -77,27 +89,28 @@ class UTKFace(Preparer):
     site: ClassVar[str] = "https://susanqq.github.io/UTKFace (Aligned & Cropped Faces)"
     licence: ClassVar[str] = "non-commercial research only; copyright of each picture is its owner's"
     pieces: ClassVar[tuple[Piece, ...]] = (
-        Piece("the folder of aligned and cropped .jpg", ("**/*_*_*_*.jpg", "**/*_*_*_*.png"), "UTKFace.tar.gz"),
+        Piece("the folder of aligned and cropped .jpg", ("*_*_*_*.jpg", "*_*_*_*.png"), "UTKFace.tar.gz"),
     )
 
     def plan(self, source: Path) -> Plan:
         """One part, ``all``; the benchmark splits it."""
-        pictures = sorted(path for path in source.rglob("*") if path.suffix.lower() in PICTURES)
+        pictures = [path for path in files_below(source) if path.suffix.lower() in PICTURES]
         if not pictures:
             raise UserError(f"{source} holds no pictures; unpack the aligned and cropped faces there. {self.where()}")
         named = [path for path in pictures if labels(path) is not None]
         bad = [path.name for path in pictures if labels(path) is None]
         if not named:
             raise UserError(f"No picture in {source} is named age_gender_race_date (found {some(bad, 3)}).")
-        # Some archives hold every face in two folders: a copy in another split would be a test of memory.
-        good = list({path.name: path for path in reversed(named)}.values())[::-1]
+        good = _once(named)
         if len(good) < LEAST:
             raise UserError(f"{source} holds {len(good)} faces; at least {LEAST} are needed for a 70/10/20 split.")
         face = Face(source, tuple(str(path.relative_to(source)) for path in good))
         part = Part("all", len(good), FIELDS, PerItem(face), face.sources, 1024)
         notes = count_note("faces", len(good), OFFICIAL)
         if len(good) < len(named):
-            notes += (f"left out {len(named) - len(good):,} pictures that are there twice, under the same name.",)
+            notes += (
+                f"left out {len(named) - len(good):,} pictures that are there twice, with the same labels and date.",
+            )
         if bad:
             notes += (f"left out {len(bad):,} pictures whose names lack a label: {some(bad, 20)}.",)
         return Plan("the aligned and cropped faces", (part,), notes, {"left_out": bad})
