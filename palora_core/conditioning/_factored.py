@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from palora_core.adapters import LowRankLayer
-from palora_core.conditioning.lowrank import LowRankModel, MergedWeights, memory_format
+from palora_core.conditioning.lowrank import LowRankModel, MergedWeights, flattened, shaped
 
 # Up to here T deltas are made once a step and mixed by one axpy per λ, which is as fast where M is several; with more
 # tasks they would be most of the memory (40 tasks on a ResNet-18: 3.6 GB), and reading them most of the time.
@@ -26,8 +26,8 @@ class FactoredWeights(MergedWeights):
 
     def _merge(self, index: int, preference: Tensor) -> Tensor:
         layer = self.layers[index]
-        weight = layer.mixed_weight(preference)
-        return weight.clone(memory_format=memory_format(layer.base_weight)).requires_grad_()
+        weight = layer.base_weight
+        return shaped(flattened(layer.mixed_weight(preference), weight), weight).requires_grad_()
 
     @torch.no_grad()
     def collect(self) -> None:

@@ -69,13 +69,17 @@ class LowRankModel(ParetoModel):
 
 
 class MergedWeights:
-    """Merged weights as autograd leaves, and the sums of their gradients over the preferences of one step."""
+    """Merged weights as autograd leaves, and the sums of their gradients over the preferences of one step.
+
+    All of it is bound by memory, so everything is kept as flat vectors in the order in which W lies there, and nothing
+    is rearranged between the passes: only the deltas once before them and their gradients once after.
+    """
 
     def __init__(self, model: LowRankModel, deltas: bool = True) -> None:
         self.model = model
         self.layers = model.layers
         with torch.no_grad():
-            self.deltas = [layer.deltas() for layer in self.layers] if deltas else []
+            self.deltas = [flattened(layer.deltas(), layer.base_weight) for layer in self.layers] if deltas else []
         self.base_gradients: list[Tensor | None] = [None] * len(self.layers)
         self.delta_gradients: list[Tensor | None] = [None] * len(self.layers)
         self.leaves: list[Tensor] = []
@@ -117,9 +121,9 @@ class MergedWeights:
         return Pass(preference, forward, leaves(shared), [leaves(group) for group in specific], self._adapter_gramian)
 
     def _merge(self, index: int, preference: Tensor) -> Tensor:
-        weight, delta = self.layers[index].base_weight, self.deltas[index]
-        mixed = torch.addmv(weight.reshape(-1), delta.flatten(1).t(), preference)
-        return mixed.view(weight.shape).clone(memory_format=memory_format(weight)).requires_grad_()
+        weight = self.layers[index].base_weight
+        mixed = torch.addmv(flattened(weight, weight), self.deltas[index].t(), preference)
+        return shaped(mixed, weight).requires_grad_()
 
     def _adapter_gramian(self, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
         """Inner products [T, T] of the tasks' gradients of the shared adapters, from those of the merged weights.
@@ -150,18 +154,16 @@ class MergedWeights:
         """Add the gradients of the current leaves to the sums."""
         if self.preference is None:
             return
-        weights = self.preference.tolist()
         for i, leaf in enumerate(self.leaves):
-            gradient = leaf.grad
-            if gradient is None:
+            if leaf.grad is None:
                 continue
-            if self.base_gradients[i] is None:
-                self.base_gradients[i] = torch.zeros_like(gradient)
-                shape = (len(weights), *gradient.shape)
-                self.delta_gradients[i] = torch.zeros(shape, dtype=gradient.dtype, device=gradient.device)
-            self.base_gradients[i].add_(gradient)  # type: ignore[union-attr]
-            for weight, total in zip(weights, self.delta_gradients[i]):  # type: ignore[arg-type]
-                total.add_(gradient, alpha=weight)
+            gradient = flattened(leaf.grad, leaf)
+            base, deltas = self.base_gradients[i], self.delta_gradients[i]
+            if base is None or deltas is None:
+                self.base_gradients[i], self.delta_gradients[i] = leaf.grad, torch.outer(self.preference, gradient)
+            else:
+                base.add_(leaf.grad)
+                deltas.addr_(self.preference, gradient)
         self.leaves, self.preference = [], None
 
     @torch.no_grad()
@@ -179,15 +181,25 @@ class MergedWeights:
 
     def adapter_gradients(self, index: int) -> tuple[Tensor, Tensor] | None:
         """∂/∂A and ∂/∂B of a layer, or None where nothing reached it."""
-        delta = self.delta_gradients[index]
-        return None if delta is None else self.layers[index].delta_gradients(delta)
+        deltas, layer = self.delta_gradients[index], self.layers[index]
+        return None if deltas is None else layer.delta_gradients(shaped(deltas, layer.base_weight))
 
 
-def memory_format(weight: Tensor) -> torch.memory_format:
-    """That of the base weight, which a merged one keeps."""
-    if weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last):
-        return torch.channels_last
-    return torch.contiguous_format
+def flattened(tensor: Tensor, weight: Tensor) -> Tensor:
+    """[…, numel] of a tensor […, *weight.shape], in the order of ``weight`` in memory: a view of what lies like it."""
+    return (tensor.movedim(-3, -1) if _channels_last(weight) else tensor).flatten(-weight.dim())
+
+
+def shaped(flat: Tensor, weight: Tensor) -> Tensor:
+    """The inverse of :func:`flattened`: a view of ``flat`` as […, *weight.shape]."""
+    if not _channels_last(weight):
+        return flat.unflatten(-1, weight.shape)
+    outputs, inputs, height, width = weight.shape
+    return flat.unflatten(-1, (outputs, height, width, inputs)).movedim(-1, -3)
+
+
+def _channels_last(weight: Tensor) -> bool:
+    return weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
 
 
 @conditionings.register("lowrank")
