@@ -1,5 +1,6 @@
 """Preparation: whole shards or none, resumed after a kill, parallel, and one sentence about bad data."""
 
+import gzip
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from scipy.io import savemat
 
 from palora_core.errors import UserError
 from palora_core.files import is_temporary, sha256
+from palora_core.preparation import nyuv2
 from palora_core.preparation._shards import Part, PerItem
 from palora_core.preparation._writing import write_parts
 from palora_core.preparation.base import preparers
@@ -396,3 +398,81 @@ def test_a_worker_that_is_killed_is_one_sentence_and_costs_only_its_shard(tmp_pa
     assert not (tmp_path / MANIFEST).exists()
     assert write_parts(tmp_path, [values_part()], {}, None, 2) < 5
     assert Prepared.open(tmp_path.parent, tmp_path.name).fields("train")["value"].shape == (20, 2, 3)
+
+
+# -- what systems, archives and people leave beside a release ---------------------------------------------------------
+def test_leftovers_of_macos_and_other_archives_are_passed_over(frames, tmp_path):
+    raw = tmp_path / "raw"
+    shutil.copytree(frames, raw / "main")
+    for folder in (raw / "__MACOSX/leftImg8bit/train", raw / "a_trainextra/leftImg8bit/train_extra/augsburg"):
+        folder.mkdir(parents=True)
+    for path in list(raw.glob("main/*/train/*/*.png")):
+        path.with_name(f"._{path.name}").write_bytes(b"Mac OS X")
+        (path.parent / ".DS_Store").touch()
+    preparer = preparers.get("cityscapes")()
+    assert preparer.prepare(raw, tmp_path)[0].startswith("cityscapes: train 2, test 1 items")
+    assert "  gtFine (MTAN: label_7): 3 found" in preparer.found(raw)
+
+
+def test_linked_folders_are_followed_and_loops_end(tmp_path):
+    raw = releases.utkface(tmp_path / "raw")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/faces").symlink_to(raw / "UTKFace")
+    (raw / "UTKFace/round").symlink_to(raw)
+    (raw / "UTKFace/._1_0_0_20170116170000000.jpg").touch()
+    lines = preparers.get("utkface")().prepare(tmp_path / "linked", tmp_path)
+    assert lines[0].startswith("utkface: all 20 items")
+    assert any(line.startswith("left out 1 pictures whose names lack a label: 61_1_") for line in lines)
+    assert "MISSING" not in preparers.get("utkface")().found(tmp_path / "linked")[0]
+
+
+def test_pictures_in_the_wild_give_way_to_the_aligned_ones(tmp_path):
+    raw = releases.utkface(tmp_path / "raw", 3)
+    (raw / "part1").mkdir()
+    for path in list((raw / "UTKFace").glob("*_*_*_*.jpg.chip.jpg")):
+        Image.new("RGB", (300, 400)).save(raw / "part1" / path.name.replace(".chip.jpg", ""))
+    lines = preparers.get("utkface")().prepare(raw, tmp_path)
+    assert lines[0].startswith("utkface: all 3 items")
+    assert (Prepared.open(tmp_path, "utkface").fields("all")["image"][:].max(axis=(1, 2, 3)) > 0).all()
+
+
+def test_tables_with_windows_line_ends_and_byte_order_marks(tmp_path):
+    releases.adult(tmp_path / "a")
+    releases.celeba(tmp_path / "c")
+    for path in (*tmp_path.glob("a/*"), *tmp_path.glob("c/*/list*.txt")):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    assert preparers.get("adult")().prepare(tmp_path / "a", tmp_path)[0].startswith("adult: train 60, test 20 items")
+    assert preparers.get("celeba")().prepare(tmp_path / "c", tmp_path)[0].startswith("celeba: train 4, val 4, test 4")
+
+
+def test_digits_under_other_spellings_replace_older_ones_and_are_copied_once(tmp_path):
+    from palora_core.benchmarks._mnist import read_digits
+
+    preparer = preparers.get("multimnist")()
+    preparer.prepare(releases.mnist(tmp_path / "old", 25), tmp_path)
+    new = releases.mnist(tmp_path / "new", 40)
+    for path in list(new.iterdir()):  # a program's own spelling when it unpacks, packed again
+        path.with_name(f"{path.name.replace('-idx', '.idx')}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert any("can be prepared" in line for line in preparer.found(new))
+    assert preparer.prepare(new, tmp_path)[0].endswith("4 files written.")
+    assert len(read_digits(tmp_path, "MNIST", "train").images) == 40
+    manifest = (tmp_path / "MNIST" / MANIFEST).stat().st_mtime_ns
+    assert preparer.prepare(new, tmp_path)[0].endswith("everything was there already.")
+    assert (tmp_path / "MNIST" / MANIFEST).stat().st_mtime_ns == manifest
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("abc", "trainNdxs must hold numbers"),
+        ([[np.nan]], "trainNdxs must hold numbers"),
+        ([[1.5]], "trainNdxs must hold numbers"),
+        ([[1], [2]], "image 2 in the training and in the test split"),
+    ],
+)
+def test_splits_of_nyuv2_that_cannot_be_right(train, message, tmp_path):
+    path = tmp_path / "splits.mat"
+    savemat(path, {"trainNdxs": train, "testNdxs": [[2]]})
+    with pytest.raises(UserError, match=message):
+        nyuv2._split(path, 3)

@@ -186,6 +186,11 @@ def _split(path: Path | None, count: int) -> tuple[dict[str, list[int]], str]:
     if path is not None:
         variables = load_mat(path, "splits.mat of NYU Depth v2")
         split = {part: _indices(path, variables, f"{part}Ndxs", count) for part in ("train", "test")}
+        both = sorted(set(split["train"]) & set(split["test"]))
+        if both:
+            raise UserError(
+                f"{path} has image {both[0] + 1} in the training and in the test split ({len(both):,} such)."
+            )
         return split, "split by splits.mat"
     if count == tables.IMAGES:
         test = tables.test_images()
@@ -199,10 +204,10 @@ def _split(path: Path | None, count: int) -> tuple[dict[str, list[int]], str]:
 def _indices(path: Path, variables: dict[str, Any], name: str, count: int) -> list[int]:
     if name not in variables:
         raise UserError(f"{path} has no {name}; it is not splits.mat of NYU Depth v2.")
-    indices = np.asarray(variables[name]).reshape(-1).astype(int) - 1
-    if not len(indices) or indices.min() < 0 or indices.max() >= count:
+    indices = np.asarray(variables[name]).reshape(-1)
+    if not len(indices) or not np.isin(indices, np.arange(1, count + 1)).all():
         raise UserError(f"{path}: {name} must hold numbers 1 … {count:,}, the images of {MAT}.")
-    return indices.tolist()
+    return (indices.astype(int) - 1).tolist()
 
 
 def _mapping_40(path: Path | None) -> np.ndarray:

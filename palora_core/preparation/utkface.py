@@ -89,7 +89,7 @@ class UTKFace(Preparer):
     site: ClassVar[str] = "https://susanqq.github.io/UTKFace (Aligned & Cropped Faces)"
     licence: ClassVar[str] = "non-commercial research only; copyright of each picture is its owner's"
     pieces: ClassVar[tuple[Piece, ...]] = (
-        Piece("the folder of aligned and cropped .jpg", ("*_*_*_*.jpg", "*_*_*_*.png"), "UTKFace.tar.gz"),
+        Piece("the folder of aligned and cropped .jpg", ("*_*_*_*.[jJpP][pPnN]*[gG]",), "UTKFace.tar.gz"),
     )
 
     def plan(self, source: Path) -> Plan:
