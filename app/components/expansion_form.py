@@ -12,7 +12,7 @@ from app.components.train_panel import all_but, start_button
 from app.library.models import Entry
 from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
-from palora_core.setup_run import configure_expansion
+from palora_core.training.setup import configure_expansion
 
 SHOWN_OF_METHOD = ("conditioning.alpha", "conditioning.rank", "num_preferences")
 SHOWN_OF_TRAINING = ("epochs", "lr", "seed")

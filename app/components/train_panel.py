@@ -15,7 +15,7 @@ from palora_core.config import method_from
 from palora_core.errors import UserError
 from palora_core.methods.base import methods
 from palora_core.samplers import samplers
-from palora_core.setup_run import configure
+from palora_core.training.setup import configure
 
 PARTS = {"conditioning": conditionings, "balancer": balancers, "sampler": samplers}
 OWN = "the method's own"

@@ -11,8 +11,8 @@ from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
 from palora_core.files import read_json, write_json
 from palora_core.methods.base import Method
-from palora_core.setup_run import configure, configure_expansion
-from palora_core.training_options import TrainingOptions
+from palora_core.training.options import TrainingOptions
+from palora_core.training.setup import configure, configure_expansion
 
 FORBIDDEN_SETTINGS = ("start_from",)  # a path: not for browsers
 SCRIPTS = ("train.py", "expand.py")
@@ -23,7 +23,7 @@ Configured = tuple[Benchmark, Method, TrainingOptions]
 
 @dataclass(frozen=True)
 class Order:
-    """What to train: names and settings as :func:`palora_core.setup_run.configure` takes them."""
+    """What to train: names and settings as :func:`palora_core.training.setup.configure` takes them."""
 
     script: ClassVar[str] = "train.py"
 
