@@ -133,12 +133,32 @@ def test_mobilenet_starts_from_the_weights_in_torch_home(imagenet, dense):
             assert torch.equal(own[f"trunk.{name}"], tensor), name
 
 
-def test_weights_that_are_missing_or_damaged_are_named(imagenet, monkeypatch):
+def test_weights_that_are_missing_or_damaged_are_named(imagenet):
+    path, state = imagenet
+    torch.save({**state, "features.0.0.weight": torch.zeros(2)}, path)
+    with pytest.raises(UserError, match=r"TORCH_HOME do not fit this network .*size mismatch for 0.0.weight"):
+        networks.get("mobilenet")({"a": 3}, pretrained=True)
+    torch.save([1, 2], path)
+    with pytest.raises(UserError, match=r"mobilenet_v2-b0353104.pth holds no state_dict"):
+        networks.get("mobilenet")({"a": 3}, pretrained=True)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"mobilenet_v2-b0353104.pth is damaged or holds no weights"):
+        networks.get("mobilenet")({"a": 3}, pretrained=True)
+    path.unlink()
+    files = {"mobilenet": "mobilenet_v2-b0353104", "deeplab": "resnet50-0676ba61", "vit": "vit_b_16-c867db91"}
+    for name, file in files.items():
+        with pytest.raises(UserError, match=rf"no {file}.pth .*checkpoints; .* from https://.*/{file}.pth"):
+            networks.get(name)({"a": 3}, pretrained=True)
+
+
+def test_weights_of_a_persons_own_under_torchvisions_name_are_used_with_a_warning(imagenet, monkeypatch):
+    from torchvision.models import resnet50
+
     from palora_core.networks import _imagenet
 
     monkeypatch.setattr(_imagenet, "sha256", lambda path: "f" * 64)
-    with pytest.raises(UserError, match=r"mobilenet_v2-b0353104.pth is damaged"):
-        networks.get("mobilenet")({"a": 3}, pretrained=True)
-    imagenet[0].unlink()
-    with pytest.raises(UserError, match=r"no mobilenet_v2-b0353104.pth .* in .*checkpoints; put torchvision's file"):
-        networks.get("mobilenet")({"a": 3}, pretrained=True)
+    state = resnet50().state_dict()
+    torch.save(state, imagenet[0].with_name("resnet50-0676ba61.pth"))
+    with pytest.warns(UserWarning, match=r"resnet50-0676ba61.pth is not torchvision's file"):
+        own = networks.get("deeplab")({"a": 3}, pretrained=True).state_dict()
+    assert all(torch.equal(own[f"trunk.{name}"], t) for name, t in state.items() if not name.startswith("fc."))

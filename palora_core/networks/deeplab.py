@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from palora_core.networks._imagenet import imagenet_state, without
+from palora_core.networks._imagenet import fill, imagenet_state
 from palora_core.networks.base import MultiTaskNetwork, networks
 
 STRIDE = 8
@@ -48,7 +48,7 @@ def deeplab(outputs: Mapping[str, int], pretrained: bool = False) -> MultiTaskNe
 
     backbone = Backbone()
     if pretrained:
-        backbone.load_state_dict(without(imagenet_state(ResNet50_Weights), "fc."))
+        fill(backbone, imagenet_state(ResNet50_Weights), "fc.")
     up: dict[str, Any] = {"scale_factor": STRIDE, "mode": "bilinear", "align_corners": False}
     heads = {
         task: nn.Sequential(DeepLabHead(CHANNELS, channels), nn.Upsample(**up)) for task, channels in outputs.items()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from palora_core.networks._imagenet import imagenet_state, without
+from palora_core.networks._imagenet import fill, imagenet_state
 from palora_core.networks.base import MultiTaskNetwork, networks
 
 STRIDE = 8
@@ -72,7 +71,6 @@ def mobilenet(outputs: Mapping[str, int], dense: bool = False, pretrained: bool 
     if pretrained:
         from torchvision.models import MobileNet_V2_Weights
 
-        state = without(imagenet_state(MobileNet_V2_Weights), "classifier.")
-        trunk.features.load_state_dict(OrderedDict((n.removeprefix("features."), t) for n, t in state.items()))
+        fill(trunk.features, imagenet_state(MobileNet_V2_Weights), "classifier.", strip="features.")
     make = _dense_head if dense else lambda count: nn.Linear(COARSE_CHANNELS, count)
     return MultiTaskNetwork(trunk, {task: make(count) for task, count in outputs.items()})

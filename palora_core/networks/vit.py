@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from palora_core.errors import UserError
-from palora_core.networks._imagenet import imagenet_state, without
+from palora_core.networks._imagenet import fill, imagenet_state
 from palora_core.networks.base import MultiTaskNetwork, networks
 
 PATCH, WIDTH = 16, 768
@@ -36,6 +36,8 @@ def vit(outputs: Mapping[str, int], size: int = 224, layers: int = 12, pretraine
     if pretrained:
         if layers != 12:
             raise UserError(f"ImageNet weights are for 12 layers, found layers={layers}.")
-        state = without(imagenet_state(ViT_B_16_Weights), "heads.")
-        trunk.load_state_dict(interpolate_embeddings(size, PATCH, state))
+        state = imagenet_state(ViT_B_16_Weights)
+        if "encoder.pos_embedding" in state:
+            state = interpolate_embeddings(size, PATCH, state)
+        fill(trunk, state, "heads.")
     return MultiTaskNetwork(trunk, {task: nn.Linear(WIDTH, count) for task, count in outputs.items()})
