@@ -145,7 +145,7 @@ CASES = {
 @pytest.mark.parametrize("many_tasks", [0, 3])
 def test_accumulated_gradients_equal_plain_autograd(case, freeze, many_tasks, monkeypatch):
     """Σ_m λ_mᵀL(λ_m) on merged weights against one graph over all preferences, in float64, both ways of mixing."""
-    monkeypatch.setattr("palora_core.conditioning._factored.MANY_TASKS", many_tasks)
+    monkeypatch.setattr("palora_core.conditioning.lowrank.MANY_TASKS", many_tasks)
     torch.manual_seed(0)
     make, shape = CASES[case]
     model = LowRank(2, adapters_only=freeze).condition(make().double(), 2)
@@ -256,18 +256,16 @@ def test_the_basis_rebuilds_every_merged_weight():
 
 def test_many_tasks_keep_no_weights_of_their_own():
     """Beside one merged weight and one gradient, a step holds what A and B hold: O(T·r), not O(T·|W|)."""
-    from palora_core.conditioning._factored import FactoredWeights
+    from palora_core.conditioning._factors import FactoredWeight
 
     num_tasks = 12
     model = LowRank(1).condition(nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 8)), num_tasks)
     with model.accumulate() as at:
         one = at(torch.full((num_tasks,), 1 / num_tasks))
         one.forward(torch.rand(3, 64)).square().sum().backward()
-        merged = at.__self__
-        assert isinstance(merged, FactoredWeights)
-        merged.collect()
-        tensors = [t for pair in merged.factor_gradients for t in pair] + merged.base_gradients
-        assert merged.deltas == [] and merged.delta_gradients == [None, None]
-        held = sum(tensor.numel() for tensor in tensors)
+        passes = at.__self__
+        assert all(type(weight) is FactoredWeight for weight in passes.tensors)
+        passes.collect()
+        held = sum(total.numel() for weight in passes.tensors for total in weight.sums)
     own = sum(layer.base_weight.numel() for layer in model.layers) + model.num_adapter_parameters
     assert held == own

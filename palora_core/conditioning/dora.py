@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from palora_core.adapters import LowRankLayer, insert_adapters
-from palora_core.conditioning._affine import AffinePasses, AffineTensor
+from palora_core.conditioning._merged import AffineTensor, MergedPasses, is_channels_last
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
 from palora_core.conditioning.lowrank import LowRankModel
 from palora_core.swapping import swap
@@ -64,7 +64,7 @@ class DoRAModel(LowRankModel):
     @contextmanager
     def accumulate(self) -> Iterator[Callable[[Tensor], Pass]]:
         """Passes on merged weights; the chain rule to W, A, B and m runs once a step."""
-        passes = AffinePasses(self, [_affine(layer) for layer in self._dora_layers()])
+        passes = MergedPasses(self, [_affine(layer) for layer in self._dora_layers()])
         yield passes.at
         passes.finish()
 
@@ -74,10 +74,8 @@ class DoRAModel(LowRankModel):
 
 def _affine(layer: DoRALayer) -> AffineTensor:
     base = layer.base_weight
-    sources: list[Any] = [base, layer.adapter_a, layer.adapter_b, layer.magnitude]
-    image = base.dim() == 4 and base.is_contiguous(memory_format=torch.channels_last)
-    layout = torch.channels_last if image else torch.contiguous_format
-    return AffineTensor([(id(layer), "weight")], base, layer.deltas(), sources, layout)
+    sources = [base, layer.adapter_a, layer.adapter_b, layer.magnitude]
+    return AffineTensor([(id(layer), "weight")], sources, base, layer.deltas(), is_channels_last(base))
 
 
 @conditionings.register("dora")

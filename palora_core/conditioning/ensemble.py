@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from palora_core.conditioning._affine import AffinePasses, AffineTensor, _gramian
 from palora_core.conditioning._generated import GeneratedLayer, GeneratedModel, parameter_owners, swap_parameters
+from palora_core.conditioning._merged import AffineTensor, MergedPasses, Place, inner_products
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
 
 
@@ -71,8 +71,8 @@ class EnsembleModel(GeneratedModel):
     @contextmanager
     def accumulate(self) -> Iterator[Callable[[Tensor], Pass]]:
         """Passes on mixed weights as leaves: ∂/∂θ_t = Σ_m λ_mt g_m, exactly, with one network's activations alive."""
-        found, layout = self._places().values(), self.memory_format
-        passes = AffinePasses(self, [AffineTensor(at, None, m, [m], layout) for m, at in found], _member_gramian)
+        channels_last = self.memory_format == torch.channels_last
+        passes = MergedPasses(self, [Members(at, m, channels_last) for m, at in self._places().values()])
         yield passes.at
         passes.finish()
 
@@ -86,9 +86,19 @@ class EnsembleModel(GeneratedModel):
         return result
 
 
-def _member_gramian(preference: Tensor, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Member t's gradient is λ_t g, so inner products over all members are ‖λ‖² times those of the mixed weights."""
-    return preference.dot(preference) * _gramian(gradients)
+class Members(AffineTensor):
+    """Σ_t λ_t θ_t of one parameter."""
+
+    def __init__(self, places: Sequence[Place], members: nn.Parameter, channels_last: bool) -> None:
+        super().__init__(places, [members], None, members, channels_last and members.dim() == 5)
+
+    def chain(self, base: Tensor, deltas: Tensor) -> list[Tensor]:
+        """The members are the deltas."""
+        return [deltas]
+
+    def extra_gramian(self, preference: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+        """Member t's gradient is λ_t g, so inner products over all members are ‖λ‖² times those of θ(λ)."""
+        return (preference.dot(preference) - 1) * inner_products(gradients)
 
 
 @conditionings.register("ensemble")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from palora_core.adapters import LowRankLayer, insert_adapters
+from palora_core.conditioning._factors import DeltaWeight, FactoredWeight
+from palora_core.conditioning._merged import MergedPasses
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
 from palora_core.errors import UserError
+
+# Up to here T deltas are made once a step and mixed by one product per λ, which is as fast where M is several. With
+# more tasks they would be most of the memory (40 tasks on a ResNet-18: 3.6 GB), and reading them most of the time.
+MANY_TASKS = 3
 
 
 class LowRankModel(ParetoModel):
@@ -56,150 +61,11 @@ class LowRankModel(ParetoModel):
 
     @contextmanager
     def accumulate(self) -> Iterator[Callable[[Tensor], Pass]]:
-        """Passes on merged weights: one leaf per layer and λ, one chain-rule step to W, A and B at the end.
-
-        Exact: ∂/∂W = Σ_m g_m, ∂/∂Δ_t = Σ_m λ_mt g_m, and A, B follow from the sums. The memory is that of one
-        preference, and the merge is differentiated once a step instead of once a preference.
-        """
-        from palora_core.conditioning._factored import MANY_TASKS, FactoredWeights
-
-        merged = FactoredWeights(self) if self.num_tasks > MANY_TASKS else MergedWeights(self)
-        yield merged.at
-        merged.finish()
-
-
-class MergedWeights:
-    """Merged weights as autograd leaves, and the sums of their gradients over the preferences of one step.
-
-    All of it is bound by memory, so everything is kept as flat vectors in the order in which W lies there, and nothing
-    is rearranged between the passes: only the deltas once before them and their gradients once after.
-    """
-
-    def __init__(self, model: LowRankModel, deltas: bool = True) -> None:
-        self.model = model
-        self.layers = model.layers
-        with torch.no_grad():
-            self.deltas = [flattened(layer.deltas(), layer.base_weight) for layer in self.layers] if deltas else []
-        self.base_gradients: list[Tensor | None] = [None] * len(self.layers)
-        self.delta_gradients: list[Tensor | None] = [None] * len(self.layers)
-        self.leaves: list[Tensor] = []
-        self.preference: Tensor | None = None
-        self.places = self._places()
-
-    def _places(self) -> tuple[list[Any], list[list[Any]]]:
-        """Shared and per-task leaves as (layer index | parameter), the adapters left out."""
-        index = {id(layer.base_weight): i for i, layer in enumerate(self.layers)}
-        adapters = {id(p) for layer in self.layers for p in (layer.adapter_a, layer.adapter_b)}
-        shared, specific = self.model.split_parameters()
-
-        def leaf(parameters: list[Tensor]) -> list[Any]:
-            kept = [p for p in parameters if id(p) not in adapters and id(p) not in index]
-            own = {id(p) for p in parameters}
-            # A layer belongs to a group by its adapters: its base weight may be frozen (Pareto expansion).
-            held = [own & {id(layer.adapter_a), id(layer.base_weight)} for layer in self.layers]
-            inside = [i for i, parameters in enumerate(held) if parameters]
-            return [*inside, *kept]
-
-        return leaf(shared), [leaf(group) for group in specific]
-
-    def at(self, preference: Tensor) -> Pass:
-        """The pass at λ [T]; collects the gradients of the pass before it."""
-        self.collect()
-        self.preference = preference = self.model.as_preference(preference)
-        with torch.no_grad():
-            self.leaves = [self._merge(index, preference) for index in range(len(self.layers))]
-        tensors = {(id(layer), "weight"): leaf for layer, leaf in zip(self.layers, self.leaves)}
-
-        def forward(x: Tensor) -> Any:
-            with self.model.active.use(preference, tensors):
-                return self.model.network(x)
-
-        def leaves(places: list[Any]) -> list[Tensor]:
-            return [self.leaves[place] if isinstance(place, int) else place for place in places]
-
-        shared, specific = self.places
-        return Pass(preference, forward, leaves(shared), [leaves(group) for group in specific], self._adapter_gramian)
-
-    def _merge(self, index: int, preference: Tensor) -> Tensor:
-        weight = self.layers[index].base_weight
-        mixed = torch.addmv(flattened(weight, weight), self.deltas[index].t(), preference)
-        return shaped(mixed, weight).requires_grad_()
-
-    def _adapter_gramian(self, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Inner products [T, T] of the tasks' gradients of the shared adapters, from those of the merged weights.
-
-        At λ, ∂/∂A_u = λ_u·α/r·B_uᵀG and ∂/∂B_u = λ_u·α/r·G A_uᵀ for the gradient G of a merged weight.
-        """
-        assert self.preference is not None
-        total = torch.zeros(len(gradients), len(gradients), device=self.preference.device, dtype=self.preference.dtype)
-        for position, place in enumerate(self.places[0]):
-            if not isinstance(place, int):
-                continue
-            layer = self.layers[place]
-            for a, b in zip(*self._adapter_gradients(layer, torch.stack([g[position] for g in gradients]))):
-                total += a.flatten(1) @ a.flatten(1).t() + b.flatten(1) @ b.flatten(1).t()
-        return total
-
-    def _adapter_gradients(self, layer: LowRankLayer, stacked: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Per adapter u, the T gradients of A_u and of B_u, from stacked weight gradients [T, *weight.shape]."""
-        assert self.preference is not None
-        rows, columns = layer.adapter_b.shape[1], layer.adapter_a.shape[2]
-        flat = stacked.reshape(len(stacked), rows, columns)
-        scales = (layer.adapter_scale * self.preference).tolist()
-        a = [scale * (b.t() @ flat) for scale, b in zip(scales, layer.adapter_b.detach())]
-        b = [scale * (flat @ a.t()) for scale, a in zip(scales, layer.adapter_a.detach())]
-        return a, b
-
-    def collect(self) -> None:
-        """Add the gradients of the current leaves to the sums."""
-        if self.preference is None:
-            return
-        for i, leaf in enumerate(self.leaves):
-            if leaf.grad is None:
-                continue
-            gradient = flattened(leaf.grad, leaf)
-            base, deltas = self.base_gradients[i], self.delta_gradients[i]
-            if base is None or deltas is None:
-                self.base_gradients[i], self.delta_gradients[i] = leaf.grad, torch.outer(self.preference, gradient)
-            else:
-                base.add_(leaf.grad)
-                deltas.addr_(self.preference, gradient)
-        self.leaves, self.preference = [], None
-
-    @torch.no_grad()
-    def finish(self) -> None:
-        """Write the collected gradients to ``.grad`` of W, A and B (added to what is there)."""
-        self.collect()
-        for index, (layer, base) in enumerate(zip(self.layers, self.base_gradients)):
-            found = self.adapter_gradients(index)
-            if base is None or found is None:
-                continue
-            pairs = ((layer.base_weight, base), (layer.adapter_a, found[0]), (layer.adapter_b, found[1]))
-            for parameter, gradient in pairs:
-                if parameter.requires_grad:
-                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
-
-    def adapter_gradients(self, index: int) -> tuple[Tensor, Tensor] | None:
-        """∂/∂A and ∂/∂B of a layer, or None where nothing reached it."""
-        deltas, layer = self.delta_gradients[index], self.layers[index]
-        return None if deltas is None else layer.delta_gradients(shaped(deltas, layer.base_weight))
-
-
-def flattened(tensor: Tensor, weight: Tensor) -> Tensor:
-    """[…, numel] of a tensor […, *weight.shape], in the order of ``weight`` in memory: a view of what lies like it."""
-    return (tensor.movedim(-3, -1) if _channels_last(weight) else tensor).flatten(-weight.dim())
-
-
-def shaped(flat: Tensor, weight: Tensor) -> Tensor:
-    """The inverse of :func:`flattened`: a view of ``flat`` as […, *weight.shape]."""
-    if not _channels_last(weight):
-        return flat.unflatten(-1, weight.shape)
-    outputs, inputs, height, width = weight.shape
-    return flat.unflatten(-1, (outputs, height, width, inputs)).movedim(-1, -3)
-
-
-def _channels_last(weight: Tensor) -> bool:
-    return weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+        """Passes on merged weights: one leaf per layer and λ, one chain-rule step to W, A and B at the end."""
+        merged = FactoredWeight if self.num_tasks > MANY_TASKS else DeltaWeight
+        passes = MergedPasses(self, [merged(layer) for layer in self.layers])
+        yield passes.at
+        passes.finish()
 
 
 @conditionings.register("lowrank")

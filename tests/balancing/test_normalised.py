@@ -47,7 +47,7 @@ def accumulated(model, batch, balancer, rows=ROWS, steps=1):
                 step = Step(losses_of(one.forward(batch[0]), batch[1]), one, model)
                 balancer.backward(step)
         balancer.after_step(step, lambda: None)
-    return [p.grad.clone() for p in model.parameters()]
+    return [p.grad.clone() for p in model.parameters() if p.requires_grad]
 
 
 def naive(model, batch, factors):
@@ -62,7 +62,7 @@ def naive(model, batch, factors):
             norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
             total = total + weight * factor * loss / (norm + XI)
         total.backward()
-    return [p.grad.clone() for p in model.parameters()]
+    return [p.grad.clone() for p in model.parameters() if p.requires_grad]
 
 
 def relative_error(ours, theirs):
@@ -75,6 +75,15 @@ def test_gradient_normalised_is_the_plain_formula_with_adapters_in_the_norms(mod
     assert any(p is model.layers[0].adapter_a for p in shared)
     ours = accumulated(model, batch, balancers.get("gradient_normalised")(xi=XI))
     assert relative_error(ours, naive(model, batch, torch.ones_like)) < 1e-10
+
+
+def test_a_frozen_base_has_no_part_in_the_norms(model, batch):
+    """As in Pareto expansion, where only the adapters are trained."""
+    frozen = copy.deepcopy(model)
+    for layer in frozen.layers:
+        layer.base_weight.requires_grad_(False)
+    ours = accumulated(frozen, batch, balancers.get("gradient_normalised")(xi=XI))
+    assert relative_error(ours, naive(frozen, batch, torch.ones_like)) < 1e-10
 
 
 def test_fully_normalised_is_the_plain_formula(model, batch):

@@ -1,0 +1,213 @@
+"""Weights W(λ) as autograd leaves: exact gradients of what lies behind them, at the memory of one preference.
+
+A step's passes run one after another on merged weights. Between them only sums of gradients are kept, and the chain
+rule to the parameters behind the weights runs once, at the end. All of this is bound by memory, so weights and sums are
+flat vectors in the order in which W lies there: nothing is rearranged between the passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from palora_core.conditioning.base import ParetoModel, Pass
+
+Place = tuple[int, str]
+
+
+class MergedTensor:
+    """One tensor of the network as a function of λ, and the sums of its gradients over the passes of one step.
+
+    Args:
+        places: (id(module), name) of every place that reads it.
+        sources: the model's parameters behind it.
+    """
+
+    def __init__(self, places: Sequence[Place], sources: Sequence[Tensor]) -> None:
+        self.places, self.sources = list(places), list(sources)
+        self.sums: list[Tensor] | None = None
+
+    def at(self, preference: Tensor) -> Tensor:
+        """A new tensor W(λ) for λ [T], without graph."""
+        raise NotImplementedError
+
+    def pull(self, preference: Tensor, gradient: Tensor) -> list[Tensor]:
+        """The gradients of the sources, from that of W(λ): the chain rule for one pass."""
+        raise NotImplementedError
+
+    def collect(self, preference: Tensor, gradient: Tensor) -> None:
+        """Add what a pass at λ gave to the sums; ``gradient`` may be kept and changed."""
+        found = self.pull(preference, gradient)
+        if self.sums is None:
+            self.sums = found
+        else:
+            for total, own in zip(self.sums, found):
+                total.add_(own)
+
+    def totals(self) -> list[Tensor] | None:
+        """The sums as gradients of the sources; None where no pass reached this tensor."""
+        return self.sums
+
+    def extra_gramian(self, preference: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+        """Inner products [T, T] of the sources' gradients less those of W(λ), from T gradients of W(λ)."""
+        rows = [self.pull(preference, gradient) for gradient in gradients]
+        kept = [column for source, column in zip(self.sources, zip(*rows)) if source.requires_grad]
+        return torch.stack([inner_products(column) for column in kept]).sum(0) - inner_products(gradients)
+
+
+class AffineTensor(MergedTensor):
+    """W(λ) = W + Σ_t λ_t Δ_t.
+
+    Args:
+        places: as in the base class.
+        sources: as in the base class; W may be one of them.
+        base: W, or None for zero.
+        deltas: Δ [T, *W.shape]; base and deltas may carry a graph that leads to ``sources``.
+        channels_last: the layout that W(λ) has.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        sources: Sequence[Tensor],
+        base: Tensor | None,
+        deltas: Tensor,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__(places, sources)
+        self.base, self.deltas, self.shape, self.channels_last = base, deltas, deltas.shape[1:], channels_last
+        self.flat_base = None if base is None else flattened(base.detach(), len(self.shape), channels_last)
+        self.flat_deltas = flattened(deltas.detach(), len(self.shape), channels_last)
+
+    def at(self, preference: Tensor) -> Tensor:
+        """One matrix-vector product over flat vectors."""
+        deltas, base = self.flat_deltas.t(), self.flat_base
+        mixed = deltas @ preference if base is None else torch.addmv(base, deltas, preference)
+        return shaped(mixed, self.shape, self.channels_last)
+
+    def chain(self, base: Tensor, deltas: Tensor) -> list[Tensor]:
+        """The gradients of the sources from those of W and of Δ [T, *W.shape], through the graph."""
+        pairs = [(root, g) for root, g in ((self.base, base), (self.deltas, deltas)) if root is not None]
+        roots, gradients = zip(*((root, g) for root, g in pairs if root.requires_grad))
+        trained = [source for source in self.sources if source.requires_grad]
+        found = torch.autograd.grad(roots, trained, gradients, retain_graph=True, allow_unused=True)
+        given = {id(source): gradient for source, gradient in zip(trained, found) if gradient is not None}
+        return [given[id(source)] if id(source) in given else torch.zeros_like(source) for source in self.sources]
+
+    def pull(self, preference: Tensor, gradient: Tensor) -> list[Tensor]:
+        """The chain rule from ∂/∂W = g and ∂/∂Δ_t = λ_t g."""
+        return self.chain(gradient, preference.view(-1, *[1] * gradient.dim()) * gradient)
+
+    def collect(self, preference: Tensor, gradient: Tensor) -> None:
+        """Sums of g and of λ_t g; no chain rule yet."""
+        flat = flattened(gradient, len(self.shape), self.channels_last)
+        if self.sums is None:
+            self.sums = [flat, torch.outer(preference, flat)]
+        else:
+            self.sums[0].add_(flat)
+            self.sums[1].addr_(preference, flat)
+
+    def totals(self) -> list[Tensor] | None:
+        """The chain rule for all passes at once: everything is linear in g and λ_t g."""
+        if self.sums is None:
+            return None
+        return self.chain(*(shaped(total, self.shape, self.channels_last) for total in self.sums))
+
+
+class MergedPasses:
+    """The passes of one training step on merged weights: ``at`` makes them, ``finish`` writes the gradients.
+
+    Args:
+        model: whose parameters are trained.
+        tensors: what becomes a leaf per pass; other parameters of the model are leaves themselves.
+    """
+
+    def __init__(self, model: ParetoModel, tensors: Sequence[MergedTensor]) -> None:
+        self.model = model
+        self.tensors = [tensor for tensor in tensors if any(source.requires_grad for source in tensor.sources)]
+        self.frozen = [tensor for tensor in tensors if not any(source.requires_grad for source in tensor.sources)]
+        self.leaves: list[Tensor] = []
+        self.preference: Tensor | None = None
+        shared, specific = model.split_parameters()
+        self.shared, self.specific = self._places(shared), [self._places(group) for group in specific]
+
+    def _places(self, parameters: list[Tensor]) -> list[Any]:
+        """A group of parameters as leaves: (index of a merged tensor | parameter outside of all of them)."""
+        own = {id(p) for p in parameters}
+        inside = [i for i, tensor in enumerate(self.tensors) if any(id(source) in own for source in tensor.sources)]
+        behind = {id(source) for tensor in self.tensors for source in tensor.sources}
+        return [*inside, *(p for p in parameters if id(p) not in behind)]
+
+    def at(self, preference: Tensor) -> Pass:
+        """The pass at λ [T]; collects the gradients of the pass before it."""
+        self.collect()
+        self.preference = preference = self.model.as_preference(preference)
+        with torch.no_grad():
+            self.leaves = [tensor.at(preference).requires_grad_() for tensor in self.tensors]
+            frozen = [tensor.at(preference) for tensor in self.frozen]
+        pairs = [*zip(self.tensors, self.leaves), *zip(self.frozen, frozen)]
+        values = {place: leaf for tensor, leaf in pairs for place in tensor.places}
+
+        def forward(x: Tensor) -> Any:
+            with self.model.active.use(preference, values):
+                return self.model.network(x)
+
+        def leaves(places: list[Any]) -> list[Tensor]:
+            return [self.leaves[place] if isinstance(place, int) else place for place in places]
+
+        return Pass(preference, forward, leaves(self.shared), [leaves(g) for g in self.specific], self._extra_gramian)
+
+    def _extra_gramian(self, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
+        """What lies behind the shared leaves; the caller adds the inner products of the leaves themselves."""
+        assert self.preference is not None
+        total = self.preference.new_zeros(len(gradients), len(gradients))
+        for column, place in enumerate(self.shared):
+            if isinstance(place, int):
+                own = [row[column].detach() for row in gradients]
+                total += self.tensors[place].extra_gramian(self.preference, own)
+        return total
+
+    @torch.no_grad()
+    def collect(self) -> None:
+        """Add the gradients of the current leaves to the sums."""
+        if self.preference is None:
+            return
+        for tensor, leaf in zip(self.tensors, self.leaves):
+            if leaf.grad is not None:
+                tensor.collect(self.preference, leaf.grad)
+        self.leaves, self.preference = [], None
+
+    def finish(self) -> None:
+        """Write the collected gradients to ``.grad`` of the model's parameters (added to what is there)."""
+        self.collect()
+        for tensor in self.tensors:
+            for source, gradient in zip(tensor.sources, tensor.totals() or ()):
+                if source.requires_grad:
+                    source.grad = gradient if source.grad is None else source.grad.add_(gradient)
+
+
+def inner_products(tensors: Sequence[Tensor]) -> Tensor:
+    """Inner products [T, T] of T tensors of one shape."""
+    flat = torch.stack([tensor.detach().reshape(-1) for tensor in tensors])
+    return flat @ flat.t()
+
+
+def is_channels_last(weight: Tensor) -> bool:
+    """Whether a weight is an image convolution's and lies channels-last."""
+    return weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def flattened(tensor: Tensor, dim: int, channels_last: bool) -> Tensor:
+    """The last ``dim`` axes as one, in the order of the layout; a view of a tensor that lies so."""
+    return (tensor.movedim(-3, -1) if channels_last else tensor).flatten(-dim)
+
+
+def shaped(flat: Tensor, shape: Sequence[int], channels_last: bool) -> Tensor:
+    """The inverse of :func:`flattened`: a view of ``flat`` whose last axes have ``shape``."""
+    if not channels_last:
+        return flat.unflatten(-1, tuple(shape))
+    outputs, inputs, height, width = shape
+    return flat.unflatten(-1, (outputs, height, width, inputs)).movedim(-1, -3)
