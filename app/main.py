@@ -23,14 +23,7 @@ PAGES = (
 
 st.set_page_config(page_title="PaLoRA", page_icon=str(HERE / "icon.png"), layout="wide", initial_sidebar_state=260)
 
-# The default leaves 6 rem above every page; on a laptop that is the height of a row of pictures. Beside the sidebar of
-# a tablet, columns wrap before they squeeze what is in them.
-st.html(
-    "<style>[data-testid='stMainBlockContainer']{padding:3.8rem 2.2rem 2rem}"
-    "@media(max-width:1000px){[data-testid='stMain'] [data-testid='stColumn']{min-width:min(100%,215px)}"
-    "[data-testid='stMain'] [data-testid='stColumn']:has([data-testid='stPlotlyChart']){min-width:min(100%,330px)}}"
-    "@media(max-width:600px){[data-testid='stMainBlockContainer']{padding:3.6rem 1rem 2rem}}</style>"
-)
+st.html(HERE / "style.css")
 
 sections: dict[str, list[st.Page]] = {}
 for section, file, title, icon in PAGES:

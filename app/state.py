@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app.library.models import Entry, LoadedModel
-from app.pictures.scenes import sample_ids
+from app.pictures.scenes import labelled, sample_ids
 from app.serving.protocol import LIMIT
 
 MAX_UPLOADS_SHOWN = 8
@@ -86,8 +86,8 @@ def write_url(loaded: LoadedModel) -> None:
 
 def images(loaded: LoadedModel) -> list[tuple[str, str]]:
     """(image id, label) of the samples of a model and of this session's own pictures."""
-    samples = [(image, f"sample {number}") for number, image in enumerate(sample_ids(loaded), start=1)]
-    return samples + [(token, name) for token, name in st.session_state.get("uploads", [])] * loaded.has_pictures
+    own = [(token, name) for token, name in st.session_state.get("uploads", [])]
+    return labelled(loaded) + own * loaded.has_pictures
 
 
 def add_upload(token: str, name: str) -> None:

@@ -25,12 +25,13 @@ def cost_bars(amounts: Mapping[str, int], title: str) -> go.Figure:
             orientation="h",
             marker={"color": [COLOURS[6], COLOURS[3], COLOURS[0]][-len(amounts) :]},
             text=[f"{amount:,}" for amount in amounts.values()],
-            textposition="auto",
+            textposition="outside",
+            cliponaxis=False,
             hovertemplate="%{y}: %{text}<extra></extra>",
         )
     )
     figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(title=title, rangemode="tozero")
+    figure.update_xaxes(title=title, range=[0, 1.2 * max(amounts.values())])  # room for the longest bar's number
     return styled(figure, legend=False).update_layout(height=190, margin={"l": 230})
 
 

@@ -11,9 +11,11 @@ import streamlit as st
 from app.components import fronts, side_by_side
 from app.library.contenders import Arena, Series
 from app.library.models import PICTURED
-from app.pictures.scenes import sample_ids, task_names
+from app.pictures.scenes import labelled, sample_ids, task_names
 from app.services import services
 from palora_core.errors import UserError
+
+MOST_BARS = 6  # classifications with a figure each; a table has room for more
 
 
 def predictions(arena: Arena, shown: Sequence[Series]) -> None:
@@ -36,7 +38,7 @@ def predictions(arena: Arena, shown: Sequence[Series]) -> None:
         if not all(sample_ids(one) for one in loaded):
             st.info("One of these models came without samples, so there is nothing to predict.")
             return
-        image = places[2].selectbox("Image", images, format_func=lambda i: i.replace("-", " "), key="compare_image")
+        image = places[2].selectbox("Image", images, format_func=dict(labelled(loaded[0])).get, key="compare_image")
         with places[3]:
             preference = choose_preference([task.name for task in arena.tasks])
         if len(loaded) > 1 and not side_by_side.same_image(*loaded, image):
@@ -83,17 +85,22 @@ def show_predictions(
         if task is pictured[0] and "input" in known.pictures:
             places[0].image(known.pictures["input"], "input", width="stretch", alt="input picture")
         if task.name in known.pictures:
-            places[1].image(known.pictures[task.name], f"{title}, ground truth", width="stretch")
+            told = f"{title}, ground truth"
+            places[1].image(known.pictures[task.name], told, width="stretch", alt=told)
         for place, one, answer in zip(places[2:], models, answers):
-            place.image(answer.pictures[task.name], f"{one.name}: {_scores(task, answer)}", width="stretch")
+            told = f"{one.name}: {_scores(task, answer)}"
+            place.image(answer.pictures[task.name], told, width="stretch", alt=f"{title} of {told}")
     classes = [task for task in arena.tasks if task.kind == "classification"]
     if classes and "input" in known.pictures:
         left, right = st.columns([1, 4], gap="medium")
-        left.image(known.pictures["input"], "input", width=220, alt="input picture")
+        left.image(known.pictures["input"], "input", width="stretch", alt="input picture")
     else:
         right = st.container()
     with right:
-        _class_bars(classes, models, answers, known, loaded)
+        if len(classes) > MOST_BARS:
+            st.dataframe(_classes(classes, models, answers, known, loaded), hide_index=True, key="classes")
+        else:
+            _class_bars(classes, models, answers, known, loaded)
     numbers = [task for task in arena.tasks if task.kind == "regression"]
     if numbers:
         st.dataframe(_numbers(numbers, models, answers, known), hide_index=True, key="numbers")
@@ -112,7 +119,28 @@ def _class_bars(classes: Any, models: Any, answers: Any, known: Any, loaded: Any
         with place:
             st.markdown(f"**{task.name.replace('_', ' ')}**")
             chart = side_by_side.bars(given, known.values.get(task.name), names)
-            st.plotly_chart(chart, key=f"bars {task.name}", config={"displayModeBar": False})
+            told = _told(task, models, answers)
+            st.plotly_chart(chart, key=f"bars {task.name}", config={"displayModeBar": False}, alt=told)
+
+
+def _told(task: Any, models: Any, answers: Any) -> str:
+    tops = (f"{one.name} {answer.values[task.name]['top']}" for one, answer in zip(models, answers))
+    return f"Probabilities of {task.name.replace('_', ' ')}; most likely: {', '.join(tops)}"
+
+
+def _classes(tasks: Any, models: Any, answers: Any, known: Any, loaded: Any) -> pd.DataFrame:
+    """Many classifications in a table: what each model takes for the likeliest, how sure it is, and whether it is."""
+    records = []
+    for task in tasks:
+        names = task_names(loaded, task)["classes"] or [str(i) for i in range(task.out_channels)]
+        truth = (known.values.get(task.name) or {}).get("top")
+        record = {"task": task.name.replace("_", " "), "ground truth": None if truth is None else names[truth]}
+        for number, (one, answer) in enumerate(zip(models, answers), start=1):
+            given = answer.values[task.name]
+            mark = "" if truth is None else " ✓" if given["top"] == truth else " ✗"
+            record[f"{number}. {one.name}"] = f"{names[given['top']]} ({max(given['probabilities']):.0%}){mark}"
+        records.append(record)
+    return pd.DataFrame(records)
 
 
 def _numbers(tasks: Any, models: Any, answers: Any, known: Any) -> pd.DataFrame:

@@ -35,7 +35,7 @@ def preference_bars(
         limits: per task (chance level, value from which it counts as forgotten).
         trained: which of the λ's lie on the simplex.
     """
-    titles = [f"{pretty(task.name)}: {_axis(metric)}" for task, metric in zip(tasks, metrics)]
+    titles = [f"{pretty(task.name)}<br>{_axis(metric)}" for task, metric in zip(tasks, metrics)]
     figure = make_subplots(rows=1, cols=len(tasks), subplot_titles=titles, horizontal_spacing=0.09)
     for t, (task, metric, (chance, limit)) in enumerate(zip(tasks, metrics, limits)):
         scale = 100 if metric.unit == "%" else 1
@@ -60,10 +60,14 @@ def preference_bars(
         )
         if scale * chance <= scale * top * 1.2:
             figure.add_hline(y=scale * chance, line={"color": CHANCE, "dash": "dot", "width": 1.5}, row=1, col=t + 1)
-        figure.update_yaxes(range=[0, 1.22 * scale * top], ticksuffix=" %" if scale == 100 else "", row=1, col=t + 1)
+        figure.update_yaxes(range=[0, 1.22 * scale * top], row=1, col=t + 1)
+        if scale == 100:  # the room above the bars is for their numbers, not for more than all
+            step = 20 if top > 0.5 else 10
+            figure.update_yaxes(tickvals=list(range(0, 101, step)), row=1, col=t + 1)
     figure.update_xaxes(tickangle=-35)
     styled(figure, legend=False, bottom=70)
-    return figure.update_layout(height=330, margin={"t": 40})
+    figure.update_annotations(font={"size": 13})
+    return figure.update_layout(height=340, margin={"t": 52})
 
 
 def adapter_norms(report: AdapterReport, tasks: Sequence[str]) -> go.Figure:
@@ -165,7 +169,8 @@ def _axis(metric: Metric) -> str:
 
 
 def _bar_text(metric: Metric, value: float, forgotten: bool, cut: bool) -> str:
-    return ("> " if cut else "") + metric_text(metric, value).removesuffix(" %") + ("<br>✗" if forgotten else "")
+    number = metric_text(metric, value).removesuffix(metric.unit).rstrip()  # the title names the unit
+    return ("> " if cut else "") + number + ("<br>✗" if forgotten else "")
 
 
 def _ceiling(values: Sequence[float], limit: float, metric: Metric) -> float:

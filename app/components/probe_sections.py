@@ -18,6 +18,9 @@ from palora_core import probing
 SECTIONS = ("On and off the simplex", "Switch adapters off", "Inside the adapters")
 # Below the maps, answers follow every click; more pictures would make them wait.
 FEW_SAMPLES = 16
+BARE = {"displayModeBar": False}
+NORMS = "Size of every task's adapters, layer by layer"
+COSINES = "Angles between the adapters of two tasks, layer by layer"
 
 
 def sections(loaded: LoadedModel, probe: ProbeMap, own: dict[str, Any]) -> None:
@@ -49,7 +52,7 @@ def bars(probe: ProbeMap) -> None:
         [(layer.chance, layer.limit) for layer in layers],
         trained,
     )
-    st.plotly_chart(figure, key="probe_bars", config={"displayModeBar": False})
+    st.plotly_chart(figure, key="probe_bars", config=BARE, alt="Every task on and off the simplex")
     st.caption(
         "Full colour: preferences the network was trained on; pale: pseudo-preferences. ✗ and hatching: forgotten. "
         f"Dotted: the best answer that never looks at the input. Measured on {probe.num_samples} samples."
@@ -120,7 +123,8 @@ def picture(loaded: LoadedModel, t: int, prediction: torch.Tensor, name: str) ->
     if task.kind in PICTURED:
         style = Style(*loaded.depth_ranges.get(task.name, (0.0, 1.0)))
         drawn = drawing.draw_prediction(task, prediction, style).to_rgb()
-        st.image(drawn, caption=f"{name} with these adapters", width="stretch", output_format="PNG")
+        told = f"{name} with these adapters"
+        st.image(drawn, caption=told, width="stretch", output_format="PNG", alt=told)
         return
     told = drawing.values(task, prediction)
     if "top" in told:
@@ -155,10 +159,10 @@ def inside(loaded: LoadedModel) -> None:
         return
     names = [task.name for task in loaded.tasks]
     if len(names) == 1:
-        st.plotly_chart(figures.adapter_norms(report, names), key="probe_norms", config={"displayModeBar": False})
+        st.plotly_chart(figures.adapter_norms(report, names), key="probe_norms", config=BARE, alt=NORMS)
         return
     left, right = st.columns(2)
-    left.plotly_chart(figures.adapter_norms(report, names), key="probe_norms", config={"displayModeBar": False})
-    right.plotly_chart(figures.adapter_cosines(report, names), key="probe_cosines", config={"displayModeBar": False})
+    left.plotly_chart(figures.adapter_norms(report, names), key="probe_norms", config=BARE, alt=NORMS)
+    right.plotly_chart(figures.adapter_cosines(report, names), key="probe_cosines", config=BARE, alt=COSINES)
     left.caption("How much each task's adapters change a layer at full weight, relative to the weights they change.")
     right.caption("1: two tasks pull a layer the same way; 0: they do not meet; −1: they pull against each other.")

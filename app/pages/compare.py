@@ -153,15 +153,30 @@ def controls(arena: Arena, shown: Sequence[Series], known: dict[str, Quantity]) 
     )
     axes = losses if kind != "Metrics" else [_metric_axis(task.name, known) for task in arena.tasks]
     if count > 3:
-        return front_views.parallel(shown, axes), "One line per evaluated preference; every axis from worst to best."
+        return _many(arena, shown, axes)
     if count == 3:
         return _three(arena, shown, known, axes)
     coloured = st.toggle("Colour by λ", key="coloured", persist_state="session")
     shaded = _shaded(shown) if kind != "Metrics" else None
     if coloured:
-        st.plotly_chart(front_views.simplex_key(list(shown[0].mean.tasks)), key="key", config={"staticPlot": True})
+        _colour_key(list(shown[0].mean.tasks))
     caption = _difference(shaded, arena) if shaded else ""
     return fronts.plane(shown, axes[0], axes[1], arena.reference, shaded, coloured), caption
+
+
+def _many(arena: Arena, shown: Sequence[Series], axes: Sequence[Quantity]) -> tuple[Any, str]:
+    """More than three tasks: an axis for each, or two of them against each other."""
+    view = st.segmented_control(
+        "View", ["All tasks", "Two tasks"], default="All tasks", key="many", width="stretch", persist_state="session"
+    )
+    if view != "Two tasks":
+        return front_views.parallel(shown, axes), "One line per evaluated preference; every axis from worst to best."
+    of_task = {task.name: axis for task, axis in zip(arena.tasks, axes)}
+    across, up = (
+        st.selectbox(label, list(of_task), at, format_func=lambda name: name.replace("_", " "), key=f"many {label}")
+        for at, label in enumerate(("Across", "Up"))
+    )
+    return fronts.plane(shown, of_task[across], of_task[up]), "The other tasks are not in this plane."
 
 
 def _three(arena: Arena, shown: Sequence[Series], known: dict[str, Quantity], axes: list[Quantity]) -> tuple[Any, str]:
@@ -174,10 +189,15 @@ def _three(arena: Arena, shown: Sequence[Series], known: dict[str, Quantity], ax
         return front_views.triangles(shown, choice, names), "Every triangle is the simplex of λ."
     coloured = st.toggle("Colour by λ", key="coloured", persist_state="session")
     if coloured:
-        st.plotly_chart(front_views.simplex_key(names), key="key", config={"staticPlot": True})
+        _colour_key(names)
     shaded = _shaded(shown)
     caption = _difference(shaded, arena) if shaded else ""
     return (front_views.space if view == "3-D" else fronts.pairs)(shown, axes, coloured), caption
+
+
+def _colour_key(tasks: Sequence[str]) -> None:
+    told = "Which colour stands for which λ"
+    st.plotly_chart(front_views.simplex_key(tasks), key="key", config={"staticPlot": True}, alt=told)
 
 
 def _quantity(label: str, known: dict[str, Quantity], default: str) -> str:

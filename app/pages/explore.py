@@ -41,7 +41,7 @@ def page() -> None:
     sidebar(loaded)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader(loaded.entry.title, anchor=False, width="content")
-        with st.container(horizontal=True, horizontal_alignment="right", width="content"):
+        with st.container(horizontal=True, horizontal_alignment="right", width="content", gap="xsmall"):
             tools(loaded)
     for problem in loaded.problems:
         st.warning(problem, icon=":material/info:")

@@ -25,6 +25,8 @@ from palora_core.networks.base import networks
 from palora_core.probing import Plane
 
 LESSONS = ROOT / "app" / "lessons"
+STORED = "Numbers to store: one network per trade-off, whole networks mixed, one network with adapters"
+PASSES = "Passes per training step of the same three"
 
 NETWORKS: dict[str, tuple[str, dict[str, int], int]] = {  # name → (network, its outputs, the paper's rank)
     "LeNet, two digits": ("lenet", {"left": 10, "right": 10}, 1),
@@ -70,6 +72,11 @@ def code(*shown: Any) -> None:
             st.code("".join(lines), language="python")
 
 
+def figure(chart: Any, key: str, told: str) -> None:
+    """A figure, and in words what it shows."""
+    st.plotly_chart(chart, key=key, config=figures.BARE, alt=told)
+
+
 def text_and_figure(file: str, controls: int = 0) -> tuple[Any, ...]:
     """The text in a column, and the column beside it; in that one, places for a row of controls come first."""
     left, right = st.columns([1, 1.9], gap="large")
@@ -103,9 +110,9 @@ def step_cost() -> None:
         columns[0].metric("Plain network", f"{costs.plain:,}", border=True)
         columns[1].metric("All adapters", f"{costs.adapters:,}", border=True)
         columns[2].metric("Overhead", f"{100 * costs.adapters / costs.plain:.2f} %", border=True)
-        st.plotly_chart(figures.cost_bars(stored, "numbers to store"), key="learn_parameters", config=figures.BARE)
+        figure(figures.cost_bars(stored, "numbers to store"), "learn_parameters", STORED)
         passes = dict(zip(stored, (count, several, several)))
-        st.plotly_chart(figures.cost_bars(passes, "passes per training step"), key="learn_passes", config=figures.BARE)
+        figure(figures.cost_bars(passes, "passes per training step"), "learn_passes", PASSES)
         st.caption(
             "Counted just now from the real networks with adapters inserted. Time goes with the forward and backward "
             "passes of a step: one for each separate network, M for a method that trains on M preferences at once."
@@ -131,9 +138,9 @@ def step_equation() -> None:
         weight = places[3].slider("λ₁, weight of task 1", 0.0, 1.0, 0.5, 0.05, key="learn_weight")
         at = toys.toy_point(result.model, (weight, 1 - weight))
         chart = figures.toy_front(result.preferences, result.losses, result.ideal, at)
-        st.plotly_chart(chart, key="learn_toy_front", config=figures.BARE)
+        figure(chart, "learn_toy_front", f"Front of the network, and its losses at λ₁ = {weight:.2f}")
         shown = {f"λ = ({w:.2f}, {1 - w:.2f})": toys.toy_surface(result.model, (w, 1 - w)) for w in (1.0, weight, 0.0)}
-        st.plotly_chart(figures.toy_surfaces(shown), key="learn_surfaces", config=figures.BARE)
+        figure(figures.toy_surfaces(shown), "learn_surfaces", f"What the network computes at {', '.join(shown)}")
         share = 100 * result.num_adapters / result.num_base
         st.caption(f"{result.num_base:,} weights, {result.num_adapters:,} in adapters ({share:.0f} %: tiny layers).")
     code(adapters.LowRankLayer.mixed_weight, toys.train_toy, toys.toy_targets)
@@ -173,7 +180,7 @@ def step_schedule() -> None:
     make = figures.schedule_lines if num_tasks == 2 else figures.schedule_film
     with right:
         chart = make(taus, figures.as_array(lines), figures.as_array(draws), names)
-        st.plotly_chart(chart, key=f"learn_schedule_{num_tasks}", config=figures.BARE)
+        figure(chart, f"learn_schedule_{num_tasks}", f"λ over training time: {names[0]}, beside {names[1]}")
         rows = samplers.annealed_preferences(num_tasks, count, tau, temperature)
         spread = ", ".join("(" + ", ".join(f"{value:.2f}" for value in row) + ")" for row in rows.tolist()[:6])
         st.markdown(f"At τ = {tau:.2f}: {spread}{' …' if count > 6 else ''}")
@@ -195,9 +202,10 @@ def step_hypervolume() -> None:
     share = np.sort(random.random(number))
     points = np.stack([(1 - share) ** 2, share**2], 1) + noise * random.random((number, 2))
     with right:
-        st.plotly_chart(figures.hypervolume_area(points, (first, second)), key="learn_hv", config=figures.BARE)
         kept = int(indicators.nondominated(points).sum())
         area = indicators.hypervolume(points, (first, second))
+        chart = figures.hypervolume_area(points, (first, second))
+        figure(chart, "learn_hv", f"Hypervolume {area:.3f} as an area")
         st.markdown(
             f"Hypervolume **{area:.3f}** for the reference ({first:.2f}, {second:.2f}); "
             f"{kept} of {number} points are not dominated."
@@ -248,7 +256,7 @@ def model_forgetting(loaded: LoadedModel, probe: Any, was_running: bool) -> None
         limits = [(layer.chance, layer.limit) for layer in layers]
         values = {name: named[name] for name in order}
         chart = probe_figures.preference_bars(*shown, values, limits, list(trained_on))
-        st.plotly_chart(chart, key="learn_bars", config=figures.BARE)
+        figure(chart, "learn_bars", "Every task on and off the simplex")
         st.caption(
             f"{loaded.entry.title}, {probe.num_samples} samples. Pale: off the simplex. ✗: forgotten. Dotted: chance."
         )
@@ -263,7 +271,8 @@ def toy_forgetting() -> None:
     trained_on = probing.control_preferences(2)
     rows = trained_on | probing.pseudo_preferences(2)
     values = {name: toys.toy_point(result.model, (row[0], row[1])) for name, row in rows.items()}
-    st.plotly_chart(figures.forgetting_bars(values, list(trained_on)), key="learn_toy_bars", config=figures.BARE)
+    chart = figures.forgetting_bars(values, list(trained_on))
+    figure(chart, "learn_toy_bars", "Both losses on and off the simplex")
 
 
 def step_teaching() -> None:

@@ -22,7 +22,6 @@ from app.settings import ROOT
 from palora_core.errors import UserError
 
 TEXTS = ROOT / "app" / "texts"
-COLUMNS = 3
 COLOURS = {"shipped": "blue", "own run": "green", "imported": "orange"}
 FORMS = {
     "weights": ("Weights at λ", "safetensors", ":material/database:"),
@@ -105,9 +104,9 @@ def overview(entries: Sequence[Entry]) -> None:
         cards = [card for card in cards if not kept or card.origin in kept]
     collected = [card for card in cards if card.entry.in_collection]
     cards = [card for card in cards if card not in collected]
-    for start in range(0, len(cards), COLUMNS):
-        for place, card in zip(st.columns(COLUMNS, gap="small"), cards[start : start + COLUMNS]):
-            with place.container(border=True, height="stretch"):
+    with st.container(key="cards", gap="small"):  # style.css makes it a grid
+        for card in cards:
+            with st.container(border=True, height="stretch"):
                 small(card)
     for group in dict.fromkeys(card.entry.group for card in collected):
         collection([card for card in collected if card.entry.group == group])

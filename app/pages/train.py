@@ -291,10 +291,12 @@ def charts(name: str, earlier: list[str]) -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**Training losses**")
-        st.plotly_chart(figures.loss_curves(events, tasks), key="losses")
+        told = f"Training losses up to step {steps[-1]['step']:,}"
+        st.plotly_chart(figures.loss_curves(events, tasks), key="losses", alt=told)
         st.markdown(f"**Preferences of step {steps[-1]['step']:,}** (τ = {steps[-1]['tau']:.2f})")
         chart = figures.schedule(steps[-1]["preferences"], tasks)
-        st.plotly_chart(chart.update_layout(height=120 if len(tasks) == 2 else 260), key="schedule")
+        chart.update_layout(height=120 if len(tasks) == 2 else 260)
+        st.plotly_chart(chart, key="schedule", alt="Preferences of the last step on the simplex")
     with right:
         st.markdown(
             "**Front on the validation split**, epoch by epoch", help="Double-click the figure to see all of it."
@@ -303,9 +305,11 @@ def charts(name: str, earlier: list[str]) -> None:
             st.caption("The first front comes at the end of the first epoch.")
             return
         across, up = axes(tasks)
-        st.plotly_chart(figures.front_film(fronts, tasks, across, up).update_layout(height=390), key="film")
+        film = figures.front_film(fronts, tasks, across, up).update_layout(height=390)
+        st.plotly_chart(film, key="film", alt=f"Fronts of {len(fronts)} epochs")
         if len(fronts) > 1:
-            st.plotly_chart(figures.hypervolume_curve(fronts).update_layout(height=190), key="hypervolume")
+            curve = figures.hypervolume_curve(fronts).update_layout(height=190)
+            st.plotly_chart(curve, key="hypervolume", alt="Hypervolume of every epoch")
 
 
 def axes(tasks: list[str]) -> tuple[int, int]:

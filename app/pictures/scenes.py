@@ -132,6 +132,11 @@ def sample_ids(loaded: LoadedModel) -> list[str]:
     return [f"{SAMPLE}{index}" for index in range(0 if loaded.samples is None else len(loaded.samples))]
 
 
+def labelled(loaded: LoadedModel) -> list[tuple[str, str]]:
+    """(image id, name for people) of the samples, which people count from one."""
+    return [(image, f"sample {number}") for number, image in enumerate(sample_ids(loaded), start=1)]
+
+
 def thumbnail(loaded: LoadedModel, image: str, uploads: UploadStore) -> bytes | None:
     """A small WebP picture of an input, or None where inputs are no pictures."""
     scene = make_scene(loaded, image, uploads)

@@ -21,12 +21,14 @@ from palora_core.networks.base import networks
 from palora_core.tasks import Classification, Depth, Normals, Regression, Segmentation
 
 HEIGHT, WIDTH, CLASSES = 64, 96, 5
+FEATURES = 21  # of a row, as in SARCOS
 
 
 @benchmarks.register("toy")
 @dataclass(frozen=True)
 class Toy(Benchmark):
-    """Coloured rectangles; which tasks there are is an option: three dense ones, digits, or many numbers."""
+    """Coloured rectangles; which tasks there are is an option: three dense ones, digits, many numbers of a picture or
+    of a table's row, or many attributes that are there or not."""
 
     title: ClassVar[str] = "Toy"
     synthetic: ClassVar[bool] = True
@@ -44,6 +46,8 @@ class Toy(Benchmark):
             return dense[: self.count]
         if self.kind == "digits":
             return tuple(Classification(name, 10) for name in ("left", "right"))
+        if self.kind == "attributes":
+            return tuple(Classification(f"attribute_{i + 1}", 2) for i in range(self.count))
         return tuple(Regression(f"number {i}") for i in range(self.count))
 
     @property
@@ -55,13 +59,21 @@ class Toy(Benchmark):
     def network(self):
         if self.kind == "dense":
             return "segnet", {"outputs": self.outputs, "width": 0.06}
+        if self.kind == "table":
+            return "mlp", {"outputs": self.outputs, "inputs": FEATURES, "hidden": [32]}
         return "lenet", {"outputs": self.outputs}
+
+    @property
+    def input_kind(self):
+        return "table" if self.kind == "table" else "rgb"
 
     @property
     def shape(self):
         return (HEIGHT, WIDTH) if self.kind == "dense" else (28, 28)
 
     def convert(self, x, targets):
+        if self.kind == "table":
+            return x.float(), targets
         x = x.float().div(255)
         return (x if self.kind == "dense" else x.mean(1, keepdim=True)), targets
 
@@ -98,9 +110,11 @@ class Toy(Benchmark):
                 normals = rng.normal(size=(count, 3, height, width)).astype(np.float32)
                 targets[task.name] = normals / np.linalg.norm(normals, axis=1, keepdims=True)
             elif task.kind == "classification":
-                targets[task.name] = rng.integers(0, 10, count)
+                targets[task.name] = rng.integers(0, task.num_classes, count)
             else:
                 targets[task.name] = rng.normal(size=count).astype(np.float32)
+        if self.kind == "table":
+            x = rng.normal(size=(count, FEATURES)).astype(np.float32)
         return ArraySplit(x, targets, self.convert)
 
 
@@ -149,7 +163,8 @@ def make_all(root: Path) -> Path:
     make_model(root / "two", Toy("dense", 2), "Toy streets, two tasks")
     make_model(root / "digits", Toy("digits"), "Toy digits")
     make_model(root / "one", Toy("dense", 1), "Toy, one task")
-    make_model(root / "forty", Toy("numbers", 40), "Toy, forty tasks")
+    make_model(root / "seven", Toy("table", 7), "Toy arm, seven tasks")
+    make_model(root / "forty", Toy("attributes", 40), "Toy faces, forty tasks")
     damaged = make_model(root / "damaged", Toy("dense", 1), "Damaged", samples=2)
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])

@@ -20,17 +20,25 @@ function plotly() {
 // Without the bar of buttons: it would cover points in the corner. Drag zooms, a double click shows everything.
 const CONFIG = { displayModeBar: false, responsive: true };
 
+/** λ in few words, however many tasks there are. */
+const short = (p) => (p.length > 6 ? formatAll(p.slice(0, 6)).replace(')', ', …)') : formatAll(p));
+
 export class FrontPlot {
   /** chosen(λ) is called when a point is clicked; kind: '2d', '3d' or 'lines'. */
   constructor(card, front, tasks, chosen) {
     Object.assign(this, { card, front, tasks, chosen });
     this.plot = card.querySelector('.p-plot');
+    this.stage = card.querySelector('.p-stage');
+    this.about = card.querySelector('.p-about');
+    this.stage.addEventListener('keydown', (event) => this.walk(event));
     this.marker = card.querySelector('.p-marker');
     this.around = new Interpolator(front.preferences);
     this.kind = tasks.length > 3 ? 'lines' : '2d';
     this.axes = this.defaultAxes();
     this.buildControls();
     this.ready = this.build();
+    // The card takes what height the pictures beside it leave.
+    new ResizeObserver(() => this.plot._fullLayout && window.Plotly.Plots.resize(this.plot)).observe(this.plot);
     // Streamlit's theme arrives as CSS variables; a change of the text colour is how a switch can be noticed.
     card.addEventListener('transitionend', (event) => event.propertyName === 'color' && this.build());
   }
@@ -44,7 +52,7 @@ export class FrontPlot {
 
   buildControls() {
     const node = this.card.querySelector('.p-axes');
-    const selects = ['x', 'y', 'z'].map((axis, i) => {
+    this.choices = ['x', 'y', 'z'].map((axis, i) => {
       const select = element('select', { 'aria-label': `${axis} axis` });
       select.append(...this.front.columns.map((c, k) => element('option', { value: k, textContent: c.label })));
       select.value = this.axes[i];
@@ -54,18 +62,18 @@ export class FrontPlot {
       });
       return element('label', { className: 'p-axis' }, axis, select);
     });
-    this.selects = selects;
-    node.replaceChildren(...selects);
-    if (this.tasks.length === 3) {
-      const toggle = element('button', { type: 'button', textContent: '3-D', 'aria-pressed': false });
+    node.replaceChildren(...this.choices);
+    // Besides the plane of two columns there is space for three tasks, and an axis per task for more.
+    const other = this.tasks.length === 3 ? '3d' : 'lines';
+    if (this.tasks.length > 2) {
+      const toggle = element('button', { type: 'button', textContent: other === '3d' ? '3-D' : 'All tasks', 'aria-pressed': this.kind === other });
       toggle.addEventListener('click', () => {
-        this.kind = this.kind === '3d' ? '2d' : '3d';
-        toggle.setAttribute('aria-pressed', this.kind === '3d');
+        this.kind = this.kind === other ? '2d' : other;
+        toggle.setAttribute('aria-pressed', this.kind === other);
         this.ready = this.build();
       });
       node.append(toggle);
     }
-    node.hidden = this.kind === 'lines' || this.tasks.length < 2;
   }
 
   colours() {
@@ -87,7 +95,9 @@ export class FrontPlot {
       this.plot.textContent = 'The plot library did not load; reload the page.';
       return;
     }
-    this.selects[2].hidden = this.kind !== '3d';
+    this.choices.forEach((choice, i) => (choice.hidden = this.kind === 'lines' || (i === 2 && this.kind !== '3d')));
+    const names = this.kind === 'lines' ? 'all losses' : this.axes.slice(0, this.kind === '3d' ? 3 : 2).map((a) => this.front.columns[a].label).join(' against ');
+    this.stage.setAttribute('aria-label', `Front: ${names}. The arrow keys step from point to point`);
     const colours = this.colours();
     const { data, layout } = { '2d': () => this.flat(colours), '3d': () => this.space(colours), lines: () => this.lines(colours) }[this.kind]();
     await Plotly.react(this.plot, data, { ...this.common(colours), ...layout }, CONFIG);
@@ -97,6 +107,22 @@ export class FrontPlot {
     // In two dimensions the marker lies over the figure; elsewhere it is in it, and moving it plots again.
     this.plot.on('plotly_afterplot', () => this.kind === '2d' && this.placeMarker());
     this.placeMarker();
+  }
+
+  /** From point to point with the arrow keys, in the order of the horizontal axis. */
+  walk(event) {
+    if (event.target !== this.stage) return;
+    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, Home: -Infinity, End: Infinity }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    const { preferences, columns } = this.front;
+    const along = columns[this.axes[0]].values;
+    const order = preferences.map((_, k) => k).sort((a, b) => along[a] - along[b]);
+    const off = (k) => preferences[k].reduce((sum, v, t) => sum + (v - this.preference[t]) ** 2, 0);
+    const now = order.reduce((best, k, i) => (off(k) < off(order[best]) ? i : best), 0);
+    const next = Math.max(0, Math.min(order.length - 1, now + by));
+    this.about.textContent = `point ${next + 1} of ${order.length}: λ = ${short(preferences[order[next]])}`;
+    this.chosen(preferences[order[next]]);
   }
 
   clicked(event) {
@@ -204,7 +230,7 @@ export class FrontPlot {
     });
     const names = this.tasks.map((task) => task.title);
     const [x, y, k, text] = [[], [], [], []];
-    const hover = this.front.preferences.map((p) => `λ = ${p.length > 6 ? formatAll(p.slice(0, 6)).replace(')', ', …)') : formatAll(p)}`);
+    const hover = this.front.preferences.map((p) => `λ = ${short(p)}`);
     this.front.preferences.forEach((_, point) => {
       this.scaled.forEach(({ index, scale }, t) => {
         x.push(names[t]);

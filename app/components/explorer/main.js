@@ -68,7 +68,7 @@ class Explorer {
       const pictured = PICTURED.includes(task.kind);
       return pictured ? new PicturePanel(task, { viewChanged: () => this.ask() }) : new ValuePanel(task);
     });
-    this.inputCanvas = element('canvas', { width: 640, height: 480, role: 'img', 'aria-label': 'input picture' });
+    this.inputCanvas = element('canvas', { width: 640, height: 480, role: 'img' });
     const head = element('header', {}, element('h3', { textContent: 'Input' }));
     const row = element('div', { className: 'p-gallery', role: 'radiogroup', 'aria-label': 'Input' });
     this.gallery = new Gallery(row, (image) => this.choose(image));
@@ -76,8 +76,12 @@ class Explorer {
     this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, body, row);
     const figures = this.find('figures');
     figures.append(this.inputPanel, ...this.panels.map((panel) => panel.node));
-    figures.classList.toggle('p-plenty', this.tasks.length > 6);
-    figures.classList.toggle('p-bars', this.tasks.length === 2 && this.panels.every((panel) => !panel.canvas));
+    const [count, drawn] = [this.tasks.length, this.panels.some((panel) => panel.canvas)];
+    figures.classList.toggle('p-plenty', count > 6);
+    figures.classList.toggle('p-bars', count === 2 && !drawn);
+    figures.classList.toggle('p-even-pairs', count % 2 === 0 && count <= 6 && drawn);
+    // Of one task the picture may be as tall as two of several.
+    if (count === 1) figures.style.setProperty('--tall', 'max(200px, calc(100svh - 300px))');
     figures.addEventListener('pointerdown', (event) => this.dragWipe(event));
     figures.addEventListener('pointermove', (event) => event.buttons & 1 && this.dragWipe(event));
   }
@@ -208,6 +212,9 @@ class Explorer {
     const input = found('input', undefined);
     if (input) {
       this.inputCanvas.height = Math.round((this.inputCanvas.width * input.height) / input.width);
+      this.inputPanel.style.setProperty('--aspect', input.width / input.height);
+      const chosen = this.data.images.find(({ id }) => id === this.image);
+      this.inputCanvas.setAttribute('aria-label', `input: ${chosen?.label ?? 'a picture'}`);
       this.inputCanvas.getContext('2d').drawImage(input, 0, 0, this.inputCanvas.width, this.inputCanvas.height);
     }
     this.panels.forEach((panel) => {
@@ -234,6 +241,7 @@ class Explorer {
     header.pictures.forEach((picture, i) => {
       const panel = this.panels.find((p) => p.task.name === picture.task);
       panel?.setLayer(picture.view, bitmaps[i]);
+      panel?.tell(header.preference);
     });
     for (const [task, values] of Object.entries(header.values)) {
       this.panels.find((p) => p.task.name === task)?.setValues(values);

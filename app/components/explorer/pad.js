@@ -137,6 +137,7 @@ export class Pad {
     if (pinned) this.pinned.setAttribute('transform', `translate(${this.toPoint(pinned).join(',')})`);
     const words = this.tasks.map((task, t) => `${task.title} ${format(preference[t])}`).join(', ');
     this.node.setAttribute('aria-valuetext', words);
+    this.node.setAttribute('aria-label', `Preference: ${words}. Drag, or use the arrow keys; Home balances, a digit goes to that task`);
     this.node.dataset.preference = formatAll(preference);
   }
 }

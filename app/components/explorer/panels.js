@@ -1,6 +1,6 @@
 // One panel per task: its picture (prediction, ground truth or error) or its numbers, how to read it, and its metrics.
 
-import { withUnit } from './simplex.js';
+import { formatAll, withUnit } from './simplex.js';
 
 export function element(name, properties = {}, ...children) {
   const node = document.createElement(name);
@@ -13,6 +13,7 @@ export function element(name, properties = {}, ...children) {
 }
 
 const VIEWS = [['prediction', 'Prediction'], ['truth', 'Truth'], ['error', 'Error']];
+const NAMES = { prediction: 'prediction', truth: 'ground truth', error: 'where the prediction is wrong' };
 // Canvases have the screen's own pixels, so that labels are sharp and nothing is drawn that is scaled away again.
 const CANVAS_WIDTH = 320; // until a panel knows how wide it is shown
 const CANVAS_MOST = 1280;
@@ -67,7 +68,7 @@ export class PicturePanel extends Panel {
     this.view = 'prediction';
     this.layers = {};
     this.canvas = element('canvas', { width: CANVAS_WIDTH, height: CANVAS_WIDTH * 0.75, role: 'img' });
-    this.canvas.setAttribute('aria-label', `${task.title}: prediction`);
+    this.tell();
     this.hint = element('div', { className: 'p-hint', 'aria-live': 'off' });
     this.body.append(this.canvas, this.hint);
     this.buttons = VIEWS.map(([view, label]) => {
@@ -94,9 +95,16 @@ export class PicturePanel extends Panel {
   show(view) {
     this.view = view;
     VIEWS.forEach(([name], i) => this.buttons[i].setAttribute('aria-pressed', name === view));
-    this.canvas.setAttribute('aria-label', `${this.task.title}: ${view}`);
+    this.tell();
     this.drawLegend();
     this.draw();
+  }
+
+  /** What the canvas shows, for those who do not see it; at λ, where one is given. */
+  tell(preference = this.told) {
+    this.told = preference;
+    const at = this.view === 'truth' || !preference ? '' : ` at λ = ${formatAll(preference)}`;
+    this.canvas.setAttribute('aria-label', `${this.task.title}: ${NAMES[this.view]}${at}`);
   }
 
   /** A new input: its picture, its ground truth and how to read the colours. */
@@ -119,6 +127,7 @@ export class PicturePanel extends Panel {
   resize() {
     const wanted = Math.min(CANVAS_MOST, Math.round((this.shownWidth || CANVAS_WIDTH) * (window.devicePixelRatio || 1)));
     const height = Math.round(wanted * (this.aspect ?? 0.75));
+    this.node.style.setProperty('--aspect', 1 / (this.aspect ?? 0.75));
     if (this.canvas.width !== wanted) this.canvas.width = wanted;
     if (this.canvas.height !== height) this.canvas.height = height;
   }
@@ -126,7 +135,6 @@ export class PicturePanel extends Panel {
   setLayer(view, bitmap) {
     this.layers[view]?.close?.();
     this.layers[view] = bitmap;
-    this.texts = view === 'prediction' ? null : this.texts;
     this.draw();
   }
 
@@ -266,6 +274,12 @@ export class PicturePanel extends Panel {
 
 /** A task with class probabilities or numbers. */
 export class ValuePanel extends Panel {
+  constructor(task) {
+    super(task);
+    this.pinned = element('div', { className: 'p-kept' });
+    this.node.append(this.pinned);
+  }
+
   setScene(_, truth, legend) {
     this.read = legend;
     this.truth = truth;
@@ -297,6 +311,7 @@ export class ValuePanel extends Panel {
       node.classList.toggle('p-true', i === this.truth?.top);
     });
     const name = (index) => this.read.classes[index] ?? index;
+    this.said = `${name(top)} (${(100 * probabilities[top]).toFixed(0)} %)`;
     const known = this.truth?.top != null;
     const verdict = known ? (this.truth.top === top ? '✓ correct' : `✗ truth: ${name(this.truth.top)}`) : '';
     this.legend.replaceChildren(
@@ -307,12 +322,16 @@ export class ValuePanel extends Panel {
 
   showNumbers(numbers) {
     const [value, truth] = [numbers?.[0], this.truth?.numbers?.[0]];
+    this.said = withUnit(value, this.read.unit);
     this.body.replaceChildren(element('b', { className: 'p-value', textContent: withUnit(value, this.read.unit) }));
     const text = truth == null ? '' : `truth ${withUnit(truth, this.read.unit)}, off by ${withUnit(Math.abs(value - truth), this.read.unit)}`;
     this.legend.replaceChildren(element('span', { textContent: text }));
   }
 
-  pin() {}
+  /** Pin what is predicted now, in words, or release it. */
+  pin(on) {
+    this.pinned.textContent = on && this.said ? `pinned: ${this.said}` : '';
+  }
 }
 
 const chip = (colour, name) => {

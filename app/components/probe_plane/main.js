@@ -44,6 +44,7 @@ class Probe {
     });
     const grid = this.root.querySelector('.q-grid');
     grid.append(...this.maps.map((map) => map.node), ...this.panels.map((panel) => panel.node));
+    [this.maps, this.panels].forEach((nodes) => nodes.forEach((part, t) => part.node.style.setProperty('--row', t)));
     grid.style.setProperty('--columns', { 1: 2, 2: 4, 3: 3 }[data.tasks.length] ?? 4);
   }
 
@@ -152,7 +153,10 @@ class Probe {
 
   paint({ header, bitmaps }) {
     const panelOf = (name) => this.panels.find((panel) => panel.task.name === name);
-    header.pictures.forEach((picture, i) => panelOf(picture.task)?.setLayer(picture.view, bitmaps[i]));
+    header.pictures.forEach((picture, i) => {
+      panelOf(picture.task)?.setLayer(picture.view, bitmaps[i]);
+      panelOf(picture.task)?.tell(header.preference);
+    });
     for (const [task, values] of Object.entries(header.values)) panelOf(task)?.setValues(values);
   }
 

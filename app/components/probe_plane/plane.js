@@ -8,6 +8,7 @@ const SIZE = 260;
 const PIXELS = 1.5; // canvas pixels per unit of the drawing
 const STEP = 0.05;
 const BIG_STEP = 0.5;
+const LETTER = 6; // of a name, about, in units of the drawing
 
 /** Where (u, v) lies on the drawing, and back. Two tasks: a square; three: a hexagon around an upright triangle. */
 export class Geometry {
@@ -117,11 +118,10 @@ export class PlaneMap {
   constructor(task, geometry, titles, { change, commit }) {
     Object.assign(this, { task, geometry, titles, change, commit, at: [0, 0] });
     this.number = element('span');
-    this.canvas = element('canvas', { width: geometry.width * PIXELS, height: geometry.height * PIXELS });
+    this.canvas = element('canvas', { width: geometry.width * PIXELS, height: geometry.height * PIXELS, 'aria-hidden': true });
     this.stage = element('div', { className: 'q-stage' }, this.canvas);
     this.drawing = svg('svg', { viewBox: `0 0 ${geometry.width} ${geometry.height}`, tabindex: 0, role: 'application' });
     this.drawing.setAttribute('aria-roledescription', 'map of preferences');
-    this.drawing.setAttribute('aria-label', `${task.title} over preferences: drag, click, or use the arrow keys`);
     this.stage.append(this.drawing);
     this.value = element('div', { className: 'q-value' });
     this.legend = element('div', { className: 'p-legend' });
@@ -145,7 +145,9 @@ export class PlaneMap {
       const right = geometry.rest === null ? i === 0 : i !== 1;
       const anchor = geometry.rest !== null && i === 0 ? 'middle' : right ? 'start' : 'end';
       const shift = anchor === 'middle' ? [0, -9] : [right ? 7 : -7, geometry.rest === null ? (i ? -6 : 14) : 13];
-      drawing.append(svg('text', { x: x + shift[0], y: y + shift[1], 'text-anchor': anchor, class: 'q-corner' }, this.titles[i]));
+      const cut = anchor === 'start' && x + shift[0] + LETTER * this.titles[i].length > geometry.width;
+      const at = cut ? { x: geometry.width - 2, 'text-anchor': 'end' } : { x: x + shift[0], 'text-anchor': anchor };
+      drawing.append(svg('text', { ...at, y: y + shift[1], class: 'q-corner' }, this.titles[i]));
     });
     this.ring = svg('circle', { r: 9.5, class: 'q-ring' });
     this.dot = svg('circle', { r: 7.5, class: 'q-dot' });
@@ -273,6 +275,13 @@ export class PlaneMap {
   }
 
   showValue() {
+    this.sayValue();
+    const known = this.value.textContent || 'not measured';
+    const place = this.at.map((v) => v.toFixed(2)).join(', ');
+    this.drawing.setAttribute('aria-label', `${this.task.title} over preferences: ${known} at (${place}); drag, click, or use the arrow keys`);
+  }
+
+  sayValue() {
     const { layer, geometry } = this;
     if (!layer) return this.value.replaceChildren();
     if (!this.inside) return this.value.replaceChildren('this λ lies off the plane that is drawn');
