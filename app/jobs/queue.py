@@ -107,15 +107,21 @@ def launch(folder: Path) -> None:
     with log:
         log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}: {'resumed' if begun else 'started'}\n".encode())
         log.flush()
-        child = subprocess.Popen(
-            [nice, "-n", "10", *command] if nice else command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=environment,
-            cwd=ROOT,
-        )
+        try:
+            child = subprocess.Popen(
+                [nice, "-n", "10", *command] if nice else command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment,
+                cwd=ROOT,
+            )
+        except OSError as error:  # too many processes, too little memory: a failed run like any other, to be resumed
+            reason = error.strerror or error
+            sentence = f"error: The training process could not be started ({reason}); free some memory and resume it.\n"
+            log.write(sentence.encode())
+            return
     _children.append(child)
     Run(folder).note_process(child.pid)
 

@@ -72,6 +72,23 @@ def make_run(root, name, *events, **files):
     return name
 
 
+def test_a_process_that_cannot_be_started_is_a_failed_run_with_a_sentence(root, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(11, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queue.subprocess, "Popen", refuse)
+        name = jobs.start(order())
+        found = jobs.job(name)
+        assert found.status == "failed"
+        assert found.message.startswith("The training process could not be started (Resource temporarily unavailable)")
+        jobs.resume(name)
+        assert jobs.job(name).status == "failed", "refused again, and said again"
+    jobs.resume(name)
+    assert jobs.job(name).status in ("starting", "running")
+    jobs.stop(name)
+
+
 def test_a_run_from_start_to_finish(root):
     name = jobs.start(order())
     assert jobs.job(name).live
