@@ -87,7 +87,8 @@ class Prepared:
                 f"The preparation of {name} in {folder} {state}; run: {command} (--check tells where to get the data)."
             )
         manifest = read_json(folder / MANIFEST, "manifest")
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or "parts" not in manifest:
+        parts = manifest.get("parts") if isinstance(manifest, dict) else None
+        if not isinstance(parts, dict) or manifest.get("format") != FORMAT:
             raise UserError(f"{folder / MANIFEST} is not a manifest that this program reads; run: {command}.")
         return Prepared(folder, manifest)
 
@@ -100,8 +101,13 @@ class Prepared:
         if part not in self.manifest["parts"]:
             raise UserError(f"{self.folder / MANIFEST} has no part {part!r}; prepare the data set again.")
         about = self.manifest["parts"][part]
-        order = np.arange(about["count"])
-        return {name: Rows(tuple(self._shards(about, name)), order) for name in about["fields"]}
+        try:
+            order = np.arange(about["count"])
+            return {name: Rows(tuple(self._shards(about, name)), order) for name in about["fields"]}
+        except (KeyError, TypeError, AttributeError):
+            raise UserError(
+                f"{self.folder / MANIFEST} does not say what part {part!r} holds; prepare the data set again."
+            ) from None
 
     def _shards(self, about: dict[str, Any], field: str) -> list[np.ndarray]:
         shape, dtype = tuple(about["fields"][field]["shape"]), np.dtype(about["fields"][field]["dtype"])

@@ -476,3 +476,41 @@ def test_splits_of_nyuv2_that_cannot_be_right(train, message, tmp_path):
     savemat(path, {"trainNdxs": train, "testNdxs": [[2]]})
     with pytest.raises(UserError, match=message):
         nyuv2._split(path, 3)
+
+
+def test_what_the_check_refuses_is_made_again(tmp_path):
+    preparer, source = preparers.get("sarcos")(), releases.sarcos(tmp_path / "raw")
+    preparer.prepare(source, tmp_path)
+    path = tmp_path / "sarcos/train/00000-inputs.npy"
+    right = path.read_bytes()
+    path.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))  # of the same size
+    assert "its hash differs" in preparer.check(None, tmp_path)[1][0]
+    assert preparer.prepare(source, tmp_path)[0].endswith("1 shards written.")
+    assert path.read_bytes() == right
+
+
+@pytest.mark.parametrize("parts", ["[]", '{"train": {}, "test": {}}', '{"train": {"count": 2, "fields": null}}', "1"])
+def test_manifests_that_say_too_little_are_one_sentence_and_written_again(parts, tmp_path):
+    preparer, source = preparers.get("sarcos")(), releases.sarcos(tmp_path / "raw")
+    (tmp_path / "sarcos").mkdir()
+    (tmp_path / "sarcos" / MANIFEST).write_text(f'{{"format": 1, "parts": {parts}}}')
+    ready, lines = preparer.check(None, tmp_path)
+    assert not ready
+    assert MANIFEST in lines[0]
+    preparer.prepare(source, tmp_path)
+    assert preparer.check(None, tmp_path)[0]
+
+
+@pytest.mark.parametrize("name", ["sarcos", "multimnist"])
+def test_a_place_that_cannot_be_written_is_one_sentence(name, tmp_path):
+    source = {"sarcos": releases.sarcos, "multimnist": releases.mnist}[name](tmp_path / "raw")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file.* cannot be written .*choose another --data"):
+        preparers.get(name)().prepare(source, tmp_path / "file")
+
+
+def test_torques_beyond_single_precision_are_refused(tmp_path):
+    source = releases.sarcos(tmp_path / "raw")
+    savemat(source / "sarcos_inv.mat", {"sarcos_inv": np.full((3, 28), 1e60)})
+    with pytest.raises(UserError, match=r"sarcos_inv.mat holds 84 values that are NaN or infinite"):
+        preparers.get("sarcos")().prepare(source, tmp_path)

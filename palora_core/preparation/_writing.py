@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from palora_core.errors import UserError
-from palora_core.files import is_temporary, read_json, write_json
+from palora_core.files import is_temporary, read_json, sha256, write_json
 from palora_core.preparation._shards import Part
 from palora_core.preparation._worker import Task, make_in_processes, make_shards
 from palora_core.prepared import FORMAT, MANIFEST
@@ -55,6 +55,18 @@ def write_parts(
         write_json(folder / MANIFEST, _manifest(parts, about, done))
         _clear(folder, parts)
         return len(todo)
+
+
+@contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """A folder that cannot be made or written (no right to it, a file of that name, a full disk) is one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder} cannot be written ({error.strerror or error}); choose another --data, or put "
+            "this right and run the command again."
+        ) from None
 
 
 def _write_shards(
@@ -100,7 +112,7 @@ def _known(folder: Path) -> dict[tuple[str, int, str], dict[str, Any]]:
     try:
         parts = read_json(folder / MANIFEST, "manifest")["parts"]
         records += [(name, s, record) for name, part in parts.items() for s, record in enumerate(part["shards"])]
-    except (UserError, KeyError, TypeError):
+    except (UserError, KeyError, TypeError, AttributeError):
         pass
     for path in folder.glob("*/*.json"):
         if _SHARD.fullmatch(path.name):
@@ -110,9 +122,11 @@ def _known(folder: Path) -> dict[tuple[str, int, str], dict[str, Any]]:
 
 
 def _whole(folder: Path, record: Any) -> bool:
+    """Whether all files of a record are what was written: what ``--check`` refuses is made again."""
     try:
         files = record["files"].values()
-        return all((folder / e["file"]).stat().st_size == e["bytes"] for e in files) and bool(record["fingerprint"])
+        same = all((folder / e["file"]).stat().st_size == e["bytes"] for e in files) and bool(record["fingerprint"])
+        return same and all(sha256(folder / e["file"]) == e["sha256"] for e in files)
     except (OSError, KeyError, TypeError, AttributeError):
         return False
 

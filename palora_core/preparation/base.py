@@ -10,7 +10,7 @@ from palora_core.errors import UserError
 from palora_core.files import sha256
 from palora_core.preparation._read import below
 from palora_core.preparation._shards import Part
-from palora_core.preparation._writing import Progress, write_parts
+from palora_core.preparation._writing import Progress, told, write_parts
 from palora_core.prepared import MANIFEST, Prepared
 from palora_core.registry import Registry
 
@@ -94,7 +94,8 @@ class Preparer:
         }
         about |= {"notes": list(plan.notes), **(plan.facts or {})}
         folder = Path(data) / self.name
-        written = write_parts(folder, plan.parts, about, progress, workers)
+        with told(folder):
+            written = write_parts(folder, plan.parts, about, progress, workers)
         counts = ", ".join(f"{part.name} {part.count:,}" for part in plan.parts)
         done = f"{written:,} shards written" if written else "everything was there already"
         return [f"{self.name}: {counts} items from {plan.kind} in {folder}; {done}.", *plan.notes]
@@ -130,9 +131,7 @@ class Preparer:
                 prepared.fields(part)
         except UserError as error:
             return False, [f"{self.name}: {error}"]
-        bad = [
-            entry["file"] for entry in _files(prepared.manifest) if sha256(folder / entry["file"]) != entry["sha256"]
-        ]
+        bad = [e["file"] for e in _files(prepared.manifest) if sha256(folder / e["file"]) != e.get("sha256")]
         if bad:
             return False, [
                 f"{self.name}: {folder / bad[0]} is not what was written (its hash differs); prepare it again"

@@ -11,7 +11,7 @@ import numpy as np
 from palora_core.errors import UserError
 from palora_core.files import read_json, sha256, write_atomically, write_json
 from palora_core.preparation._read import find
-from palora_core.preparation._writing import Progress
+from palora_core.preparation._writing import Progress, told
 from palora_core.preparation.base import Piece, Preparer, count_note, preparers
 from palora_core.prepared import MANIFEST
 
@@ -57,6 +57,13 @@ class Mnist(Preparer):
         source = self.checked_source(source)
         found = {name: self._find(source, name) for names in FILES.values() for name in names}
         counts = self._counted(source)
+        with told(folder):
+            return self._copied(found, counts, folder, progress)
+
+    def _copied(
+        self, found: dict[str, Path], counts: dict[str, int], folder: Path, progress: Progress | None
+    ) -> list[str]:
+        """Copy what is not there yet, then write the manifest; lines for a person."""
         entries, written = [], 0
         for number, (name, path) in enumerate(found.items(), 1):
             target = folder / "raw" / (f"{name}.gz" if path.suffix == ".gz" else name)
