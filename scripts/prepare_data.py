@@ -22,13 +22,12 @@ def arguments() -> argparse.Namespace:
 
 def run() -> int:
     args = arguments()
-    from palora_core.benchmarks.base import benchmarks
     from palora_core.errors import UserError
     from palora_core.preparation.base import preparers
 
     if args.workers < 0:
         raise UserError(f"--workers must be at least 0, found {args.workers}.")
-    if args.name in benchmarks.names() and benchmarks.get(args.name).synthetic:
+    if args.name and args.name not in preparers.names() and is_generated(args.name):
         print(f"{args.name} is generated below {args.data} when it is first trained on; there is nothing to prepare.")
         return 0
     if args.check:
@@ -46,6 +45,12 @@ def run() -> int:
         bar.close()
     print("\n".join(lines))
     return 0
+
+
+def is_generated(name: str) -> bool:
+    from palora_core.benchmarks.base import benchmarks  # here: with it comes torch, which takes seconds
+
+    return name in benchmarks.names() and benchmarks.get(name).synthetic
 
 
 if __name__ == "__main__":

@@ -514,3 +514,20 @@ def test_torques_beyond_single_precision_are_refused(tmp_path):
     savemat(source / "sarcos_inv.mat", {"sarcos_inv": np.full((3, 28), 1e60)})
     with pytest.raises(UserError, match=r"sarcos_inv.mat holds 84 values that are NaN or infinite"):
         preparers.get("sarcos")().prepare(source, tmp_path)
+
+
+def test_the_script_does_without_torch(tmp_path):
+    """It takes seconds to import, and preparing needs none of it."""
+    source = releases.celeba(tmp_path / "raw")
+    code = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT / "scripts")!r})
+sys.argv = ["prepare_data.py", "celeba", "--source", {str(source)!r}, "--data", {str(tmp_path)!r}, "--workers", "1"]
+try:
+    runpy.run_path({str(ROOT / "scripts/prepare_data.py")!r}, run_name="__main__")
+except SystemExit as end:
+    assert end.code == 0 and "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "celeba" / MANIFEST).is_file()
