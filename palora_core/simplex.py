@@ -139,23 +139,26 @@ def evaluation_preferences(num_tasks: int, points: int | None = None) -> Tensor:
 
     Args:
         num_tasks: Number of tasks T, at least 1.
-        points: Number of points K wanted instead, spread by `simplex_points`.
+        points: Number of points K wanted instead: spread by `simplex_points`, but from seven tasks on, where K is more
+            than T, made up like the default.
 
     Returns:
         Preferences [K, T], float32.
     """
     _at_least("num_tasks", num_tasks, 1)
     if points is not None:
-        return simplex_points(num_tasks, points)
+        _at_least("num_points", points, 1)
+        if num_tasks <= max(_LATTICE_PARTITIONS) or points <= num_tasks:
+            return simplex_points(num_tasks, points)
     if num_tasks == 1:
         return torch.ones(1, 1)
     if num_tasks in _LATTICE_PARTITIONS:
         return simplex_lattice(num_tasks, _LATTICE_PARTITIONS[num_tasks])
     corners = np.eye(num_tasks)
-    edges = [(corners[i] + corners[j]) / 2 for i, j in _edges(num_tasks)][:_MANY_TASKS_EDGES]
-    remaining = _MANY_TASKS_POINTS - 1 - len(edges)
-    inner = np.random.default_rng(0).dirichlet(np.ones(num_tasks), size=remaining)
-    rows = np.concatenate([corners, np.full((1, num_tasks), 1 / num_tasks), np.array(edges), inner])
+    others = _MANY_TASKS_POINTS if points is None else points - num_tasks
+    edges = [(corners[i] + corners[j]) / 2 for i, j in _edges(num_tasks)][: min(_MANY_TASKS_EDGES, others // 2)]
+    inner = np.random.default_rng(0).dirichlet(np.ones(num_tasks), size=others - 1 - len(edges))
+    rows = np.concatenate([corners, np.full((1, num_tasks), 1 / num_tasks), *(row[None] for row in edges), inner])
     return torch.from_numpy(rows).float()
 
 

@@ -37,7 +37,7 @@ def run() -> None:
     benchmark = from_dict(benchmarks.get(card["benchmark"]["name"]), card["benchmark"]["options"])
     bar = Bar()
     split = benchmark.load(args.data, bar)[args.split]
-    grid = evaluation_preferences(len(benchmark.tasks), args.points) if args.points else None
+    grid = evaluation_preferences(len(benchmark.tasks), args.points) if args.points is not None else None
     front = evaluate(
         model.to(device),
         split,

@@ -206,10 +206,21 @@ def test_evaluation_takes_a_number_of_points(num_tasks, points):
     assert evaluation_preferences(num_tasks, points).shape == (points, num_tasks)
 
 
+@pytest.mark.parametrize(("num_tasks", "points", "edges"), [(7, 8, 0), (7, 9, 1), (7, 200, 21), (40, 60, 10)])
+def test_evaluation_of_many_tasks_at_a_number_of_points_has_corners_and_centre_too(num_tasks, points, edges):
+    preferences = evaluation_preferences(num_tasks, points)
+    assert preferences.shape == (points, num_tasks)
+    assert torch.equal(preferences[:num_tasks], torch.eye(num_tasks))
+    assert torch.allclose(preferences[num_tasks], torch.full((num_tasks,), 1 / num_tasks))
+    assert int(((preferences == 0.5).sum(1) == 2).sum()) == edges
+    assert len({tuple(row) for row in preferences.tolist()}) == points
+
+
+@pytest.mark.parametrize("num_tasks", [2, 7])
 @pytest.mark.parametrize("points", [0, -3, 1.5, "many"])
-def test_evaluation_rejects_a_number_that_is_none(points):
+def test_evaluation_rejects_a_number_that_is_none(num_tasks, points):
     with pytest.raises(UserError, match="num_points"):
-        evaluation_preferences(2, points)
+        evaluation_preferences(num_tasks, points)
 
 
 @pytest.mark.parametrize(
