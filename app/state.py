@@ -8,7 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from app.library.models import Entry, LoadedModel
+from app.library.entries import Entry
+from app.library.loading import LoadedModel
 from app.pictures.scenes import labelled, sample_ids
 from app.serving.protocol import LIMIT
 

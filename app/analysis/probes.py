@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from app.analysis.queries import on_simplex, with_units
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 from palora_core import probing
 from palora_core.probing import Plane
 from palora_core.serving import LiveNetwork

@@ -10,7 +10,7 @@ import streamlit as st
 from app.exports import exporting
 from app.exports.merged import merged_safetensors
 from app.exports.report.compose import report
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 from app.library.transfer import safe_name
 from app.services import services
 from palora_core.errors import UserError

@@ -9,7 +9,7 @@ import streamlit as st
 from app import jobs
 from app.components.option_widgets import option_widgets
 from app.components.train_panel import all_but, start_button
-from app.library.models import Entry
+from app.library.entries import Entry
 from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
 from palora_core.training.setup import configure_expansion

@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import state
 from app.analysis.queries import Answer, Column, Wish, columns, find, relative_bound
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 
 
 def finder(loaded: LoadedModel) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.components.method_styles import method_style
-from app.library.models import IMPORTED, OWN, Entry
+from app.library.entries import IMPORTED, OWN, Entry
 from palora_core import checkpoint
 from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError

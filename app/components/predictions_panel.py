@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.components import fronts, side_by_side
 from app.library.contenders import Arena, Series
-from app.library.models import PICTURED
+from app.library.entries import PICTURED
 from app.pictures.scenes import labelled, sample_ids, task_names
 from app.services import services
 from palora_core.errors import UserError

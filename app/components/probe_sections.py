@@ -10,7 +10,8 @@ import torch
 from app.analysis.probes import MOST_SAMPLES, ProbeMap
 from app.analysis.queries import with_units
 from app.components import probe_figures as figures
-from app.library.models import PICTURED, LoadedModel
+from app.library.entries import PICTURED
+from app.library.loading import LoadedModel
 from app.pictures import drawing
 from app.pictures.drawing import Style
 from palora_core import probing

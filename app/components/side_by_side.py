@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from app.components.fronts import styled
 from app.components.method_styles import MethodStyle
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 from app.pictures.scenes import sample_ids
 from app.services import Services
 from app.serving.protocol import Request, unpack

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 from app.library.transfer import safe_name
 from app.settings import ROOT
 from palora_core import checkpoint

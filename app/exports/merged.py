@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from safetensors.torch import save
 
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 
 
 def merged_safetensors(loaded: LoadedModel, preference: Sequence[float]) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app.library.models import Entry
+from app.library.entries import Entry
 from palora_core import checkpoint
 from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.config import from_dict

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import torch
 
 from app import jobs
-from app.library.models import Entry
+from app.library.entries import Entry
 from app.settings import runs_root
 from palora_core import checkpoint
 from palora_core.benchmarks.base import benchmarks

@@ -11,7 +11,7 @@ from app import state
 from app.components.downloads import downloads
 from app.components.explorer import explorer_data, show_explorer
 from app.components.finder import finder
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 from app.pictures.uploads import SUFFIXES, decode_image
 from app.services import services
 from app.settings import MAX_UPLOAD_BYTES, ROOT

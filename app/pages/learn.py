@@ -16,7 +16,7 @@ from app.analysis.probes import maps
 from app.components import learn_figures as figures
 from app.components import probe_figures
 from app.components.toy_drag import show_toy, toy_data
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 from app.services import services
 from app.settings import ROOT
 from palora_core import adapters, indicators, probing, samplers

@@ -16,7 +16,9 @@ from app.exports.exporting import Exported
 from app.exports.standalone import runtime
 from app.exports.standalone.build import standalone
 from app.library import transfer
-from app.library.models import LISTING_AGE, Entry, LoadedModel
+from app.library.entries import Entry
+from app.library.loading import LoadedModel
+from app.library.models import LISTING_AGE
 from app.services import services
 from app.settings import ROOT
 from palora_core.errors import UserError

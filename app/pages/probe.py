@@ -11,7 +11,7 @@ from app.analysis.probes import AUTOMATIC, FINEST, ProbeMap, maps
 from app.components import probe_figures as figures
 from app.components.probe_plane import plane_data, show_plane
 from app.components.probe_sections import sections
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 from app.services import services
 from app.settings import ROOT
 from palora_core import probing

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from app.library.models import PICTURED, LoadedModel
+from app.library.entries import PICTURED
+from app.library.loading import LoadedModel
 from app.pictures import drawing
 from app.pictures.drawing import Picture, Style
 from app.pictures.uploads import UploadStore

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
-from app.library.models import Entry, LoadedModel, ModelRegistry
+from app.library.entries import Entry
+from app.library.loading import LoadedModel
+from app.library.models import ModelRegistry
 from app.pictures.scenes import SAMPLE, Encoded, Scene, make_scene, thumbnail
 from app.pictures.uploads import UploadStore
 from app.serving.cache import ByteCache

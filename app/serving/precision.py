@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 from palora_core.machine import has_fast_bf16
 from palora_core.serving import LiveNetwork
 from palora_core.simplex import simplex_lattice

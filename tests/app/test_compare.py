@@ -109,7 +109,7 @@ def test_measured_times_are_in_the_table(several):
     assert not app.exception and (app.dataframe[0].value[column] > 0).all()
 
 
-@pytest.mark.parametrize("wanted", [1, 2, 3, 40])
+@pytest.mark.parametrize("wanted", [1, 2, 3, 7, 40])
 def test_any_number_of_tasks(roots, wanted):
     from app.library import contenders
 
@@ -119,6 +119,19 @@ def test_any_number_of_tasks(roots, wanted):
     assert not app.exception and {trace["type"] for trace in spec(app)["data"]} == {"scatter"}
     assert [e.value for e in app.error if "damaged" not in e.value] == []
     assert len(problems) == 2 and len(app.dataframe) >= 1
+
+
+def test_two_of_many_tasks_and_their_predictions(roots):
+    from app.library import contenders
+
+    arenas, _ = contenders.arenas(roots.registry.entries())
+    app = open_compare(benchmark=next(a.key for a in arenas if len(a.tasks) == 40))
+    assert len(spec(app)["layout"]["xaxis"]["tickvals"]) == 40
+    answers = app.dataframe[1].value  # a table instead of forty figures
+    assert len(answers) == 40 and answers.iloc[:, 2].str.contains("✓|✗").all()
+    app.segmented_control(key="many").set_value("Two tasks").run()
+    app.selectbox(key="many Up").set_value("attribute_7").run()
+    assert not app.exception and "attribute 7" in spec(app)["layout"]["yaxis"]["title"]["text"]
 
 
 @pytest.mark.parametrize("view", ["3-D", "Triangle"])

@@ -86,7 +86,7 @@ def test_model_without_samples_and_front(roots):
     assert not app.exception and len(app.warning) == 2 and "picture of your own" in texts(app.info)
 
 
-@pytest.mark.parametrize(("model", "count"), [("one", 1), ("digits", 2), ("forty", 40), ("run:first", 2)])
+@pytest.mark.parametrize(("model", "count"), [("one", 1), ("digits", 2), ("seven", 7), ("forty", 40), ("run:first", 2)])
 def test_any_number_of_tasks(roots, model, count):
     app = open_app(model=model)
     assert not app.exception and len(explorer(app)["tasks"]) == count
@@ -100,6 +100,21 @@ def test_finder_moves_the_explorer(roots):
     command = explorer(app)["command"]
     assert not app.exception and sum(command["preference"]) == pytest.approx(1)
     assert "gives segmentation mIoU" in texts(app.success)
+
+
+@pytest.mark.parametrize(
+    ("model", "bound", "push"),
+    [
+        ("seven", "number 2/mae", "number 6/mse"),
+        ("forty", "attribute_3/accuracy", "attribute_40/accuracy"),
+    ],
+)
+def test_finder_among_many_tasks(roots, model, bound, push):
+    app = open_app(model=model)
+    app.selectbox(key="find_bound").set_value(bound).run()
+    app.selectbox(key="find_push").set_value(push).run()
+    app.button(key="find_go").click().run()
+    assert not app.exception and sum(explorer(app)["command"]["preference"]) == pytest.approx(1, abs=1e-3)
 
 
 def test_infeasible_wish_says_how_far_off(roots):

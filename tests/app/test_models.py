@@ -5,6 +5,9 @@ import pytest
 
 from app.library import contenders, models
 from app.library.models import ModelRegistry
+from app.pictures.uploads import UploadStore
+from app.serving.inference import Inference
+from palora_core.data import save_samples
 from palora_core.errors import UserError
 from tests.app import toy
 
@@ -99,7 +102,7 @@ def test_listing_many_models_again_is_cheap(collected, monkeypatch):
     registry.entries()
     monkeypatch.setattr(models, "LISTING_AGE", -1.0)
     reads = []
-    monkeypatch.setattr(models.checkpoint, "read_card", reads.append)
+    monkeypatch.setattr("palora_core.checkpoint.read_card", reads.append)
     assert len(registry.entries()) == 7
     assert not reads, "cards are read again only when their files change"
 
@@ -113,3 +116,24 @@ def test_methods_and_seeds_of_a_collection_are_compared(collected):
     ]
     assert set(contenders.shown_first(found, 2)) & {"Palora", "Pamal"}, "fronts before single solutions"
     assert len(contenders.shown_first(found, 2)) == 2 and len(contenders.shown_first(found, 9)) == 3
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_replaced_samples_are_shown_at_once(model_root, collected, monkeypatch, shared):
+    """A copy of a model gets other samples while it is served: its own, or those of its collection."""
+    monkeypatch.setattr(models, "LISTING_AGE", -1.0)
+    registry = ModelRegistry(collected, collected / "no runs")
+    name, folder = ("toy-methods/palora-s0", "toy-methods") if shared else ("two", "two")
+    inference = Inference(registry, UploadStore())
+    try:
+        old = registry.get(name)
+        before = inference.predict(old, "sample-0", (0.5, 0.5))
+        benchmark = toy.Toy("digits") if shared else toy.Toy("dense", 2)
+        save_samples(collected / folder / "samples.npz", benchmark.items(3, seed=7), 3)
+        assert not old.entry.is_current()
+        new = registry.get(name)
+        assert len(new.samples) == 3 and new.key != old.key
+        after = inference.predict(new, "sample-0", (0.5, 0.5))
+        assert (after.header["values"], after.blobs) != (before.header["values"], before.blobs)
+    finally:
+        inference.close()

@@ -52,7 +52,7 @@ def test_no_models(tmp_path, monkeypatch):
     services.reset()
 
 
-@pytest.mark.parametrize("model", ["three", "one", "forty", "digits", "bare", "run:first"])
+@pytest.mark.parametrize("model", ["three", "one", "seven", "forty", "digits", "bare", "run:first"])
 def test_a_card_of_every_kind(roots, model):
     app = open_models(model=model)
     assert not app.exception and not app.error

@@ -159,7 +159,7 @@ def test_colours_of_errors_end_near_the_limit():
 
 # -- the page ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("model", "shown", "rows"), [("one", 1, 1), ("digits", 2, 5), ("three", 3, 4), ("forty", 2, 5)]
+    ("model", "shown", "rows"), [("one", 1, 1), ("digits", 2, 5), ("three", 3, 4), ("seven", 2, 5), ("forty", 2, 5)]
 )
 def test_page_for_any_number_of_tasks(coarse, model, shown, rows):
     app = open_probe(model=model)
@@ -171,7 +171,7 @@ def test_page_for_any_number_of_tasks(coarse, model, shown, rows):
 
 
 @pytest.mark.parametrize("section", ["Switch adapters off", "Inside the adapters"])
-@pytest.mark.parametrize("model", ["digits", "two"])
+@pytest.mark.parametrize("model", ["digits", "two", "seven", "forty"])
 def test_sections(coarse, model, section):
     app = open_probe(model=model)
     app.session_state["probe_section"] = section

@@ -85,8 +85,8 @@ class Toy(Benchmark):
     def to_image(self, x):
         return (x.expand(3, -1, -1) * 255).round().byte().permute(1, 2, 0).numpy()
 
-    def items(self, count: int = 4) -> ArraySplit:
-        rng = np.random.default_rng(0)
+    def items(self, count: int = 4, seed: int = 0) -> ArraySplit:
+        rng = np.random.default_rng(seed)
         height, width = self.shape
         x = np.zeros((count, 3, height, width), np.uint8)
         labels = np.zeros((count, height, width), np.int64)

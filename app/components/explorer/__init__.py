@@ -10,7 +10,7 @@ from typing import Any
 from app.analysis.even_steps import even_steps
 from app.analysis.queries import columns, with_units
 from app.assets import loader
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 from palora_core.front import Front
 
 _HERE = Path(__file__).resolve().parent

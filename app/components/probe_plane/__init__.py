@@ -12,7 +12,7 @@ import numpy as np
 from app.analysis.probes import Layer, ProbeMap
 from app.assets import loader
 from app.components.explorer import explorer_data
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 from app.pictures import palettes
 
 _HERE = Path(__file__).resolve().parent

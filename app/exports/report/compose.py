@@ -13,7 +13,7 @@ from pathlib import Path
 from app.components.model_cards import facts, listed
 from app.exports.report.front_svg import front_svg
 from app.exports.report.gather import Gathered, TaskView, gather
-from app.library.models import LoadedModel
+from app.library.loading import LoadedModel
 from app.services import Services
 
 HERE = Path(__file__).resolve().parent

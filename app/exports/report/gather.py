@@ -9,7 +9,8 @@ import numpy as np
 
 from app.analysis.queries import columns, interpolate, on_simplex, with_units
 from app.components import side_by_side
-from app.library.models import PICTURED, LoadedModel
+from app.library.entries import PICTURED
+from app.library.loading import LoadedModel
 from app.pictures import drawing
 from app.pictures.scenes import task_names
 from app.services import Services

@@ -15,7 +15,8 @@ import torch
 from app.exports import exporting
 from app.exports.exporting import Exported
 from app.exports.standalone import runtime
-from app.library.models import PICTURED, LoadedModel
+from app.library.entries import PICTURED
+from app.library.loading import LoadedModel
 from app.pictures import drawing
 from app.pictures.drawing import Picture, Style
 from app.pictures.scenes import Scene, make_scene, sample_ids, task_names
