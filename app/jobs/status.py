@@ -89,7 +89,8 @@ def _status(run: Run, order: Mapping[str, Any], events: list[dict[str, Any]]) ->
         return status if ready or status == "stopping" else "starting"
     if order.get("queued"):
         return "queued"
-    if status in ("crashed", "new", "stopped") and order and _error_line(run.folder):
+    ended = status == "crashed" or (order and status in ("new", "stopped"))  # the latter: its process never began
+    if ended and _error_line(run.folder):
         return "failed"
     return "stopped" if status == "new" and order else status
 
