@@ -1,4 +1,4 @@
-"""COSMOS's loss: the weighted sum, and a reward for losses that point along λ (Ruchte & Grabocka, ICDM 2021)."""
+"""COSMOS's loss: the weighted sum, and a reward for losses that share out as λ says (Ruchte & Grabocka, ICDM 2021)."""
 
 from __future__ import annotations
 
@@ -15,27 +15,30 @@ from palora_core.balancing.base import Balancer, Step, balancers
 @balancers.register("cosmos")
 @dataclass
 class Cosmos(Balancer):
-    """Σ_t λ_t L_t − c · cos(L, d), with d ∝ 1 − λ; published with d = λ.
+    """Σ_t d_t L_t − c · cos(L, d), with d = (1 − λ) / (T − 1); published with d = λ.
 
-    With d = λ, in the paper as in its authors' code, a large λ_t asks for a *large* share of the losses,
-    against the weighted sum beside it and against what λ means everywhere else here: at (1, 0) the first task comes out
-    worst. With d ∝ 1 − λ, for two tasks λ with its entries swapped, both terms pull the same way.
+    The cosine asks for a *large* share of the losses where d_t is large and, where it prevails over the weighted sum,
+    as it must for losses to follow d, decides what d means: with d = λ, at (1, 0) the first task comes out worst,
+    against what λ means everywhere else here. d ∝ 1 − λ, for two tasks λ with its entries swapped, is the published
+    method with another name for each preference. (To turn only the cosine round is no remedy: both terms then pull one
+    way, most steps weigh a task negatively, and nothing is learnt.)
 
     Attributes:
-        coefficient: c; 8 for MultiMNIST and Census, 1 for UTKFace and CityScapes.
-        direction: ``"reversed"``, d ∝ 1 − λ, a large λ_t makes task t good; ``"preference"``, d = λ, as published.
+        coefficient: c; 2 in the authors' code for MultiMNIST.
+        direction: ``"reversed"``, a large λ_t makes task t good; ``"preference"``, d = λ, as published.
     """
 
-    coefficient: float = 8.0
+    coefficient: float = 2.0
     direction: Literal["reversed", "preference"] = "reversed"
 
     def backward(self, step: Step) -> Tensor:
         """One backward pass."""
         losses = torch.stack(list(step.losses))
-        preference = step.preference.to(losses)
+        direction = step.preference.to(losses)
+        if self.direction == "reversed" and len(losses) > 1:
+            direction = (1 - direction) / (len(losses) - 1)
         seen = losses.detach().requires_grad_()
-        direction = preference if self.direction == "preference" else 1 - preference
-        total = preference.dot(seen) - self.coefficient * F.cosine_similarity(seen, direction, dim=0)
+        total = direction.dot(seen) - self.coefficient * F.cosine_similarity(seen, direction, dim=0)
         (weights,) = torch.autograd.grad(total, seen)
         losses.backward(weights)
         return weights

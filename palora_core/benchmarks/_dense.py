@@ -19,6 +19,17 @@ from palora_core.errors import UserError
 from palora_core.prepared import Prepared, Rows
 
 SCALES = (1.0, 1.2, 1.5)
+# CityScapes' published values; NYUv2 has them too where none are known.
+LOW_RANK: dict[str, Any] = {"rank": 4, "num_preferences": 5, "temperature": 0.2, "balancer": "gradient_normalised"}
+METHODS: dict[str, dict[str, Any]] = {
+    "palora": LOW_RANK,
+    "padora": LOW_RANK,
+    "lorpman": {"balancer": "gradient_normalised"},
+    "pamal": {"num_preferences": 3, "coefficient": 1, "concentration": 7, "normalise": True},
+    "cosmos": {"coefficient": 1},
+    "phn": {"concentration": 0.2},
+    "phn_epo": {"concentration": 0.2},
+}
 
 
 @dataclass(frozen=True)

@@ -28,5 +28,9 @@ class Adult(LabelledTable):
         lr=1e-3,
         eval_batch_size=1024,
         evaluate_every=5,
-        method={"rank": 1, "temperature": 0.2},
+        methods={
+            "palora": {"rank": 1, "temperature": 0.2},
+            "padora": {"rank": 1, "alpha": 1, "temperature": 0.2},
+            "pamal": {"num_preferences": 2, "coefficient": 5},
+        },
     )

@@ -32,7 +32,8 @@ class Recipe:
         lr_milestones: fractions of training after which the learning rate is multiplied by ``lr_factor``.
         lr_factor: see ``lr_milestones``.
         evaluate_every: epochs between fronts on the validation split.
-        method: option values that suit this benchmark, for the methods that have them (``{"rank": 1}``).
+        methods: per method, its options and parts on this benchmark where they are not its defaults
+            (``{"palora": {"rank": 1, "sampler": "fixed"}}``).
     """
 
     epochs: int
@@ -42,7 +43,7 @@ class Recipe:
     lr_milestones: tuple[float, ...] = ()
     lr_factor: float = 0.5
     evaluate_every: int = 1
-    method: Mapping[str, Any] = field(default_factory=dict)
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

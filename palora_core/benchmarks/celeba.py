@@ -37,7 +37,10 @@ class CelebA(Faces):
         lr=1e-3,
         eval_batch_size=512,
         evaluate_every=20,
-        method={"rank": 1, "num_preferences": 4, "sampler": "annealed_dirichlet"},
+        methods={
+            "palora": {"rank": 1, "num_preferences": 4, "sampler": "annealed_dirichlet"},
+            "padora": {"rank": 1, "alpha": 1, "num_preferences": 4, "sampler": "annealed_dirichlet"},
+        },
     )
 
     @property

@@ -32,7 +32,11 @@ class Census(LabelledTable):
         lr=1e-3,
         eval_batch_size=256,
         evaluate_every=10,
-        method={"rank": 1, "temperature": 0.2},
+        methods={
+            "palora": {"rank": 1, "temperature": 0.2},
+            "padora": {"rank": 1, "alpha": 1, "temperature": 0.2},
+            "pamal": {"num_preferences": 2, "coefficient": 5},
+        },
     )
 
     published_education: bool = False

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from palora_core.benchmarks._dense import DenseScenes, resized
+from palora_core.benchmarks._dense import METHODS, DenseScenes, resized
 from palora_core.benchmarks.base import Recipe, benchmarks
 from palora_core.errors import UserError
 from palora_core.prepared import Rows
@@ -51,7 +51,7 @@ class CityScapes(DenseScenes):
         eval_batch_size=8,
         lr_milestones=(0.75,),
         evaluate_every=20,
-        method={"rank": 4, "num_preferences": 5, "temperature": 0.2, "balancer": "gradient_normalised"},
+        methods=METHODS,
     )
 
     num_classes: Literal[7, 19] = 7

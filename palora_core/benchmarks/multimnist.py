@@ -44,7 +44,14 @@ class MultiMNIST(Benchmark):
     canvas: ClassVar[int] = 36
     digits: ClassVar[str] = "MNIST"
     recipe: ClassVar[Recipe] = Recipe(
-        epochs=10, batch_size=256, lr=1e-3, eval_batch_size=512, method={"rank": 1, "alpha": 10, "temperature": 0.2}
+        epochs=10,
+        batch_size=256,
+        lr=1e-3,
+        eval_batch_size=512,
+        methods={
+            "palora": {"rank": 1, "alpha": 10, "temperature": 0.2},
+            "padora": {"rank": 1, "alpha": 1, "temperature": 0.2},
+        },
     )
 
     train_images: int = 0

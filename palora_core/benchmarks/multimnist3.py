@@ -24,5 +24,9 @@ class MultiMNIST3(MultiMNIST):
         lr=1e-3,
         eval_batch_size=512,
         evaluate_every=5,
-        method={"rank": 1, "num_preferences": 6, "temperature": 0.2},
+        methods={
+            "palora": {"rank": 1, "num_preferences": 6, "temperature": 0.2},
+            "padora": {"rank": 1, "alpha": 1, "num_preferences": 6, "temperature": 0.2},
+            "pamal": {"num_preferences": 3, "coefficient": 2},
+        },
     )

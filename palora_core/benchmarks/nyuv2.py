@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from palora_core.benchmarks._dense import DenseScenes, resized
+from palora_core.benchmarks._dense import LOW_RANK, METHODS, DenseScenes, resized
 from palora_core.benchmarks.base import Recipe, benchmarks
 from palora_core.errors import UserError
 from palora_core.prepared import Rows
@@ -53,7 +53,7 @@ class NYUv2(DenseScenes):
         eval_batch_size=2,
         lr_milestones=(0.5,),
         evaluate_every=10,
-        method={"rank": 4, "num_preferences": 6, "temperature": 0.2, "balancer": "gradient_normalised"},
+        methods={**METHODS, "palora": {**LOW_RANK, "num_preferences": 6}, "padora": {**LOW_RANK, "num_preferences": 6}},
     )
 
     num_classes: Literal[13, 40] = 13

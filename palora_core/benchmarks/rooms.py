@@ -29,7 +29,12 @@ class Rooms(GeneratedScenes):
         eval_batch_size=16,
         lr_milestones=(0.6, 0.85),
         evaluate_every=5,
-        method={"rank": 4, "num_preferences": 6, "balancer": "gradient_normalised"},
+        methods={
+            "palora": {"rank": 4, "num_preferences": 6, "balancer": "gradient_normalised"},
+            "padora": {"rank": 4, "num_preferences": 6, "balancer": "gradient_normalised"},
+            "lorpman": {"balancer": "gradient_normalised"},
+            "pamal": {"normalise": True},
+        },
     )
 
     @property

@@ -43,7 +43,10 @@ class Sarcos(Benchmark):
         lr=1e-4,
         eval_batch_size=512,
         evaluate_every=10,
-        method={"rank": 4, "num_preferences": 8, "sampler": "annealed_dirichlet"},
+        methods={
+            "palora": {"rank": 4, "num_preferences": 8, "sampler": "annealed_dirichlet"},
+            "padora": {"rank": 4, "num_preferences": 8, "sampler": "annealed_dirichlet"},
+        },
     )
 
     @property

@@ -29,7 +29,7 @@ class Streets(GeneratedScenes):
         eval_batch_size=16,
         lr_milestones=(0.6, 0.85),
         evaluate_every=5,
-        method={"rank": 4, "num_preferences": 5},
+        methods={"palora": {"rank": 4, "num_preferences": 5}},
     )
 
     image_width: int = 192

@@ -36,7 +36,12 @@ class UTKFace(Faces):
         lr=1e-3,
         eval_batch_size=512,
         evaluate_every=20,
-        method={"rank": 4, "num_preferences": 6, "temperature": 0.2},
+        methods={
+            "palora": {"rank": 4, "num_preferences": 6, "temperature": 0.2},
+            "padora": {"rank": 4, "num_preferences": 6, "temperature": 0.2},
+            "pamal": {"num_preferences": 3, "coefficient": 1, "concentration": 2, "normalise": True},
+            "cosmos": {"coefficient": 1},
+        },
     )
 
     @property

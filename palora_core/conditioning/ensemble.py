@@ -110,13 +110,14 @@ class Ensemble(Conditioning):
     estimated per preference.
 
     Attributes:
-        reinit: draw every member anew with the layer's default initialisation, as the paper's code does; otherwise all
-            members start as the network given, so that a trained one is kept for Σλ = 1.
+        reinit: draw every member anew with the layer's default initialisation, as the released code does; otherwise all
+            members start as the network given, so that a trained one is kept for Σλ = 1, and learn faster (the lines
+            between networks drawn apart have to be made good first).
     """
 
     controllable: ClassVar[bool] = True
 
-    reinit: bool = True
+    reinit: bool = False
 
     def condition(self, network: nn.Module, num_tasks: int) -> EnsembleModel:
         """Turn every parameter of ``network`` into T members, in place, and wrap it."""

@@ -11,14 +11,18 @@ from palora_core.methods.base import Method, methods
 from palora_core.samplers import Annealed, PreferenceSampler
 
 
+def _adapters() -> DoRA:
+    return DoRA(alpha=4.0)
+
+
 @methods.register("padora")
 @dataclass(frozen=True)
 class PaDoRA(Method):
-    """PaLoRA whose adapters learn a magnitude per output beside their low-rank direction."""
+    """PaLoRA whose adapters learn a magnitude per output beside their low-rank direction; α = r, as in its release."""
 
     title: ClassVar[str] = "PaDoRA"
     source: ClassVar[str] = "Dimitriadis et al.: Pareto Low-Rank Adapters; Liu et al.: DoRA (arXiv 2402.09353)"
 
-    conditioning: Conditioning = field(default_factory=DoRA)
+    conditioning: Conditioning = field(default_factory=_adapters)
     sampler: PreferenceSampler = field(default_factory=Annealed)
     num_preferences: int = 5

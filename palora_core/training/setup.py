@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +9,13 @@ from typing import Any
 
 import torch
 
-from palora_core.balancing.base import balancers
-from palora_core.balancing.linear import Linear
 from palora_core.benchmarks.base import Benchmark, Progress, benchmarks
 from palora_core.checkpoint import read_card
-from palora_core.config import from_dict, method_from, method_from_dict, options, override
+from palora_core.config import PARTS, from_dict, method_from, method_from_dict, options, override
 from palora_core.errors import UserError
 from palora_core.methods.base import Method
 from palora_core.networks.base import networks
 from palora_core.runs import Run
-from palora_core.samplers import Annealed, samplers
 from palora_core.training.options import TrainingOptions
 from palora_core.training.start import new_parts
 from palora_core.training.trainer import Trainer
@@ -39,8 +35,7 @@ def configure(
         UserError: an unknown name or a value of another type.
     """
     bench: Benchmark = benchmarks.get(benchmark)()
-    chosen = method_from(method, parts)
-    chosen = _with_recipe(chosen, bench.recipe.method, parts or {})
+    chosen = _with_recipe(method, bench.recipe.methods.get(method, {}), parts or {})
     split = _assign(settings, {"benchmark": bench, "method": chosen, "training": TrainingOptions.of(bench)})
     bench = override(bench, split["benchmark"])
     return bench, override(chosen, split["method"]), override(TrainingOptions.of(bench), split["training"])
@@ -81,20 +76,13 @@ def configure_expansion(
     return configure(benchmark, "palora", {**fixed, "unfrozen": ",".join(missing), **settings}, parts)
 
 
-def _with_recipe(method: Method, recipe: Mapping[str, Any], parts: Mapping[str, str]) -> Method:
-    """The method with the benchmark's values for the options it has.
-
-    A balancer or sampler replaces a controllable method's only where that is the plain one (λᵀL, Eq. 2).
-    """
-    values = dict(recipe)
-    if not method.controllable:
-        values.pop("num_preferences", None)  # one λ a step; more of the same would only cost time
-    for part, default, registry in (("balancer", Linear, balancers), ("sampler", Annealed, samplers)):
-        entry = values.pop(part, None)
-        if entry and part not in parts and method.controllable and type(getattr(method, part)) is default:
-            method = dataclasses.replace(method, **{part: registry.get(entry)()})
-    own = {option.name for option in options(method)} | {option.path for option in options(method)}
-    return override(method, {key: value for key, value in values.items() if key in own})
+def _with_recipe(name: str, recipe: Mapping[str, Any], parts: Mapping[str, str]) -> Method:
+    """The method ``name`` with a benchmark's parts and options for it; ``parts`` that were asked for come first."""
+    own = {part: entry for part, entry in recipe.items() if part in PARTS}
+    method = method_from(name, {**own, **parts})
+    known = {option.name for option in options(method)} | {option.path for option in options(method)}
+    # A part that was asked for may lack an option that the benchmark has a value for.
+    return override(method, {key: value for key, value in recipe.items() if key in known and key not in own})
 
 
 def _assign(settings: Mapping[str, Any], configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

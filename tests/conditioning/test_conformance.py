@@ -16,7 +16,7 @@ from palora_core.normalisation import calibrate
 T = 3
 TASKS = ("a", "b", "c")
 OPTIONS = {"hypernetwork_chunked": ("hypernetwork", {"chunk_above": 0, "chunk_size": 64, "hidden": 20})}
-OPTIONS |= {"ensemble_kept": ("ensemble", {"reinit": False}), "hypernetwork": ("hypernetwork", {"hidden": 20})}
+OPTIONS |= {"ensemble_drawn": ("ensemble", {"reinit": True}), "hypernetwork": ("hypernetwork", {"hidden": 20})}
 OPTIONS |= {"dora_flat": ("dora", {"conv_form": "flat"}), "rotations_bounded": ("rotations", {"latent": 3})}
 NAMES = sorted({*conditionings.names(), *OPTIONS})
 PREFERENCES = [

@@ -57,7 +57,7 @@ def test_cosmos_is_the_gradient_of_its_loss(direction):
     weights = Cosmos(8.0, direction).backward(step_of(model, model.plain_pass(row), X))
     losses = torch.stack(losses_of(twin(X, row)))
     target = row if direction == "preference" else row.flip(0)
-    (row.dot(losses) - 8 * target.dot(losses) / (row.norm() * losses.norm())).backward()
+    (target.dot(losses) - 8 * target.dot(losses) / (row.norm() * losses.norm())).backward()
     for name, wanted in gradients(twin).items():
         torch.testing.assert_close(gradients(model)[name], wanted)
     assert weights.shape == (2,)

@@ -43,10 +43,10 @@ def test_one_hot_preference_is_that_member():
 def test_members_differ_with_reinit_and_are_the_network_without():
     network = small()
     start = [p.detach().clone() for p in network.parameters()]
-    kept = Ensemble(reinit=False).condition(network, 3)
+    kept = Ensemble().condition(network, 3)
     for parameter, wanted in zip(kept.parameters(), start):
         torch.testing.assert_close(parameter, wanted.expand_as(parameter))
-    drawn = Ensemble().condition(small(), 3)
+    drawn = Ensemble(reinit=True).condition(small(), 3)
     weights = dict(drawn.named_parameters())["network.3.weight"]
     assert len({tuple(member.flatten().tolist()) for member in weights}) == 3
 
