@@ -1,7 +1,6 @@
 """Samplers: which preferences a training step sees, as a function of the training time τ."""
 
 import functools
-import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from palora_core.errors import UserError
+from palora_core.errors import UserError, check_positive
 from palora_core.registry import Registry, make_callable
 from palora_core.simplex import check_preference, even_points, simplex_points
 
@@ -55,7 +54,7 @@ def annealed_preferences(
         Preferences [M, T], float32, rows in descending order of the first weight.
     """
     _check_time(tau)
-    _check_positive("temperature", temperature)
+    check_positive("temperature", temperature)
     _check_epsilon(epsilon)
     simplex_points(num_tasks, num_preferences)  # checks the two numbers
     # A step of training asks for the same rows in every rank and wrapper: remember the last few.
@@ -121,7 +120,7 @@ class Annealed:
     epsilon: float = 0.01
 
     def __post_init__(self) -> None:
-        _check_positive("temperature", self.temperature)
+        check_positive("temperature", self.temperature)
         _check_epsilon(self.epsilon)
 
     def sample(self, num_tasks: int, num_preferences: int, tau: float, generator: torch.Generator | None) -> Tensor:
@@ -160,7 +159,7 @@ class Dirichlet:
     concentration: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_positive("concentration", self.concentration)
+        check_positive("concentration", self.concentration)
 
     def sample(self, num_tasks: int, num_preferences: int, tau: float, generator: torch.Generator | None) -> Tensor:
         """M independent draws [M, T]."""
@@ -181,8 +180,8 @@ class AnnealedDirichlet:
     floor: float = 0.001
 
     def __post_init__(self) -> None:
-        _check_positive("concentration", self.concentration)
-        _check_positive("floor", self.floor)
+        check_positive("concentration", self.concentration)
+        check_positive("floor", self.floor)
 
     def sample(self, num_tasks: int, num_preferences: int, tau: float, generator: torch.Generator | None) -> Tensor:
         """M independent draws [M, T]."""
@@ -252,11 +251,6 @@ def _dirichlet(concentration: float, num_tasks: int, num_preferences: int, gener
 def _check_time(tau: float) -> None:
     if not 0 <= tau <= 1:
         raise UserError(f"tau is {tau!r}; expected the training time as a number from 0 to 1")
-
-
-def _check_positive(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < math.inf):
-        raise UserError(f"{name} is {value!r}; expected a positive number")
 
 
 def _check_epsilon(epsilon: float) -> None:

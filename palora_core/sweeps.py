@@ -156,6 +156,12 @@ class Sweep:
         ]
         return sorted(rows, key=lambda row: -row["hypervolume"])
 
+    def failed(self) -> list[Path]:
+        """Run folders of the points whose last training failed."""
+        trials = self._study().get_trials(deepcopy=False)
+        last = {folder_name(trial.user_attrs["point"]): trial for trial in trials if "point" in trial.user_attrs}
+        return [self.folder / "runs" / name for name, trial in last.items() if trial.state == _states().FAIL]
+
     def save_results(self) -> Path:
         """Write ``results.json``: all finished points, and how many there are to be."""
         path = self.folder / "results.json"

@@ -29,6 +29,20 @@ def main(run: Callable[[], int | None]) -> None:
         sys.exit(130)
 
 
+def target(path: Path) -> Path:
+    """A file to be written after long work, checked before it."""
+    from palora_core.errors import UserError
+
+    path = path.absolute()
+    above = next(folder for folder in path.parents if folder.exists())
+    if path.is_dir() or not above.is_dir():
+        raise UserError(
+            f"{path} cannot be written, since {path if path.is_dir() else above} is "
+            f"{'a folder' if path.is_dir() else 'a file'}; give --out another name."
+        )
+    return path
+
+
 def settings(pairs: list[str]) -> dict[str, str]:
     """``["rank=8", "seed=1"]`` as a dict."""
     from palora_core.errors import UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from _cli import DEFAULT_DATA, Bar, main
+from _cli import DEFAULT_DATA, Bar, main, target
 
 
 def arguments() -> argparse.Namespace:
@@ -32,6 +32,7 @@ def run() -> None:
     from palora_core.machine import choose_device, precision_dtype
     from palora_core.simplex import evaluation_preferences
 
+    out = target(args.out)
     model, card = load(args.model)
     device = choose_device(args.device)
     benchmark = from_dict(benchmarks.get(card["benchmark"]["name"]), card["benchmark"]["options"])
@@ -56,7 +57,7 @@ def run() -> None:
         },
     )
     bar.close()
-    front.save(args.out)
+    front.save(out)
     print_table(front)
 
 

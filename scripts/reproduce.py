@@ -14,7 +14,9 @@ import sys
 import time
 from pathlib import Path
 
-from _cli import DEFAULT_DATA, ROOT, Bar, main
+from _cli import DEFAULT_DATA, ROOT, Bar, main, settings
+
+PARTS = ("balancer", "sampler", "conditioning")
 
 
 def arguments() -> argparse.Namespace:
@@ -36,7 +38,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run() -> None:
+def run() -> int:
     args = arguments()
     from palora_core.benchmarks.base import benchmarks
     from palora_core.methods.base import methods
@@ -44,6 +46,8 @@ def run() -> None:
 
     tasks = len(benchmarks.get(args.benchmark)().tasks)
     wanted = [part for method in args.methods or methods.names() for part in single_tasks(method, tasks)]
+    for method in wanted:
+        configured(args, method)
     plan = [(method, seed) for seed in args.seeds for method in wanted]
     folders = {(m, s): args.out / args.benchmark / f"{folder_name(m)}-s{s}" for m, s in plan}
     waiting = [key for key in plan if Run(folders[key]).status() != "finished"]
@@ -65,6 +69,7 @@ def run() -> None:
     write_table(args, wanted, folders)
     if args.ship:
         ship(args, folders)
+    return 1 if failed else 0
 
 
 def ship(args: argparse.Namespace, folders: dict[tuple[str, int], Path]) -> None:
@@ -94,20 +99,37 @@ def folder_name(method: str) -> str:
     return method.replace(":", "-").replace("=", "").replace("+", "-").replace(".", "_")
 
 
-def start(args: argparse.Namespace, method: str, seed: int, folder: Path) -> subprocess.Popen:
+def split_method(method: str) -> tuple[str, dict[str, str], dict[str, str]]:
+    """``name:key=value+key=value`` as name, parts and settings."""
+    from palora_core.errors import UserError
+
     name, _, variation = method.partition(":")
+    given = [pair for pair in variation.split("+") if pair]
+    if not all("=" in pair for pair in given):
+        raise UserError(f"--methods takes NAME or NAME:option=value+option=value, found {method!r}.")
+    pairs = settings(given)
+    return name, {k: v for k, v in pairs.items() if k in PARTS}, {k: v for k, v in pairs.items() if k not in PARTS}
+
+
+def configured(args: argparse.Namespace, method: str) -> None:
+    """Refuse at once what a run would refuse."""
+    from palora_core.training.setup import configure
+
+    name, parts, own = split_method(method)
+    configure(args.benchmark, name, {**settings(args.set), **own}, parts)
+
+
+def start(args: argparse.Namespace, method: str, seed: int, folder: Path) -> subprocess.Popen:
+    name, parts, own = split_method(method)
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--out", str(folder)]
     command += ["--data", str(args.data), "--device", args.device]
     if (folder / "config.json").exists():
         command.append("--resume")
     else:
-        parts = {"balancer", "sampler", "conditioning"}
-        pairs = [pair for pair in variation.split("+") if pair]
-        flags = [f"--{p.partition('=')[0]}={p.partition('=')[2]}" for p in pairs if p.partition("=")[0] in parts]
-        sets = [p for p in pairs if p.partition("=")[0] not in parts]
-        command += ["--benchmark", args.benchmark, "--method", name, "--seed", str(seed), *flags]
+        command += ["--benchmark", args.benchmark, "--method", name, "--seed", str(seed)]
+        command += [f"--{part}={entry}" for part, entry in parts.items()]
         command += ["--epochs", str(args.epochs)] if args.epochs else []
-        command += [word for pair in [*args.set, *sets] for word in ("--set", pair)]
+        command += [word for pair in [*args.set, *(f"{k}={v}" for k, v in own.items())] for word in ("--set", pair)]
     folder.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ)
     if args.jobs > 1:

@@ -47,10 +47,13 @@ def run() -> int:
     others = [subprocess.Popen([sys.executable, *sys.argv, "--jobs", "1"]) for _ in range(args.jobs - 1)]
     done = sweep.work(args.trials)
     failed = [process.returncode for process in others if process.wait()]
-    path = sweep.save_results()
-    print(f"{done} runs trained here, {len(sweep.results())} of {len(points)} finished: {path}")
-    draw(path)
-    return 1 if failed else 0
+    path, finished, broken = sweep.save_results(), len(sweep.results()), sweep.failed()
+    print(f"{done} runs trained here, {finished} of {len(points)} finished: {path}")
+    for folder in broken:
+        print(f"failed: see {folder}/log.txt", file=sys.stderr)
+    if finished:
+        draw(path)
+    return 1 if failed or broken else 0
 
 
 def train(args: argparse.Namespace, point: dict[str, str], folder: Path) -> int:

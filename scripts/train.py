@@ -14,7 +14,7 @@ from _cli import DEFAULT_DATA, Bar, main, settings
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train one method on one benchmark.")
     parser.add_argument("--benchmark", help="e.g. multimnist, rooms, streets")
-    parser.add_argument("--method", default="palora", help="e.g. palora, ls, pamal (default: palora)")
+    parser.add_argument("--method", help="e.g. palora, ls, pamal (default: palora)")
     parser.add_argument("--conditioning", help="replace the method's conditioning")
     parser.add_argument("--balancer", help="replace the method's balancer")
     parser.add_argument("--sampler", help="replace the method's preference sampler")
@@ -34,23 +34,23 @@ def run() -> int:
     from palora_core import distributed
     from palora_core.errors import UserError
     from palora_core.runs import Run
-    from palora_core.training.setup import configure, resume_trainer
+    from palora_core.training.setup import configure, refuse_changes, resume_trainer
     from palora_core.training.trainer import Trainer
 
     device = distributed.start(args.device)
     bar = Bar(shown=distributed.is_main())
     folder = Run(args.out)
+    given = {name: getattr(args, name) for name in ("seed", "epochs", "precision") if getattr(args, name) is not None}
+    given |= settings(args.set)
+    parts = {name: getattr(args, name) for name in ("conditioning", "balancer", "sampler") if getattr(args, name)}
     if args.resume:
+        refuse_changes(folder, args.benchmark or "", args.method or "", given, parts)
         trainer = resume_trainer(folder, args.data, device, bar)
         trainer.resume()
     else:
         if not args.benchmark:
             raise UserError("--benchmark is missing; for example --benchmark multimnist.")
-        given = {
-            name: getattr(args, name) for name in ("seed", "epochs", "precision") if getattr(args, name) is not None
-        }
-        parts = {name: getattr(args, name) for name in ("conditioning", "balancer", "sampler") if getattr(args, name)}
-        bench, method, options = configure(args.benchmark, args.method, {**given, **settings(args.set)}, parts)
+        bench, method, options = configure(args.benchmark, args.method or "palora", given, parts)
         trainer = Trainer(folder, bench, method, options, args.data, device, bar)
         trainer.start()
     bar.close()

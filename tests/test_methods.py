@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from palora_core.balancing.base import Step
-from palora_core.config import method_from_dict, override, to_dict
+from palora_core.benchmarks.base import benchmarks
+from palora_core.config import PARTS, method_from_dict, name_of, options, override, to_dict
 from palora_core.errors import UserError
 from palora_core.methods.base import methods
 from palora_core.methods.stl import OneTask, SingleTask
 from palora_core.networks.base import MultiTaskNetwork
+from palora_core.training.setup import configure
 
 SINGLE_SOLUTION = [
     "stl",
@@ -119,3 +121,25 @@ def test_any_balancer_goes_with_the_adapters_of_palora(name):
     assert method.controllable
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
     assert all(layer.adapter_b.grad.abs().sum() > 0 for layer in model.layers[:1])
+
+
+@pytest.mark.parametrize(
+    "benchmark", [n for n in benchmarks.names() if benchmarks.get(n).__module__.startswith("palora")]
+)
+def test_a_recipe_speaks_to_the_methods_it_names_only(benchmark):
+    """Values that suit PaLoRA must not reach a rival that happens to have an option of the same name."""
+    recipe = benchmarks.get(benchmark)().recipe
+    assert "palora" in recipe.methods
+    assert set(recipe.methods) <= set(methods.names())
+    for name in methods.names():
+        _, chosen, _ = configure(benchmark, name, {})
+        assert recipe.methods.get(name) or chosen == methods.get(name)(), name
+        values = {key: option.value for option in options(chosen) for key in (option.path, option.path.split(".")[-1])}
+        for key, wanted in recipe.methods.get(name, {}).items():
+            found = name_of(PARTS[key], getattr(chosen, key)) if key in PARTS else values[key]
+            assert found == wanted, (name, key)
+
+
+def test_lorpman_keeps_its_rank_and_scale():
+    _, lorpman, _ = configure("multimnist", "lorpman", {})
+    assert (lorpman.conditioning.rank, lorpman.conditioning.alpha) == (8, 8.0)

@@ -85,6 +85,13 @@ def test_a_point_whose_worker_was_killed_is_trained_again(tmp_path):
     assert len(first.results()) == 1
 
 
+def test_points_whose_training_failed_are_named(tmp_path):
+    sweep = Sweep(tmp_path, grid({"rank": ("0", "1")}), lambda point, folder: 1)
+    assert sweep.work() == 2
+    assert sweep.results() == []
+    assert {folder.name for folder in sweep.failed()} == {"rank=0", "rank=1"}
+
+
 def test_a_folder_of_another_sweep_is_refused(tmp_path):
     Sweep(tmp_path, grid({"a": ["1"]}), fake_train).work()
     with pytest.raises(UserError, match="other points"):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from palora_core.balancing.base import GradientBalancer, Step, accumulate_gradient, balancers
 from palora_core.balancing.solvers import as_array, as_weights, fair_weights
+from palora_core.errors import check_positive
 
 
 def clip_factor(weights: Tensor, gramian: Tensor, max_norm: float) -> Tensor:
@@ -67,6 +68,9 @@ class NashMTL(GradientBalancer):
     steers_gradients: ClassVar[bool] = False
     update_every: int = 1
     max_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive("update_every", self.update_every)
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """No solutions yet."""

@@ -29,7 +29,7 @@ class Step:
         one: the pass: λ, leaves, Gramian of what lies behind them.
         model: the conditioned network.
         outputs: the pass's predictions.
-        held_out: losses [T] of the model on a held-out batch at this λ (for meta-learning balancers).
+        held_out: losses [T] on a held-out batch, through the leaves of ``one`` (for meta-learning balancers).
         lr: the optimizer's current learning rate.
     """
 

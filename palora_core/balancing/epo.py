@@ -34,6 +34,8 @@ def epo_weights(gramian: np.ndarray, losses: np.ndarray, preference: np.ndarray,
     if no entry of Ca is positive). Dominance otherwise: max 1ᵀCα with Cα ≥ 0 and αᵀCa ≥ min(0, max Ca). The
     plain λ/Σλ where a program has no solution.
     """
+    if not (np.isfinite(gramian).all() and np.isfinite(losses).all()):
+        raise FloatingPointError("the losses or their gradients are not finite")
     mu, a = non_uniformity(losses, preference)
     matrix = gramian / max(float(np.abs(gramian).max()), _TINY)  # the programs do not see the scale, a solver does
     change = matrix @ a

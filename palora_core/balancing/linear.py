@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from palora_core.balancing.base import Balancer, Step, accumulate_gradient, balancers
+from palora_core.errors import check_positive
 
 
 @balancers.register("linear")
@@ -93,6 +94,9 @@ class LossNormalised(Balancer):
     state: ClassVar[tuple[str, ...]] = ("recent",)
     window: int = 25
 
+    def __post_init__(self) -> None:
+        check_positive("window", self.window)
+
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Start with an empty window."""
         self.history = _LossHistory(self.window)
@@ -124,6 +128,9 @@ class FullyNormalised(GradientNormalised):
 
     state: ClassVar[tuple[str, ...]] = ("recent",)
     window: int = 25
+
+    def __post_init__(self) -> None:
+        check_positive("window", self.window)
 
     setup = LossNormalised.setup
     recent: ClassVar[Any] = LossNormalised.recent

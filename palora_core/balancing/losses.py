@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from palora_core.balancing.base import Balancer, Step, balancers
 from palora_core.balancing.learnt import Drawing, Randomness
-from palora_core.errors import UserError
+from palora_core.errors import check_positive
 
 _TINY = 1e-8  # keeps the logarithm of a loss that reached zero finite
 
@@ -75,8 +75,7 @@ class SmoothTchebycheff(LossBalancer):
     ideal: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.mu > 0:
-            raise UserError(f"mu is {self.mu!r}; expected a positive number")
+        check_positive("mu", self.mu)
 
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The smooth maximum."""

@@ -14,8 +14,14 @@ _PRECISION = 1e-12
 
 
 def as_array(gramian: Tensor) -> np.ndarray:
-    """A Gramian [T, T] as a symmetric float64 array (this is the step's one wait for the device)."""
+    """A Gramian [T, T] as a symmetric float64 array (this is the step's one wait for the device).
+
+    Raises:
+        FloatingPointError: it is not finite, on which the solvers would fail in ways of their own.
+    """
     array = gramian.detach().double().cpu().numpy()
+    if not np.isfinite(array).all():
+        raise FloatingPointError("the inner products of the task gradients are not finite")
     return (array + array.T) / 2
 
 

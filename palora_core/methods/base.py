@@ -9,6 +9,7 @@ from palora_core.balancing.base import Balancer
 from palora_core.balancing.linear import Linear
 from palora_core.conditioning.base import Conditioning
 from palora_core.conditioning.unconditioned import Unconditioned
+from palora_core.errors import check_positive
 from palora_core.registry import Registry
 from palora_core.samplers import Constant, PreferenceSampler
 
@@ -33,6 +34,9 @@ class Method:
     balancer: Balancer = field(default_factory=Linear)
     sampler: PreferenceSampler = field(default_factory=Constant)
     num_preferences: int = 1
+
+    def __post_init__(self) -> None:
+        check_positive("num_preferences", self.num_preferences)
 
     @property
     def controllable(self) -> bool:

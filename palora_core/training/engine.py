@@ -11,7 +11,7 @@ from torch import Tensor
 
 from palora_core import distributed
 from palora_core.balancing.base import Balancer, Step
-from palora_core.conditioning.base import ParetoModel
+from palora_core.conditioning.base import ParetoModel, Pass
 from palora_core.data import Batch
 from palora_core.machine import autocast
 from palora_core.tasks import Task
@@ -67,7 +67,7 @@ class Sequential(Engine):
                 with autocast(x.device, dtype):
                     outputs = one.forward(x)
                 losses = task_losses(tasks, outputs, targets)
-                probe = _held_out_losses(model, tasks, preference, dtype, held_out) if held_out else None
+                probe = _held_out_losses(one, tasks, dtype, held_out) if held_out else None
                 step = Step(losses, one, model, outputs, probe, lr)
                 rows.append(torch.stack([loss.detach() for loss in losses]))
                 self.balancer.backward(step)
@@ -129,12 +129,14 @@ def losses_without_graph(
 
 
 def _held_out_losses(
-    model: ParetoModel, tasks: Sequence[Task], preference: Tensor, dtype: torch.dtype, held_out: Callable[[], Batch]
+    one: Pass, tasks: Sequence[Task], dtype: torch.dtype, held_out: Callable[[], Batch]
 ) -> Callable[[], Sequence[Tensor]]:
+    """The pass's losses on a held-out batch, on its own leaves: a balancer may have moved them."""
+
     def losses() -> Sequence[Tensor]:
         x, targets = held_out()
         with autocast(x.device, dtype):
-            outputs = model(x, preference)
+            outputs = one.forward(x)
         return [task.loss(outputs[task.name], targets[task.name]) for task in tasks]
 
     return losses

@@ -105,13 +105,44 @@ def _assign(settings: Mapping[str, Any], configs: Mapping[str, Any]) -> dict[str
     return result
 
 
+def refuse_changes(
+    run: Run, benchmark: str, method: str, settings: Mapping[str, Any], parts: Mapping[str, str]
+) -> None:
+    """Check that a run to be resumed was begun with what is asked for now; empty names and mappings ask for nothing.
+
+    Raises:
+        UserError: something differs, with both values.
+    """
+    config = run.config()
+    bench, chosen, training = _parts_of(run, config)
+    asked = {"benchmark": benchmark, "method": method, **parts}
+    begun = {"benchmark": config["benchmark"]["name"], "method": config["method"]["name"]}
+    begun |= {part: config["method"][part]["name"] for part in parts if part in PARTS}
+    different = [(name, begun[name], value) for name, value in asked.items() if value and begun.get(name) != value]
+    if not different:
+        groups = {"benchmark": bench, "method": chosen, "training": training}
+        for group, values in _assign(settings, groups).items():
+            for name, value in values.items():
+                changed = {option.path: option.value for option in options(override(groups[group], {name: value}))}
+                old = {option.path: option.value for option in options(groups[group])}
+                different += [(path, old[path], new) for path, new in changed.items() if new != old[path]]
+    if different:
+        name, old, new = different[0]
+        raise UserError(
+            f"The run in {run.folder} was begun with {name} {old}, not {new}; leave that out to go on with it, or "
+            "start another run in another folder."
+        )
+
+
 def resume_trainer(run: Run, data: Path, device: str = "auto", progress: Progress | None = None) -> Trainer:
     """The trainer of an existing run folder, at its beginning; ``resume()`` moves it to the saved state."""
-    config = run.config()
+    bench, method, training = _parts_of(run, run.config())
+    return Trainer(run, bench, method, training, data, device, progress)
+
+
+def _parts_of(run: Run, config: Mapping[str, Any]) -> tuple[Benchmark, Method, TrainingOptions]:
     try:
         bench = from_dict(benchmarks.get(config["benchmark"]["name"]), config["benchmark"]["options"])
-        training = from_dict(TrainingOptions, config["training"])
-        method = method_from_dict(config["method"])
+        return bench, method_from_dict(config["method"]), from_dict(TrainingOptions, config["training"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{run.folder}/config.json is not a run configuration ({error}); start a new run.") from None
-    return Trainer(run, bench, method, training, data, device, progress)

@@ -189,9 +189,13 @@ class Trainer:
         self._set_lr()
         self.optimizer.zero_grad(set_to_none=True)
         lr = self.optimizer.param_groups[0]["lr"]
-        losses, step = self.engine(batch, preferences, lambda: self.feed.held_out(self.step), lr)
+        try:
+            losses, step = self.engine(batch, preferences, lambda: self.feed.held_out(self.step), lr)
+        except (FloatingPointError, torch.linalg.LinAlgError) as error:  # a solver was given NaN
+            raise self._diverged("The gradients") from error
         if not torch.isfinite(losses).all():
-            self._fail_diverged(losses)
+            bad = [task.name for task, column in zip(self.tasks, losses.t()) if not torch.isfinite(column).all()]
+            raise self._diverged(f"The loss of {' and '.join(bad)}")
         distributed.average_(self._shared_by_ranks())
         self._lay_out_gradients()
         self.optimizer.step()
@@ -227,11 +231,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self.options.lr_factor**passed
 
-    def _fail_diverged(self, losses: Tensor) -> None:
-        bad = [task.name for task, column in zip(self.tasks, losses.t()) if not torch.isfinite(column).all()]
-        raise UserError(
-            f"The loss of {' and '.join(bad)} became NaN or infinite at step {self.step + 1}; the last good state is "
-            "kept. Lower --set lr=…, or use --set precision=fp32, and start again."
+    def _diverged(self, what: str) -> UserError:
+        return UserError(
+            f"{what} became NaN or infinite at step {self.step + 1}; the last good state is kept. Lower --set lr=…, or "
+            "use --set precision=fp32, and start again."
         )
 
     def _losses_now(self, batch: Batch, step: Step) -> Tensor:

@@ -16,6 +16,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 COMBINATIONS = [
     ("palora", {"balancer": "stch"}),
     ("palora", {"balancer": "nash_mtl"}),
+    *((method, {"balancer": "auto_lambda"}) for method in ("palora", "padora", "pamal", "phn")),
     ("palora", {"sampler": "dirichlet"}),
     ("phn", {"balancer": "mgda"}),
     ("pamal", {"balancer": "uw", "sampler": "annealed"}),
@@ -55,3 +56,35 @@ def test_a_wrong_name_is_one_sentence(monkeypatch, tmp_path, capsys):
     assert train(monkeypatch, *options) == 2
     assert "did you mean 'nash_mtl'?" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+BROKEN = [
+    (["--set", "num_preferences=0"], "num_preferences is 0; expected a positive number"),
+    (["--method", "nash_mtl", "--set", "update_every=0"], "update_every is 0; expected a positive number"),
+    (["--balancer", "gradient_normalised_last", "--set", "refresh=0"], "refresh is 0; expected a positive number"),
+    (["--balancer", "loss_normalised", "--set", "window=0"], "window is 0; expected a positive number"),
+    (["--method", "dwa", "--set", "balancer.temperature=0"], "temperature is 0.0; expected a positive number"),
+]
+
+
+@pytest.mark.parametrize(("options", "sentence"), BROKEN)
+def test_an_option_that_cannot_be_is_named_before_anything_begins(monkeypatch, tmp_path, capsys, options, sentence):
+    assert train(monkeypatch, "--benchmark", "multimnist", *options, "--out", str(tmp_path / "run")) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_with_other_options_is_refused_and_with_the_same_it_goes_on(monkeypatch, tmp_path, capsys):
+    run, small = str(tmp_path / "run"), ["--set", "train_images=8", "--set", "test_images=4", "--set", "samples=1"]
+    begun = ["--benchmark", "multimnist", "--method", "ls", "--epochs", "1", *small, "--out", run]
+    begun += ["--data", str(tmp_path), "--device", "cpu"]
+    assert train(monkeypatch, *begun) == 0
+    assert train(monkeypatch, *begun, "--resume") == 0
+    for other, sentence in (
+        (["--epochs", "3"], "begun with epochs 1, not 3"),
+        (["--method", "uw"], "begun with method ls, not uw"),
+        (["--balancer", "mgda"], "begun with balancer linear, not mgda"),
+        (["--set", "test_images=5"], "begun with test_images 4, not 5"),
+    ):
+        assert train(monkeypatch, "--out", run, "--data", str(tmp_path), "--resume", *other) == 2
+        assert sentence in capsys.readouterr().err

@@ -137,6 +137,14 @@ def test_a_nan_loss_stops_with_a_sentence_and_keeps_the_last_good_state(tmp_path
     assert all(parameter.isfinite().all() for parameter in again.model.parameters())
 
 
+@pytest.mark.parametrize("method", ["cagrad", "imtl_g", "phn_epo"])
+def test_gradients_that_no_solver_can_take_stop_with_the_same_sentence(tmp_path, method):
+    work = trainer(tmp_path / "run", method, num_preferences=1)
+    work.splits["train"].inputs.fill_(float("nan"))
+    with pytest.raises(UserError, match=r"gradients became NaN or infinite at step 1; the last good state is kept"):
+        work.start()
+
+
 def test_weights_that_became_nan_are_never_saved(tmp_path):
     work = trainer(tmp_path / "run", checkpoint_seconds=0.0)
     poison = At(3, lambda: next(work.model.parameters()).data.fill_(float("nan")))
