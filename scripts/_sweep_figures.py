@@ -38,7 +38,7 @@ def by_setting(rows: list[dict[str, Any]]) -> list[go.Figure]:
     for value, label in LABELS.items():
         figure = go.Figure()
         for name in names:
-            own = [row for row in rows if name in row["settings"]]
+            own = sorted((row for row in rows if name in row["settings"]), key=lambda row: _order(row["settings"][name]))
             x = [f"{name} = {row['settings'][name]}" for row in own]
             figure.add_box(x=x, y=[row[value] for row in own], name=name, boxpoints="all", jitter=0.3)
         figures.append(figure.update_layout(title=f"{label.capitalize()} by setting", yaxis_title=label))
@@ -60,6 +60,14 @@ def heatmaps(rows: list[dict[str, Any]]) -> list[go.Figure]:
             )
             figures.append(figure.update_layout(title=f"{name}: {label}"))
     return figures
+
+
+def _order(value: str) -> tuple[float, str]:
+    """Numbers by size, names by the alphabet."""
+    try:
+        return float(value), ""
+    except ValueError:
+        return float("inf"), value
 
 
 def _mean(rows: list[dict[str, Any]], value: str, count: str, alpha: str) -> float | None:
