@@ -38,7 +38,8 @@ def by_setting(rows: list[dict[str, Any]]) -> list[go.Figure]:
     for value, label in LABELS.items():
         figure = go.Figure()
         for name in names:
-            own = sorted((row for row in rows if name in row["settings"]), key=lambda row: _order(row["settings"][name]))
+            own = [row for row in rows if name in row["settings"]]
+            own.sort(key=lambda row: _order(row["settings"][name]))
             x = [f"{name} = {row['settings'][name]}" for row in own]
             figure.add_box(x=x, y=[row[value] for row in own], name=name, boxpoints="all", jitter=0.3)
         figures.append(figure.update_layout(title=f"{label.capitalize()} by setting", yaxis_title=label))
