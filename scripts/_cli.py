@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost 5-10 × on a shared machine
 
+PARTS = ("conditioning", "balancer", "sampler")  # of a method; each is an option of its own
 DEFAULT_DATA = Path(os.environ.get("DATA_DIR", ROOT / "data"))
 
 

@@ -14,9 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from _cli import DEFAULT_DATA, ROOT, Bar, main, settings
-
-PARTS = ("balancer", "sampler", "conditioning")
+from _cli import DEFAULT_DATA, PARTS, ROOT, Bar, main, settings
 
 
 def arguments() -> argparse.Namespace:

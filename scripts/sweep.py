@@ -12,9 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from _cli import DEFAULT_DATA, ROOT, main
-
-PARTS = ("sampler", "balancer", "conditioning")
+from _cli import DEFAULT_DATA, PARTS, ROOT, main
 
 
 def arguments() -> argparse.Namespace:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from _cli import DEFAULT_DATA, Bar, main, settings
+from _cli import DEFAULT_DATA, PARTS, Bar, main, settings
 
 
 def arguments() -> argparse.Namespace:
@@ -42,7 +42,7 @@ def run() -> int:
     folder = Run(args.out)
     given = {name: getattr(args, name) for name in ("seed", "epochs", "precision") if getattr(args, name) is not None}
     given |= settings(args.set)
-    parts = {name: getattr(args, name) for name in ("conditioning", "balancer", "sampler") if getattr(args, name)}
+    parts = {name: getattr(args, name) for name in PARTS if getattr(args, name)}
     if args.resume:
         refuse_changes(folder, args.benchmark or "", args.method or "", given, parts)
         trainer = resume_trainer(folder, args.data, device, bar)
