@@ -39,6 +39,20 @@ def test_the_pad_and_the_front_by_keyboard(open_page):
     assert page.evaluate("() => document.querySelector('.palora').explorer.front.stage.ariaLabel").startswith("Front: ")
 
 
+def test_two_keys_within_one_frame_are_two_steps(open_page):
+    """A held key, or a busy machine, may bring several before the handle is drawn again."""
+    page = open_page("model=two&preference=0.5,0.5")
+    press = """(place, keys) => {
+        for (const key of keys) place.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+        return document.querySelector('.palora').explorer.preference.map((v) => v.toFixed(2)); }"""
+    assert page.locator(".p-pad").evaluate(press, ["ArrowRight"] * 3) == ["0.44", "0.56"]
+    stage = page.locator(".p-stage")
+    stage.evaluate(press, ["End"])
+    assert page.locator(".p-about").inner_text().startswith("point 11 of 11")
+    stage.evaluate(press, ["ArrowLeft"] * 3)
+    assert page.locator(".p-about").inner_text().startswith("point 8 of 11")
+
+
 @pytest.mark.parametrize("page_name", ["", "probe"])
 def test_everything_has_a_name(open_page, server, page_name):
     page = open_page("model=two")

@@ -24,9 +24,9 @@ const CONFIG = { displayModeBar: false, responsive: true };
 const short = (p) => (p.length > 6 ? formatAll(p.slice(0, 6)).replace(')', ', …)') : formatAll(p));
 
 export class FrontPlot {
-  /** chosen(λ) is called when a point is clicked; kind: '2d', '3d' or 'lines'. */
-  constructor(card, front, tasks, chosen) {
-    Object.assign(this, { card, front, tasks, chosen });
+  /** now() is λ, chosen(λ) is called when a point is clicked or reached with a key. */
+  constructor(card, front, tasks, { now, chosen }) {
+    Object.assign(this, { card, front, tasks, now, chosen });
     this.plot = card.querySelector('.p-plot');
     this.stage = card.querySelector('.p-stage');
     this.about = card.querySelector('.p-about');
@@ -118,9 +118,10 @@ export class FrontPlot {
     const { preferences, columns } = this.front;
     const along = columns[this.axes[0]].values;
     const order = preferences.map((_, k) => k).sort((a, b) => along[a] - along[b]);
-    const off = (k) => preferences[k].reduce((sum, v, t) => sum + (v - this.preference[t]) ** 2, 0);
-    const now = order.reduce((best, k, i) => (off(k) < off(order[best]) ? i : best), 0);
-    const next = Math.max(0, Math.min(order.length - 1, now + by));
+    const preference = this.now();
+    const off = (k) => preferences[k].reduce((sum, v, t) => sum + (v - preference[t]) ** 2, 0);
+    const here = order.reduce((best, k, i) => (off(k) < off(order[best]) ? i : best), 0);
+    const next = Math.max(0, Math.min(order.length - 1, here + by));
     this.about.textContent = `point ${next + 1} of ${order.length}: λ = ${short(preferences[order[next]])}`;
     this.chosen(preferences[order[next]]);
   }

@@ -42,7 +42,7 @@ class Explorer {
   buildControls() {
     this.scale = new Scale(this.data.even);
     const change = (preference, time) => this.set(preference, time);
-    const options = { change, commit: () => this.commit(), scale: this.scale };
+    const options = { now: () => this.preference, change, commit: () => this.commit(), scale: this.scale };
     const node = this.find('pad');
     const drawn = this.tasks.length === 2 || this.tasks.length === 3;
     if (drawn) this.pad = new Pad(node, this.tasks, options);
@@ -92,10 +92,11 @@ class Explorer {
     if (card.hidden) return;
     if (this.tasks.length > 6) this.root.append(card); // many parallel axes need the whole width
     card.querySelector('.p-about').textContent = this.data.front.about;
-    this.front = new FrontPlot(card, this.data.front, this.tasks, (preference) => {
+    const chosen = (preference) => {
       this.set(project(preference), performance.now());
       this.commit();
-    });
+    };
+    this.front = new FrontPlot(card, this.data.front, this.tasks, { now: () => this.preference, chosen });
   }
 
   showImages() {

@@ -15,9 +15,9 @@ const STEP = 0.02;
 const BIG_STEP = 0.1;
 
 export class Pad {
-  /** change(λ, event time) while moving, commit() when done; scale maps λ to its place on the pad (even steps) and back. */
-  constructor(node, tasks, { change, commit, scale }) {
-    Object.assign(this, { node, tasks, change, commit, scale, count: tasks.length, dragging: false });
+  /** now() is λ, change(λ, event time) while moving, commit() when done; scale: λ to its place on the pad (even steps) and back. */
+  constructor(node, tasks, { now, change, commit, scale }) {
+    Object.assign(this, { node, tasks, now, change, commit, scale, count: tasks.length, dragging: false });
     const flat = this.count === 2;
     node.setAttribute('viewBox', flat ? '0 0 300 70' : '0 0 300 214');
     this.vertices = flat ? [[24, 46], [276, 46]] : [[150, 26], [46, 186], [254, 186]];
@@ -95,7 +95,7 @@ export class Pad {
   keyed(key, step) {
     if (key === 'Home') return centre(this.count);
     if (/^[1-9]$/.test(key) && Number(key) <= this.count) return corner(this.count, Number(key) - 1);
-    const now = this.scale.toPlace(this.preference);
+    const now = this.scale.toPlace(this.now()); // not what was drawn last: two keys may come within one frame
     const sideways = { ArrowLeft: -1, ArrowRight: 1 }[key];
     const upwards = { ArrowUp: 1, ArrowDown: -1 }[key];
     if (this.count === 2) {
@@ -129,7 +129,6 @@ export class Pad {
 
   /** Show λ, and the pinned one if there is one. */
   show(preference, pinned) {
-    this.preference = preference;
     const [x, y] = this.toPoint(preference);
     this.dot.setAttribute('cx', x);
     this.dot.setAttribute('cy', y);

@@ -4,8 +4,8 @@ import { format, setWeight } from './simplex.js';
 
 export class Sliders {
   /** Options as for Pad. A slider stands at the place of λ, the number beside it is λ. */
-  constructor(node, tasks, { change, commit, scale }) {
-    Object.assign(this, { node, tasks, change, commit, scale, count: tasks.length });
+  constructor(node, tasks, { now, change, commit, scale }) {
+    Object.assign(this, { node, tasks, now, change, commit, scale, count: tasks.length });
     this.rows = tasks.map((task, t) => this.row(task, t));
     node.append(...this.rows.map((row) => row.node));
     node.classList.toggle('p-many', this.count > 6);
@@ -20,23 +20,22 @@ export class Sliders {
     number.setAttribute('aria-label', `weight of ${task.title}, typed`);
     range.disabled = number.disabled = this.count === 1;
     range.addEventListener('input', (event) => {
-      const place = setWeight(this.scale.toPlace(this.preference), t, Number(range.value));
+      const place = setWeight(this.scale.toPlace(this.now()), t, Number(range.value));
       this.change(this.scale.toPreference(place), event.timeStamp);
     });
     range.addEventListener('change', () => this.commit());
     number.addEventListener('change', (event) => {
       const value = Number(number.value);
       if (number.value.trim() && Number.isFinite(value)) {
-        this.change(setWeight(this.preference, t, value), event.timeStamp);
+        this.change(setWeight(this.now(), t, value), event.timeStamp);
         this.commit();
-      } else this.show(this.preference);
+      } else this.show(this.now());
     });
     node.append(name, range, number);
     return { node, range, number };
   }
 
   show(preference) {
-    this.preference = preference;
     const place = this.scale.toPlace(preference);
     this.rows.forEach(({ range, number }, t) => {
       range.value = place[t];

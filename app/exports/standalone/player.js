@@ -149,7 +149,7 @@ class Player {
     const change = (preference) => this.set(preference);
     if (config.controllable && (count === 2 || count === 3)) {
       const scale = new Scale(null);
-      this.pad = new Pad(byId('pad'), config.tasks, { change, commit: () => {}, scale });
+      this.pad = new Pad(byId('pad'), config.tasks, { now: () => this.preference, change, commit: () => {}, scale });
     }
     if (!config.controllable || count < 2) return;
     this.sliders = config.tasks.map((task, t) => {
