@@ -19,8 +19,6 @@ if str(ROOT) not in sys.path:
 
 from tests.app import toy  # noqa: E402
 
-# Milliseconds; generous, as other work may leave little of the processor. Nothing waits this long on an idle machine.
-WAIT = 120_000
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -85,8 +83,7 @@ def served(model_root, run_root, tmp_path_factory):
         _wait_until_healthy(address, process, Path(log.name))
         yield address, process
     finally:
-        process.terminate()
-        process.wait(timeout=20)
+        end(process)
         log.close()
 
 
@@ -94,6 +91,16 @@ def served(model_root, run_root, tmp_path_factory):
 def server(served) -> str:
     """Address of the real server."""
     return served[0]
+
+
+def end(process: subprocess.Popen) -> None:
+    """End a server, even one that is too busy to end by itself."""
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_until_healthy(address: str, process: subprocess.Popen, log: Path) -> None:
@@ -125,16 +132,20 @@ def chromium():
 @pytest.fixture
 def open_page(chromium, server):
     """Open a view in a session of its own and wait until its pictures are there."""
+    from tests.app.browsing import WAIT, settle  # needs playwright
+
     contexts = []
 
-    def open_(query: str, painted: bool = True, **options):
+    def open_(query: str, painted: bool = True, before=lambda page: None, **options):
         context = chromium.new_context(viewport={"width": 1366, "height": 900}, **options)
         contexts.append(context)
         context.set_default_timeout(WAIT)
         page = context.new_page()
+        before(page)
         page.goto(f"{server}/?{query}")
         if painted:
             page.wait_for_selector(".palora[data-painted]")
+            settle(page)
         return page
 
     yield open_

@@ -1,9 +1,12 @@
 """What a person needs who uses the keyboard, a screen reader, a small screen or has weak eyes, in a real browser."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+
+from tests.app.browsing import WAIT, expect, settle, wait_for_none
 
 CONTRAST = Path(__file__).with_name("contrast.js").read_text()
 UNNAMED = """() => [...document.querySelectorAll(
@@ -12,6 +15,15 @@ UNNAMED = """() => [...document.querySelectorAll(
     .filter((node) => !node.closest('[aria-hidden=true], .js-plotly-plot'))
     .filter((node) => !(node.ariaLabel || node.alt || node.textContent.trim() || node.labels?.length || node.title))
     .map((node) => node.outerHTML.slice(0, 120))"""
+
+
+OUT_OF_SIGHT = """([places, width, height, strip]) => {
+    const boxes = places.map((place) => [place, document.querySelector(place).getBoundingClientRect()]);
+    const outside = boxes.filter(([, box]) => box.top < 0 || box.bottom > height || (!strip && box.right > width));
+    const wide = document.querySelector('[data-testid=stMain]').scrollWidth;
+    if (wide > width || innerWidth !== width) outside.push(`${wide} pixels in ${innerWidth}`);
+    return outside;
+}"""
 
 
 def focused(page) -> str:
@@ -26,7 +38,7 @@ def test_the_pad_and_the_front_by_keyboard(open_page):
     assert page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") == "solid", "focus is seen"
     page.keyboard.press("Shift+ArrowRight")
     page.wait_for_function("() => document.querySelector('.palora').dataset.painted.startsWith('0.4 ')")
-    assert "Segmentation 0.40" in page.locator(".p-pad").get_attribute("aria-label")
+    expect(page.locator(".p-pad")).to_have_attribute("aria-label", re.compile("Segmentation 0.40"), timeout=WAIT)
     picture = page.locator(".p-panel[data-task=depth] canvas")
     assert picture.get_attribute("aria-label") == "Depth: prediction at λ = (0.40, 0.60)"
     page.wait_for_function("() => document.querySelector('.p-plot')._fullLayout")
@@ -43,7 +55,8 @@ def test_two_keys_within_one_frame_are_two_steps(open_page):
     """A held key, or a busy machine, may bring several before the handle is drawn again."""
     page = open_page("model=two&preference=0.5,0.5")
     press = """(place, keys) => {
-        for (const key of keys) place.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+        const options = { bubbles: true, cancelable: true };
+        for (const key of keys) place.dispatchEvent(new KeyboardEvent('keydown', { key, ...options }));
         return document.querySelector('.palora').explorer.preference.map((v) => v.toFixed(2)); }"""
     assert page.locator(".p-pad").evaluate(press, ["ArrowRight"] * 3) == ["0.44", "0.56"]
     stage = page.locator(".p-stage")
@@ -59,30 +72,54 @@ def test_everything_has_a_name(open_page, server, page_name):
     if page_name:
         page.goto(f"{server}/{page_name}?model=two")
         page.wait_for_selector(".palora[data-painted]")
+        settle(page)
     assert page.evaluate(UNNAMED) == []
+
+
+def test_an_answer_that_is_there_before_its_scene_counts_only_with_it(open_page):
+    scenes, sockets = [], []
+
+    def hold_scenes(socket):
+        def pass_on(frame):
+            scene = (
+                isinstance(frame, bytes)
+                and json.loads(frame[4 : 4 + int.from_bytes(frame[:4], "little")])["type"] == "scene"
+            )
+            scenes.append(frame) if scene else socket.send(frame)
+
+        sockets.append(socket)
+        socket.connect_to_server().on_message(pass_on)
+
+    page = open_page(
+        "model=seven", painted=False, before=lambda page: page.route_web_socket("**/palora/ws", hold_scenes)
+    )
+    page.wait_for_function("() => document.querySelector('.palora')?.explorer?.latest")
+    assert page.evaluate(UNNAMED) == [], "a picture is named before it is there"
+    assert page.locator(".palora[data-painted]").count() == 0 and len(scenes) == 1
+    sockets[0].send(scenes[0])
+    page.wait_for_selector(".palora[data-painted]")
+    page.locator(".p-pin").click()
+    assert page.locator(".p-kept").first.inner_text().startswith("pinned: ")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out(open_page, server, scheme):
     page = open_page("model=three", color_scheme=scheme)
-    assert page.evaluate(CONTRAST) == []
+    wait_for_none(page, CONTRAST, frames=3)  # what fades in does not stand out yet
     page.goto(f"{server}/learn?step=2")
     page.wait_for_selector(".js-plotly-plot .xtick text")
-    assert page.evaluate(CONTRAST) == []
+    settle(page)
+    wait_for_none(page, CONTRAST, frames=3)
 
 
 def test_pad_and_predictions_are_in_sight_together(open_page):
     """Three tasks: what is dragged and what it changes, without scrolling, on a laptop, a tablet and a phone."""
     page = open_page("model=three")
+    places = [".p-pad", *(f"[data-task={task}] canvas" for task in ("segmentation", "depth", "normals"))]
     for width, height in ((1366, 768), (820, 1180), (480, 900)):
         page.set_viewport_size({"width": width, "height": height})
-        page.wait_for_timeout(300)
         strip = width == 480  # there the pictures are side by side, to be swiped
-        for place in (".p-pad", *(f"[data-task={t}] canvas" for t in ("segmentation", "depth", "normals"))):
-            box = page.locator(place).bounding_box()
-            assert box["y"] >= 0 and box["y"] + box["height"] <= height, (width, place, box)
-            assert strip or box["x"] + box["width"] <= width
-        assert page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollWidth") <= width
+        wait_for_none(page, OUT_OF_SIGHT, [places, width, height, strip])
 
 
 def test_many_tasks_as_axes_and_in_pairs(open_page):
@@ -92,6 +129,7 @@ def test_many_tasks_as_axes_and_in_pairs(open_page):
     page.get_by_role("button", name="All tasks").click()
     page.locator(".p-axis select").nth(1).select_option(label="number 3 loss")
     page.wait_for_function("() => /number 3 loss/.test(document.querySelector('.p-plot').textContent)")
-    assert page.locator(".p-marker").is_visible() and page.locator(".p-axis:visible").count() == 2
+    expect(page.locator(".p-marker")).to_be_visible(timeout=WAIT)
+    assert page.locator(".p-axis:visible").count() == 2
     page.locator(".p-pin").click()
     assert page.locator(".p-kept").first.inner_text().startswith("pinned: ")

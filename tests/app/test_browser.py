@@ -7,13 +7,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.app.browsing import WAIT, expect, wait_for_none
+
 pytestmark = pytest.mark.browser
 
+# The figure is where its box is: it follows a change of the box, and of what is around it, a little later.
+MOVING = """() => {
+    const plot = document.querySelector('.p-plot');
+    if (!plot?._fullLayout?.xaxis) return ['not drawn'];
+    const { width, height, xaxis, yaxis } = plot._fullLayout;
+    const box = plot.getBoundingClientRect();
+    const [before, now] = [plot.dataset.place, JSON.stringify([box, xaxis._offset, yaxis._offset, width, height])];
+    plot.dataset.place = now;
+    const fits = Math.abs(box.width - width) + Math.abs(box.height - height) < 2;
+    return before === now && fits ? [] : [now];
+}"""
 LABELS = """(task) => document.querySelector('.palora').explorer.pixels(task)"""
 
 
+PAINTED = "document.querySelector('.palora').dataset.painted.split(' ').map(Number)"
+
+
 def painted(page) -> list[float]:
-    return [float(v) for v in page.get_attribute(".palora", "data-painted").split()]
+    return page.evaluate(f"() => {PAINTED}")
 
 
 def wait_painted(page, preference, tolerance=1e-3) -> None:
@@ -32,6 +48,7 @@ def pixels(page, task="segmentation") -> np.ndarray:
 
 def drag(page, start: float, end: float, steps: int = 12) -> None:
     """Drag along the pad of a two-task model, from and to shares of the segment."""
+    page.locator(".p-pad").hover()  # waits until it moves no more
     box = page.locator(".p-pad").bounding_box()
 
     def x(share):
@@ -64,6 +81,7 @@ def expected_pixels(model_root, model: str, preference) -> np.ndarray:
 def test_dragging_changes_the_picture_while_the_button_is_down(open_page):
     page = open_page("model=two&preference=0.5,0.5")
     before = pixels(page)
+    page.locator(".p-pad").hover()  # waits until it moves no more
     box = page.locator(".p-pad").bounding_box()
     y = box["y"] + box["height"] * 46 / 70
     page.mouse.move(box["x"] + box["width"] / 2, y)
@@ -82,18 +100,23 @@ def test_two_sessions_see_their_own_preference(open_page, model_root):
     drag(second, 0.5, 0.1)
     for page, weight in ((first, 0.9), (second, 0.1)):
         page.wait_for_function(
-            f"() => Math.abs(document.querySelector('.palora').dataset.painted.split(' ')[1] - {weight}) < 0.02"
+            """(weight) => {  // the very λ under the handle, not one on the way there
+                const { dataset, explorer } = document.querySelector('.palora');
+                const off = dataset.painted.split(' ').map((v, t) => Math.abs(v - explorer.preference[t]));
+                return Math.abs(explorer.preference[1] - weight) < 0.02 && Math.max(...off) < 3e-4;
+            }""",
+            arg=weight,
         )
-        page.wait_for_timeout(400)
-        shown = pixels(page)
-        agree = (shown == expected_pixels(model_root, "two", painted(page))).all(axis=1).mean()
+        preference, shown = page.evaluate(f"() => [{PAINTED}, ({LABELS})('segmentation')]")
+        shown = np.array(shown, dtype=np.uint8).reshape(-1, 4)
+        agree = (shown == expected_pixels(model_root, "two", preference)).all(axis=1).mean()
         other = (shown == expected_pixels(model_root, "two", [weight, 1 - weight])).all(axis=1).mean()
         assert agree > 0.99 > 0.98 > other
 
 
 def test_clicking_the_front_sets_the_preference(open_page):
     page = open_page("model=two&preference=0.47,0.53")
-    page.wait_for_selector(".p-plot .point")
+    wait_for_none(page, MOVING)
     # The point that stands most apart, so that the click means one λ only.
     *place, first, second = page.evaluate(
         """() => {
@@ -113,7 +136,7 @@ def test_clicking_the_front_sets_the_preference(open_page):
     )
     node = page.evaluate_handle("() => document.querySelector('.p-plot .main-svg')")
     page.mouse.move(*place)
-    page.wait_for_timeout(200)
+    page.wait_for_selector(".p-plot .hovertext")
     page.mouse.click(*place)
     wait_painted(page, [first, second])
     page.wait_for_url(re.compile(rf"preference={first:g}(%2C|,){second:g}"))
@@ -130,7 +153,9 @@ def test_a_link_reproduces_the_view(open_page):
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"preference=0\.7(%2C|,)0\.3"))
     again = open_page(page.url.split("?")[1])
-    wait_painted(again, [0.7, 0.3])
+    for one in (again, page):
+        wait_painted(one, [0.7, 0.3])
+        one.wait_for_function("() => document.querySelector('.palora').explorer.shown === 'sample-1'")
     assert (pixels(again) == pixels(page)).all()
 
 
@@ -169,7 +194,7 @@ def test_pictures_of_ones_own(open_page):
     upload.set_input_files({"name": "mine.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
     page.wait_for_selector(".p-gallery button[aria-label='mine.png'][aria-checked=true]")
     page.wait_for_function("() => document.querySelector('.palora').explorer.latest.image.startsWith('upload-')")
-    assert page.locator(".p-panel[data-task=depth] .p-views").is_hidden(), "there is no truth to show"
+    expect(page.locator(".p-panel[data-task=depth] .p-views"), "there is no truth to show").to_be_hidden(timeout=WAIT)
     assert "upload" not in page.url
 
 
@@ -183,8 +208,9 @@ def test_any_number_of_tasks(open_page, model):
         page.wait_for_function(
             "() => Math.abs(document.querySelector('.palora').dataset.painted.split(' ')[7] - 0.8) < 0.02"
         )
-        weights = [float(v.input_value()) for v in page.locator(".p-sliders input[type=number]").all()]
-        assert sum(weights) == pytest.approx(1, abs=0.03)
+        numbers = "[...document.querySelectorAll('.p-sliders input[type=number]')].map((field) => Number(field.value))"
+        page.wait_for_function(f"() => Math.abs({numbers}[7] - 0.8) < 0.02")
+        assert sum(page.evaluate(f"() => {numbers}")) == pytest.approx(1, abs=0.03)
     assert not problems and page.locator(".stException").count() == 0
 
 
@@ -214,6 +240,7 @@ def test_even_steps_on_the_triangle_lose_no_preference(open_page):
         }"""
     )
     assert worst < 1e-3
+    page.locator(".p-pad").hover()  # waits until it moves no more
     box = page.locator(".p-pad").bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 26 / 214)
     wait_painted(page, [1, 0, 0], 0.02)
@@ -224,7 +251,7 @@ def test_even_steps_on_the_triangle_lose_no_preference(open_page):
 
 def test_the_front_keeps_its_zoom(open_page):
     page = open_page("model=two&preference=0.5,0.5")
-    page.wait_for_function("() => document.querySelector('.p-plot')._fullLayout")
+    wait_for_none(page, MOVING)
     ranges = "() => ['xaxis', 'yaxis'].map((a) => [...document.querySelector('.p-plot')._fullLayout[a].range])"
     box = page.locator(".p-plot .nsewdrag").first.bounding_box()
     page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])

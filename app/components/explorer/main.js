@@ -68,7 +68,7 @@ class Explorer {
       const pictured = PICTURED.includes(task.kind);
       return pictured ? new PicturePanel(task, { viewChanged: () => this.ask() }) : new ValuePanel(task);
     });
-    this.inputCanvas = element('canvas', { width: 640, height: 480, role: 'img' });
+    this.inputCanvas = element('canvas', { width: 640, height: 480, role: 'img', 'aria-label': 'input' });
     const head = element('header', {}, element('h3', { textContent: 'Input' }));
     const row = element('div', { className: 'p-gallery', role: 'radiogroup', 'aria-label': 'Input' });
     this.gallery = new Gallery(row, (image) => this.choose(image));
@@ -223,6 +223,7 @@ class Explorer {
       const truth = panel.canvas ? found('truth', panel.task.name) : entry.truth;
       panel.setScene(input, truth, entry.legend);
     });
+    this.shown = this.image;
     if (this.latest?.image === this.image) this.paint(this.latest);
   }
 
@@ -232,13 +233,13 @@ class Explorer {
     this.painted = request.seq;
     this.latest = { header, bitmaps, image: request.image };
     this.metrics = header.metrics;
-    this.paint(this.latest);
     this.showMetrics();
-    this.root.dataset.painted = header.preference.join(' ');
+    this.paint(this.latest);
     requestAnimationFrame(() => this.note(header, request));
   }
 
-  paint({ header, bitmaps }) {
+  /** Show an answer. The page says what is painted only with its scene: the answer may be decoded first. */
+  paint({ header, bitmaps, image }) {
     header.pictures.forEach((picture, i) => {
       const panel = this.panels.find((p) => p.task.name === picture.task);
       panel?.setLayer(picture.view, bitmaps[i]);
@@ -247,6 +248,7 @@ class Explorer {
     for (const [task, values] of Object.entries(header.values)) {
       this.panels.find((p) => p.task.name === task)?.setValues(values);
     }
+    if (this.shown === image) this.root.dataset.painted = header.preference.join(' ');
   }
 
   note(header, request) {

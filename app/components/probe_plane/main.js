@@ -139,25 +139,27 @@ class Probe {
       const entry = header.tasks[panel.task.name];
       panel.setScene(found('input'), panel.canvas ? found('truth', panel.task.name) : entry.truth, entry.legend);
     });
+    this.shown = this.image;
     if (this.latest?.image === this.image) this.paint(this.latest);
   }
 
   showPrediction(header, bitmaps, request) {
     this.painted = request.seq;
     this.latest = { header, bitmaps, image: request.image };
-    this.paint(this.latest);
     this.panels.forEach((panel) => panel.showMetrics(null, header.metrics[panel.task.name]));
-    this.root.dataset.painted = header.preference.join(' ');
+    this.paint(this.latest);
     this.say(origin(header));
   }
 
-  paint({ header, bitmaps }) {
+  /** As in the explorer: what is painted is told with its scene. */
+  paint({ header, bitmaps, image }) {
     const panelOf = (name) => this.panels.find((panel) => panel.task.name === name);
     header.pictures.forEach((picture, i) => {
       panelOf(picture.task)?.setLayer(picture.view, bitmaps[i]);
       panelOf(picture.task)?.tell(header.preference);
     });
     for (const [task, values] of Object.entries(header.values)) panelOf(task)?.setValues(values);
+    if (this.shown === image) this.root.dataset.painted = header.preference.join(' ');
   }
 
   /** Pixels of a task's picture as they came from the server, RGBA; for tests. */
