@@ -55,6 +55,7 @@ class Inference:
         self.registry = registry
         self.uploads = uploads
         self.answers: ByteCache[Encoded] = ByteCache(CACHE_BYTES, lambda answer: answer.size)
+        self._sessions: set[str] = set()  # who is here; one may leave while it is being answered
         self._views: OrderedDict[str, View] = OrderedDict()
         self._views_lock = threading.Lock()
         self._shown: dict[str, tuple[str, Entry]] = {}  # by model id: the key of its answers, and whose they are
@@ -68,6 +69,7 @@ class Inference:
         if request.type != "predict":
             return None
         with self._views_lock:
+            self._sessions.add(session)
             shown = self._shown.get(request.model)
         if shown is None:
             return None
@@ -82,18 +84,22 @@ class Inference:
 
     def submit(self, session: str, request: Request) -> Future[bytes]:
         """Queue a request; its frame comes as the future's result, and a newer one of the same kind replaces it."""
+        with self._views_lock:
+            self._sessions.add(session)
         return self._worker.submit(session, request.type, lambda: self._answer(session, request))
 
     def _looks_at(self, session: str, request: Request, preference: tuple[float, ...]) -> None:
         """Note what a session has on screen, for working ahead."""
         with self._views_lock:
             self._views.pop(session, None)
-            self._views[session] = View(request.model, request.image, request.errors, preference)
+            if session in self._sessions:
+                self._views[session] = View(request.model, request.image, request.errors, preference)
 
     def forget(self, session: str) -> None:
         """A session has gone."""
         self._worker.forget(session)
         with self._views_lock:
+            self._sessions.discard(session)
             self._views.pop(session, None)
 
     def close(self) -> None:
@@ -135,7 +141,7 @@ class Inference:
         spent = 1000 * (time.perf_counter() - start)
         with torch.inference_mode():
             answer = scene.draw(predictions, errors)
-        answer.header.update(preference=list(preference), network_ms=round(spent, 1), precision=served.format)
+        answer.header.update(preference=list(preference), network_ms=round(spent, 2), precision=served.format)
         self.answers.put(key, answer)
         return answer
 

@@ -77,12 +77,19 @@ def test_a_replaced_model_is_not_answered_from_the_cache(model_root, tmp_path, m
 
 def test_lattice_is_computed_ahead(roots):
     answer(roots, request(preference=(0.5, 0.5)))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while len(roots.inference.answers) < 51 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(roots.inference.answers) == 51
     for point in simplex_lattice(2, 50).tolist():
         assert roots.inference.cached("other", request(preference=point)) is not None
+
+
+def test_who_leaves_while_being_answered_is_forgotten(roots, monkeypatch):
+    honest = roots.inference.predict
+    monkeypatch.setattr(roots.inference, "predict", lambda *asked: roots.inference.forget("s") or honest(*asked))
+    answer(roots, request())
+    assert not roots.inference._views
 
 
 def test_error_pictures_are_kept_apart(roots):
