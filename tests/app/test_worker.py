@@ -4,7 +4,9 @@ import time
 import pytest
 
 from app.serving.cache import ByteCache
-from app.serving.worker import Dropped, Worker
+from app.serving.worker import IDLE_AFTER, Dropped, Worker
+
+PATIENCE = 60  # seconds; nothing waits this long
 
 
 @pytest.fixture
@@ -18,8 +20,8 @@ def worker():
 def gate(worker):
     """The worker is busy until the gate opens."""
     gate, busy = threading.Event(), threading.Event()
-    worker.submit("blocker", "x", lambda: (busy.set(), gate.wait(10)))
-    busy.wait(10)
+    worker.submit("blocker", "x", lambda: (busy.set(), gate.wait()))
+    assert busy.wait(PATIENCE)
     yield gate
     gate.set()
 
@@ -28,10 +30,10 @@ def test_newest_of_a_session_wins(worker, gate):
     done = []
     futures = [worker.submit("a", "predict", lambda i=i: done.append(i) or i) for i in range(5)]
     gate.set()
-    assert futures[-1].result(10) == 4
+    assert futures[-1].result(PATIENCE) == 4
     for future in futures[:-1]:
         with pytest.raises(Dropped):
-            future.result(10)
+            future.result(PATIENCE)
     assert done == [4]
 
 
@@ -42,23 +44,29 @@ def test_sessions_take_turns(worker, gate):
         for kind in ("predict", "scene"):
             futures.append(worker.submit(session, kind, lambda s=session: order.append(s)))
     gate.set()
-    [future.result(10) for future in futures]
+    [future.result(PATIENCE) for future in futures]
     assert order == ["a", "b", "c", "a", "b", "c"]
 
 
 def test_a_flooding_session_does_not_hold_up_another(worker, gate):
+    served = []
+
+    def flood():
+        served.append("flood")
+        worker.submit("flood", "predict", flood)  # as soon as it is served it asks again
+
     for _ in range(500):
-        worker.submit("flood", "predict", lambda: time.sleep(0.01))
-    start = time.monotonic()
-    patient = worker.submit("patient", "predict", lambda: "done")
+        worker.submit("flood", "predict", flood)
+    patient = worker.submit("patient", "predict", lambda: served.append("patient"))
     gate.set()
-    assert patient.result(10) == "done" and time.monotonic() - start < 1
+    patient.result(PATIENCE)
+    assert served.index("patient") == 1, "after one of the other's"
 
 
 def test_errors_reach_the_caller_and_the_worker_lives(worker):
     with pytest.raises(ZeroDivisionError):
-        worker.submit("a", "predict", lambda: 1 / 0).result(10)
-    assert worker.submit("a", "predict", lambda: 2).result(10) == 2
+        worker.submit("a", "predict", lambda: 1 / 0).result(PATIENCE)
+    assert worker.submit("a", "predict", lambda: 2).result(PATIENCE) == 2
 
 
 def test_forgotten_sessions_are_not_served(worker, gate):
@@ -66,20 +74,29 @@ def test_forgotten_sessions_are_not_served(worker, gate):
     future = worker.submit("gone", "predict", lambda: done.append(1))
     worker.forget("gone")
     gate.set()
-    worker.submit("other", "predict", lambda: None).result(10)
+    worker.submit("other", "predict", lambda: None).result(PATIENCE)
     assert future.cancelled() and not done
 
 
 def test_idle_time_is_used_and_requests_go_first():
-    calls = []
-    worker = Worker(idle=lambda: calls.append(1) or len(calls) < 5)
-    worker.submit("a", "predict", lambda: None).result(10)
-    deadline = time.monotonic() + 10
-    while len(calls) < 5 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.4)
+    done, asked, enough = [], threading.Event(), threading.Event()
+
+    def idle():
+        asked.wait(PATIENCE)
+        done.append("idle")
+        if done.count("idle") == 5:
+            enough.set()
+        return done.count("idle") < 5
+
+    worker = Worker(idle=idle)
+    answer = worker.submit("a", "predict", lambda: done.append("request"))
+    asked.set()
+    answer.result(PATIENCE)
+    assert enough.wait(PATIENCE)
+    time.sleep(3 * IDLE_AFTER)  # nothing is to happen in this time
     worker.close()
-    assert len(calls) == 5
+    assert done.index("request") <= 1, "after what was begun before it came, at most"
+    assert done.count("idle") == 5
 
 
 def test_byte_cache_is_bounded_and_keeps_what_was_used_last():
