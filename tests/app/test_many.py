@@ -18,10 +18,11 @@ REQUESTS = 30
 class Client(threading.Thread):
     """Asks for one λ after the other, as fast as it is answered."""
 
-    def __init__(self, address: str, number: int, finished) -> None:
+    def __init__(self, address: str, number: int, together: threading.Barrier, finished) -> None:
         super().__init__(daemon=True)
         self.address = address.replace("http", "ws") + "/palora/ws"
         self.random = np.random.default_rng(number)
+        self.together = together
         self.finished = finished
         self.image = f"sample-{number % 4}"
         self.answers: list[tuple[tuple[float, ...], list[bytes]]] = []
@@ -30,10 +31,12 @@ class Client(threading.Thread):
     def run(self) -> None:
         connect = pytest.importorskip("websockets.sync.client").connect
         try:
-            with connect(self.address) as socket:
+            with connect(self.address, open_timeout=120) as socket:
+                self.together.wait()  # or the first has all its answers before the last has come
                 self.talk(socket)
         except Exception as error:
             self.problem = repr(error)
+            self.together.abort()
 
     def talk(self, socket) -> None:
         for seq in range(1, REQUESTS + 1):
@@ -57,8 +60,9 @@ def test_eight_sessions_at_once(server, model_root):
 
     progress: list[list[int]] = []
     clients: list[Client] = []
+    together = threading.Barrier(SESSIONS, timeout=120)
     for number in range(SESSIONS):
-        clients.append(Client(server, number, lambda _: progress.append([len(c.answers) for c in clients])))
+        clients.append(Client(server, number, together, lambda _: progress.append([len(c.answers) for c in clients])))
     [client.start() for client in clients]
     [client.join(200) for client in clients]
     assert [client.problem for client in clients] == [""] * SESSIONS
@@ -88,7 +92,7 @@ def test_memory_of_the_server_does_not_grow_with_sessions(served):
     sizes = []
     for _ in range(3):
         for seq in range(40):
-            with connect(address.replace("http", "ws") + "/palora/ws") as socket:
+            with connect(address.replace("http", "ws") + "/palora/ws", open_timeout=120) as socket:
                 message = {"type": "predict", "seq": seq, "model": "two", "image": "sample-0", "preference": [0.5, 0.5]}
                 socket.send(json.dumps(message))
                 socket.recv(timeout=120)
