@@ -32,6 +32,8 @@ from palora_core.training.feed import Feed
 from palora_core.training.options import TrainingOptions
 from palora_core.training.start import load_start
 
+REPORT_SECONDS = 0.5  # between two noted steps; faster ones would fill the disk and no eye could follow
+
 
 class _StoppedInFront(Exception):
     """A stop was asked for while a front was evaluated."""
@@ -346,7 +348,7 @@ class Trainer:
         self.progress("training", self.step, self.total_steps)
         now = time.monotonic()
         last = self.step == self.total_steps
-        if not last and now - self._reported < 0.5:
+        if not last and now - self._reported < REPORT_SECONDS:
             return
         self._reported = now
         done = self.step - self._first_step
