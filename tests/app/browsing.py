@@ -2,9 +2,6 @@
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api")
-expect = playwright.expect
-
 # Milliseconds; generous, as other work may leave little of the processor. Nothing waits this long on an idle machine.
 WAIT = 120_000
 
@@ -17,11 +14,13 @@ def settle(page) -> None:
 
 def wait_for_none(page, problems: str, argument=None, frames: int = 30) -> None:
     """Wait until the list that the function ``problems`` of the page returns stays empty for so many frames."""
+    from playwright.sync_api import TimeoutError as TooLate
+
     calm = f"""([argument, frames]) => {{
         window.calm = ({problems})(argument).length ? 0 : window.calm + 1;
         return window.calm >= frames; }}"""
     page.evaluate("() => void (window.calm = 0)")
     try:
         page.wait_for_function(calm, arg=[argument, frames])
-    except playwright.TimeoutError:
+    except TooLate:
         pytest.fail(f"still {page.evaluate(problems, argument)}")

@@ -6,8 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from tests.app import toy  # noqa: E402
+from tests.app.browsing import WAIT, settle  # noqa: E402
+from tests.app.servers import end, wait_until_healthy  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -80,7 +80,7 @@ def served(model_root, run_root, tmp_path_factory):
     process = subprocess.Popen([sys.executable, str(script), str(port)], env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_healthy(address, process, Path(log.name))
+        wait_until_healthy(address, process, Path(log.name))
         yield address, process
     finally:
         end(process)
@@ -91,30 +91,6 @@ def served(model_root, run_root, tmp_path_factory):
 def server(served) -> str:
     """Address of the real server."""
     return served[0]
-
-
-def end(process: subprocess.Popen) -> None:
-    """End a server, even one that is too busy to end by itself."""
-    process.terminate()
-    try:
-        process.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _wait_until_healthy(address: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"the server ended: {log.read_text()[-2000:]}")
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
-                if answer.read() == b"ok":
-                    return
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError("the server did not become healthy in 200 s")
 
 
 @pytest.fixture(scope="session")
@@ -132,8 +108,6 @@ def chromium():
 @pytest.fixture
 def open_page(chromium, server):
     """Open a view in a session of its own and wait until its pictures are there."""
-    from tests.app.browsing import WAIT, settle  # needs playwright
-
     contexts = []
 
     def open_(query: str, painted: bool = True, before=lambda page: None, **options):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.browsing import WAIT, expect, settle, wait_for_none
+from tests.app.browsing import WAIT, settle, wait_for_none
 
+expect = pytest.importorskip("playwright.sync_api").expect
 CONTRAST = Path(__file__).with_name("contrast.js").read_text()
 UNNAMED = """() => [...document.querySelectorAll(
     '.palora :is(canvas, svg, button, select, input), [data-testid=stMain] :is(img, button)')]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.app.browsing import WAIT, expect, wait_for_none
+from tests.app.browsing import WAIT, wait_for_none
 
+expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 
 # The figure is where its box is: it follows a change of the box, and of what is around it, a little later.

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.components import side_by_side
 from palora_core.errors import UserError
+from tests.app.browsing import WAIT, settle
 from tests.app.pages import open_on, texts
 
 
@@ -171,22 +172,23 @@ def test_different_samples_are_noticed(roots):
 @pytest.mark.browser
 def test_a_person_compares_two_models(chromium, server):
     context = chromium.new_context(viewport={"width": 1366, "height": 900})
+    context.set_default_timeout(WAIT)
     page = context.new_page()
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(f"{server}/compare?benchmark=toy: segmentation, depth")
-    page.wait_for_selector(".js-plotly-plot .scatterlayer .trace", timeout=60_000)
+    page.wait_for_selector(".js-plotly-plot .scatterlayer .trace")
     page.get_by_role("combobox", name="Hypervolume of").click()
     page.get_by_role("option").nth(1).click()
-    page.get_by_text("Up to the reference (10, 10)").wait_for(timeout=60_000)
+    page.get_by_text("Up to the reference (10, 10)").wait_for()
+    settle(page)
     before = page.locator("[data-testid=stImage] img").nth(2).get_attribute("src")
     page.get_by_role("slider").first.focus()
     for _ in range(3):
         page.keyboard.press("PageUp")
     page.wait_for_function(
-        "(old) => document.querySelectorAll('[data-testid=stImage] img')[2]?.getAttribute('src') !== old",
+        "(old) => (document.querySelectorAll('[data-testid=stImage] img')[2]?.getAttribute('src') ?? old) !== old",
         arg=before,
-        timeout=60_000,
     )
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()

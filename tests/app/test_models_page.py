@@ -18,6 +18,7 @@ from app.exports.standalone import build, runtime
 from app.library import transfer
 from palora_core.errors import UserError
 from palora_core.files import write_json
+from tests.app.browsing import WAIT
 from tests.app.pages import open_on, texts
 
 READ = """() => {
@@ -298,11 +299,12 @@ def test_the_page_runs_from_disk(controllable, chromium, tmp_path):
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(file.as_uri())
-    page.wait_for_selector("body[data-painted]", timeout=90_000)
+    page.set_default_timeout(WAIT)
+    page.wait_for_selector("body[data-painted]")
     before = page.evaluate(READ)
     page.focus("#pad")
     page.keyboard.press("1")
-    page.wait_for_selector("body[data-painted='1 0']", timeout=30_000)
+    page.wait_for_selector("body[data-painted='1 0']")
     after = page.evaluate(READ)
     assert len(before) == 4 * 64 * 96 and before != after and not problems
     with torch.no_grad():

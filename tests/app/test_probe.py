@@ -10,6 +10,7 @@ from app.components import probe_figures as figures
 from palora_core import probing
 from palora_core.probing import AdapterReport, Plane
 from palora_core.tasks import Classification, Depth, Metric
+from tests.app.browsing import WAIT
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "app" / "main.py"
@@ -227,7 +228,7 @@ PLACE_OF_ZERO = """() => {
 def test_probing_off_the_simplex_changes_the_picture(chromium, server):
     context = chromium.new_context(viewport={"width": 1366, "height": 768})
     page = context.new_page()
-    page.set_default_timeout(90_000)
+    page.set_default_timeout(WAIT)
     try:
         page.goto(f"{server}/")  # the pages are known by their names from the first visit on
         page.wait_for_selector("[data-testid=stSidebarNav]")
@@ -241,6 +242,7 @@ def test_probing_off_the_simplex_changes_the_picture(chromium, server):
         assert (before != after).mean() > 0.01
         assert "never trained on" in page.locator(".q-where").inner_text()
         painted = "() => document.querySelector('.probe').dataset.painted.split(' ').map(Number)"
+        page.locator("[data-map=segmentation] svg").hover()  # waits until it moves no more
         page.mouse.click(*page.evaluate(PLACE_OF_ZERO))
         page.wait_for_function(f"() => ({painted})().every((v) => Math.abs(v) < 0.05)")
         page.locator("[data-map=segmentation] svg").focus()

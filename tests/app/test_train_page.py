@@ -1,5 +1,6 @@
 """The Train page in every state, its widgets and figures; and, in a real browser, a run from start to end."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -23,6 +23,8 @@ from app.components.run_comparison import RunTrace
 from app.components.train_panel import duration
 from app.jobs import queue
 from palora_core.runs import Run, is_alive
+from tests.app.browsing import WAIT, settle
+from tests.app.servers import end, wait_until_healthy
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,7 +78,7 @@ def make_run(root, name, *events, log="", process=None):
 
 
 def open_page(**query) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=200)
     app.query_params.update(query)
     app.run()
     app.switch_page("pages/train.py")
@@ -305,10 +307,10 @@ def test_an_expansion_starts_from_a_shipped_model(root):
 
 
 def test_training_can_be_started_from_the_sidebar(root):
-    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=200).run()
     assert "sidebar.start" not in [button.key for button in app.sidebar.button], "a closed form costs nothing"
     make_run(root, "live", begin(), step(10), process=os.getpid())
-    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=200)
     app.session_state["train_popover"] = True
     app.run()
     assert not app.exception
@@ -365,37 +367,70 @@ def server(tmp_path):
     command += ["--server.address", "127.0.0.1", "--server.headless", "true"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read()
-            break
-        except OSError:
-            time.sleep(0.25)
-    yield address
-    process.terminate()
-    process.wait(20)
-    for note in tmp_path.glob("runs/*/process.json"):
-        owner = json.loads(note.read_text())
-        if is_alive(owner):
-            os.killpg(owner["pid"], signal.SIGKILL)
+    try:
+        wait_until_healthy(address, process)
+        yield address
+    finally:
+        end(process)
+        for note in tmp_path.glob("runs/*/process.json"):
+            owner = json.loads(note.read_text())
+            if is_alive(owner):
+                with contextlib.suppress(ProcessLookupError):  # ended in this moment
+                    os.killpg(owner["pid"], signal.SIGKILL)
 
 
-def type_into(page, label, value, place=0):
-    field = page.get_by_role("spinbutton", name=label, exact=True).nth(place)
+def type_into(page, label, value):
+    field = page.get_by_role("spinbutton", name=label, exact=True).first
     field.fill(str(value))
     field.press("Enter")
-    page.wait_for_timeout(700)
+    settle(page)
+
+
+def held_run(root: Path) -> Run:
+    """The only run, held as soon as it has a front: a person may look at it for as long as they like."""
+    end = time.monotonic() + WAIT / 1000
+    while True:
+        for note in root.glob("*/process.json"):
+            run = Run(note.parent)
+            if any(event["kind"] == "front" for event in run.events()):
+                os.killpg(run.process()["pid"], signal.SIGSTOP)
+                return run
+        assert time.monotonic() < end, "no front"
+        time.sleep(0.01)
+
+
+def let_go_on(run: Run) -> None:
+    """Once the run is asked to stop."""
+    end = time.monotonic() + WAIT / 1000
+    while not run.stop_requested():
+        assert time.monotonic() < end, "nothing asked it to stop"
+        time.sleep(0.01)
+    os.killpg(run.process()["pid"], signal.SIGCONT)
 
 
 def steps_shown(page):
     return int(re.search(r"step ([\d,]+) of", page.get_by_text(re.compile(r"step [\d,]+ of")).first.inner_text())[1])
 
 
+@pytest.fixture
+def new_page(chromium):
+    """Open a page in a session of its own."""
+    contexts = []
+
+    def new():
+        contexts.append(chromium.new_context(viewport={"width": 1366, "height": 768}))
+        contexts[-1].set_default_timeout(WAIT)
+        return contexts[-1].new_page()
+
+    yield new
+    for context in contexts:
+        context.close()
+
+
 @pytest.mark.browser
-@pytest.mark.timeout(280)
-def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, chromium):
-    page = chromium.new_page(viewport={"width": 1366, "height": 768})
-    page.set_default_timeout(60_000)
+@pytest.mark.timeout(600)
+def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, new_page, tmp_path):
+    page = new_page()
     page.goto(f"{server}/learn")
     page.get_by_role("button", name="Train a model").click()  # there on every page
     page.get_by_role("link", name="Every option").click()
@@ -405,9 +440,13 @@ def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, chromiu
     type_into(page, "train images", 512)
     type_into(page, "test images", 64)
     page.get_by_role("button", name="Start training").click()
+    run = held_run(tmp_path / "runs")
+    config = run.config()
+    assert config["training"]["epochs"] == 60
+    assert [config["benchmark"]["options"][name] for name in ("train_images", "test_images")] == [512, 64]
     page.get_by_text(re.compile(r"step [\d,]+ of 120")).first.wait_for()
     page.wait_for_url(re.compile("run=multimnist-palora"))
-    assert page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").is_visible()
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").wait_for()
     page.get_by_text("Front on the validation split").wait_for()
 
     before = steps_shown(page)
@@ -415,17 +454,17 @@ def test_a_person_starts_watches_reloads_stops_and_resumes_a_run(server, chromiu
     page.get_by_text(re.compile(r"step [\d,]+ of 120")).first.wait_for()
     assert steps_shown(page) >= before
 
-    second = chromium.new_context(viewport={"width": 1366, "height": 768}).new_page()
-    second.set_default_timeout(60_000)
+    second = new_page()
     second.goto(server)
     second.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Train").click()
     second.get_by_text(re.compile(r"step [\d,]+ of 120")).first.wait_for()  # no run named: it attaches to the live one
 
     second.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
+    let_go_on(run)
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Resume").wait_for()  # seen here too
     stopped = steps_shown(page)
     assert 0 < stopped < 120
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Resume").click()
     page.get_by_role("link", name="Explore").nth(1).wait_for(timeout=150_000)
-    assert steps_shown(page) == 120
+    page.get_by_text("step 120 of 120").first.wait_for()
     assert page.get_by_text("Traceback").count() == 0
