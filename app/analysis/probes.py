@@ -104,7 +104,7 @@ class ProbeMap:
         """Stop after the point at work; what was measured stays."""
         self._stop.set()
 
-    def wait(self, timeout: float = 60) -> None:
+    def wait(self, timeout: float | None = None) -> None:
         """Until it is done (for tests and scripts)."""
         if self._thread is not None:
             self._thread.join(timeout)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +14,7 @@ if str(ROOT) not in sys.path:
 
 from tests.app import toy  # noqa: E402
 from tests.app.browsing import WAIT, settle  # noqa: E402
-from tests.app.servers import end, wait_until_healthy  # noqa: E402
+from tests.app.servers import running  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -65,26 +62,11 @@ def roots(model_root, run_root, monkeypatch):
 @pytest.fixture(scope="session")
 def served(model_root, run_root, tmp_path_factory):
     """Address and process of a real server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "PALORA_MODELS": str(model_root),
-        "PALORA_RUNS": str(run_root),
-        "OMP_NUM_THREADS": "1",
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
-    log = (tmp_path_factory.mktemp("server") / "log.txt").open("w")
     script = Path(__file__).with_name("serve.py")
-    process = subprocess.Popen([sys.executable, str(script), str(port)], env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_healthy(address, process, Path(log.name))
-        yield address, process
-    finally:
-        end(process)
-        log.close()
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    roots = {"PALORA_MODELS": str(model_root), "PALORA_RUNS": str(run_root), "OMP_WAIT_POLICY": "PASSIVE"}
+    with running(lambda port: [sys.executable, str(script), port], log, **roots) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

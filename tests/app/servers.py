@@ -1,27 +1,63 @@
-"""Starting and ending a real server, on machines of any speed."""
+"""A real server for as long as a test needs it, on machines of any speed."""
 
+import os
+import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 200  # seconds until it is healthy
+ATTEMPTS = 3
 
-def wait_until_healthy(address: str, process: subprocess.Popen, log: Path | None = None) -> None:
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"the server ended: {log.read_text()[-2000:] if log else process.returncode}")
+
+@contextmanager
+def running(
+    command: Callable[[str], list[str]], log: Path, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Address and process of a server; ``command`` makes its command line from the port."""
+    with log.open("a") as file:
+        address, process = _start(command, file, {**os.environ, **environment, "OMP_NUM_THREADS": "1"})
+        try:
+            yield address, process
+        finally:
+            end(process)
+
+
+def _start(command, file, environment) -> tuple[str, subprocess.Popen]:
+    for _ in range(ATTEMPTS):  # another process may take the port before the server does
+        port = _free_port()
+        process = subprocess.Popen(command(port), cwd=ROOT, env=environment, stdout=file, stderr=file)
+        address = f"http://127.0.0.1:{port}"
+        if _becomes_healthy(address, process):
+            return address, process
+        end(process)
+    raise RuntimeError(f"the server did not start: {Path(file.name).read_text()[-2000:]}")
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def _becomes_healthy(address: str, process: subprocess.Popen) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
                 if answer.read() == b"ok":
-                    return
+                    return process.poll() is None
         except OSError:
             time.sleep(0.2)
-    raise RuntimeError("the server did not become healthy in 200 s")
+    return False
 
 
 def end(process: subprocess.Popen) -> None:
-    """End a server, even one that is too busy to end by itself."""
+    """End it, even one that is too busy to end by itself."""
     process.terminate()
     try:
         process.wait(timeout=20)

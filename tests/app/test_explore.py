@@ -12,7 +12,7 @@ MAIN = ROOT / "app" / "main.py"
 
 
 def open_app(**parameters) -> AppTest:
-    app = AppTest.from_file(str(MAIN), default_timeout=60)
+    app = AppTest.from_file(str(MAIN), default_timeout=200)
     for name, value in parameters.items():
         app.query_params[name] = value
     return app.run()
@@ -151,7 +151,7 @@ def uploading(data: bytes) -> AppTest:
         take_picture(loaded, data, "mine.png")
         st.write(state.images(loaded)[-1][0], (state.command(loaded) or {}).get("image", "none"))
 
-    return AppTest.from_function(script, args=(data,), default_timeout=60)
+    return AppTest.from_function(script, args=(data,), default_timeout=200)
 
 
 def test_good_picture_becomes_the_image(roots):
@@ -182,7 +182,7 @@ def test_reports_of_a_browser_are_checked(roots):
         state.remember(loaded, {"preference": [0.25, 0.75], "image": "sample-1"})
         st.write(dict(st.query_params))
 
-    app = AppTest.from_function(script, default_timeout=60).run()
+    app = AppTest.from_function(script, default_timeout=200).run()
     assert not app.exception and "True" in texts(app.markdown)
     assert json.loads(app.json[0].value)["preference"] == "0.25,0.75"
 
@@ -210,7 +210,7 @@ def test_files_of_the_view_are_made_on_demand(roots, monkeypatch):
         return exporting.Exported("two.onnx", b"x" * 2_000_000, report)
 
     monkeypatch.setattr(exporting, "export", export)
-    app = AppTest.from_file(str(MAIN), default_timeout=120)
+    app = AppTest.from_file(str(MAIN), default_timeout=200)
     app.session_state["downloads"] = True
     app.query_params.update({"model": "two", "preference": "0.25,0.75", "sample": "sample-1"})
     app.run()

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,7 +22,7 @@ from app.components.train_panel import duration
 from app.jobs import queue
 from palora_core.runs import Run, is_alive
 from tests.app.browsing import WAIT, settle
-from tests.app.servers import end, wait_until_healthy
+from tests.app.servers import running
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -359,24 +357,15 @@ def test_small_helpers():
 # -- a real browser ---------------------------------------------------------------------------------------------------
 @pytest.fixture
 def server(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "PALORA_RUNS": str(tmp_path / "runs"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "streamlit", "run", "app/app.py", "--server.port", str(port)]
-    command += ["--server.address", "127.0.0.1", "--server.headless", "true"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_healthy(address, process)
-        yield address
-    finally:
-        end(process)
-        for note in tmp_path.glob("runs/*/process.json"):
-            owner = json.loads(note.read_text())
-            if is_alive(owner):
-                with contextlib.suppress(ProcessLookupError):  # ended in this moment
-                    os.killpg(owner["pid"], signal.SIGKILL)
+    command = [sys.executable, "-m", "streamlit", "run", "app/app.py", "--server.address", "127.0.0.1"]
+    command += ["--server.headless", "true", "--server.port"]
+    with running(lambda port: [*command, port], tmp_path / "server.txt", PALORA_RUNS=str(tmp_path / "runs")) as found:
+        yield found[0]
+    for note in tmp_path.glob("runs/*/process.json"):
+        owner = json.loads(note.read_text())
+        if is_alive(owner):
+            with contextlib.suppress(ProcessLookupError):  # ended in this moment
+                os.killpg(owner["pid"], signal.SIGKILL)
 
 
 def type_into(page, label, value):
