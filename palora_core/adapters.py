@@ -65,7 +65,10 @@ class LowRankLayer(SwappedLayer):
             return self.base_weight
         tensors = self.active.tensors
         if tensors is not None:
-            return tensors[id(self), "weight"]
+            ready, own = tensors[id(self), "weight"], self.base_weight.dtype
+            # Rounded for autocast already; a network may leave it for a part of its forward pass.
+            rounded = ready.dtype != own and not torch.is_autocast_enabled(ready.device.type)
+            return ready.to(own) if rounded else ready
         return self.mixed_weight(preference)
 
     @property
@@ -82,7 +85,7 @@ class LowRankLayer(SwappedLayer):
 
     def deltas(self) -> Tensor:
         """What each task's adapters add at λ_t = 1: α/r · B_t A_t for all t, [T, *weight.shape]."""
-        product = torch.bmm(self.adapter_b, self.adapter_a).mul_(self.adapter_scale)
+        product = torch.bmm(self.adapter_b * self.adapter_scale, self.adapter_a)
         return product.view(-1, *self.base_weight.shape)
 
     def delta_gradients(self, gradients: Tensor) -> tuple[Tensor, Tensor]:

@@ -84,6 +84,8 @@ class Balancer:
     """
 
     state: ClassVar[tuple[str, ...]] = ()
+    # Whether all that is asked of the leaves is one ``backward`` of a scalar, not their gradients themselves.
+    scalar: ClassVar[bool] = False
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Create state for T tasks."""

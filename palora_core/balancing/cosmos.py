@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ class Cosmos(Balancer):
         direction: ``"reversed"``, a large λ_t makes task t good; ``"preference"``, d = λ, as published.
     """
 
+    scalar: ClassVar[bool] = True
     coefficient: float = 2.0
     direction: Literal["reversed", "preference"] = "reversed"
 

@@ -19,6 +19,8 @@ from palora_core.errors import check_positive
 class Linear(Balancer):
     """λᵀL: the loss of LS, STL, PaLoRA, PaMaL and PHN."""
 
+    scalar: ClassVar[bool] = True
+
     def backward(self, step: Step) -> Tensor:
         """One backward pass of Σ_t λ_t L_t."""
         sum(weight * loss for weight, loss in zip(step.preference, step.losses)).backward()
@@ -92,6 +94,7 @@ class LossNormalised(Balancer):
     """
 
     state: ClassVar[tuple[str, ...]] = ("recent",)
+    scalar: ClassVar[bool] = True
     window: int = 25
 
     def __post_init__(self) -> None:

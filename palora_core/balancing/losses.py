@@ -22,6 +22,8 @@ class LossBalancer(Balancer):
     the network's graph is walked back once, from T separate scalars.
     """
 
+    scalar: ClassVar[bool] = True
+
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The scalar to minimise, from the loss values [T] and λ [T].
 

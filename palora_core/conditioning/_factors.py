@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ from palora_core.conditioning._merged import (
 
 class LowRankWeight(MergedTensor):
     """A layer's weight with what both ways share: the sources W, A and B, and the chain rule of one pass."""
+
+    matrix: ClassVar[bool] = True
 
     def __init__(self, layer: LowRankLayer) -> None:
         self.layer = layer
@@ -45,9 +48,9 @@ class FactoredWeight(LowRankWeight):
     W(λ) is one matrix product of inner size T·rank, and so are the gradients, summed pass by pass.
     """
 
-    def at(self, preference: Tensor) -> Tensor:
+    def at(self, preference: Tensor, dtype: torch.dtype) -> Tensor:
         """W(λ), laid out as W."""
-        weight = self.layer.mixed_weight(preference)
+        weight = self.layer.mixed_weight(preference).to(dtype)
         layout = is_channels_last(self.layer.base_weight)
         return shaped(flattened(weight, weight.dim(), layout), weight.shape, layout)
 

@@ -2,13 +2,15 @@
 
 A step's passes run one after another on merged weights. Between them only sums of gradients are kept, and the chain
 rule to the parameters behind the weights runs once, at the end. All of this is bound by memory, so weights and sums are
-flat vectors in the order in which W lies there: nothing is rearranged between the passes.
+flat vectors in the order in which W lies there: nothing is rearranged between the passes. Where passes run in a shorter
+format, the leaves have it from the start, as autocast would round them anyway: W(λ) is rounded, and its gradient read,
+block by block while in the cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +19,8 @@ from palora_core.conditioning.base import ParetoModel, Pass
 
 Place = tuple[int, str]
 
+BLOCK = 1 << 18  # elements; the blocks of W, T deltas and the result stay in a core's cache together
+
 
 class MergedTensor:
     """One tensor of the network as a function of λ, and the sums of its gradients over the passes of one step.
@@ -24,14 +28,19 @@ class MergedTensor:
     Args:
         places: (id(module), name) of every place that reads it.
         sources: the model's parameters behind it.
+
+    Attributes:
+        matrix: whether only matrix products and convolutions read it, which autocast runs in the pass's format.
     """
+
+    matrix: ClassVar[bool] = False
 
     def __init__(self, places: Sequence[Place], sources: Sequence[Tensor]) -> None:
         self.places, self.sources = list(places), list(sources)
         self.sums: list[Tensor] | None = None
 
-    def at(self, preference: Tensor) -> Tensor:
-        """A new tensor W(λ) for λ [T], without graph."""
+    def at(self, preference: Tensor, dtype: torch.dtype) -> Tensor:
+        """A new tensor W(λ) for λ [T], without graph, rounded to ``dtype``."""
         raise NotImplementedError
 
     def pull(self, preference: Tensor, gradient: Tensor) -> list[Tensor]:
@@ -40,7 +49,7 @@ class MergedTensor:
 
     def collect(self, preference: Tensor, gradient: Tensor) -> None:
         """Add what a pass at λ gave to the sums; ``gradient`` may be kept and changed."""
-        found = self.pull(preference, gradient)
+        found = self.pull(preference, gradient.to(preference.dtype))
         if self.sums is None:
             self.sums = found
         else:
@@ -78,20 +87,30 @@ class AffineTensor(MergedTensor):
         channels_last: bool = False,
     ) -> None:
         super().__init__(places, sources)
-        self.base, self.deltas, self.shape, self.channels_last = base, deltas, deltas.shape[1:], channels_last
+        self.shape, self.channels_last = deltas.shape[1:], channels_last
+        # Only as roots of a graph: beside the flat copies they would be T + 1 networks of memory, new in every step.
+        self.roots = [root if root is not None and root.requires_grad else None for root in (base, deltas)]
         self.flat_base = None if base is None else flattened(base.detach(), len(self.shape), channels_last)
         self.flat_deltas = flattened(deltas.detach(), len(self.shape), channels_last)
 
-    def at(self, preference: Tensor) -> Tensor:
+    def at(self, preference: Tensor, dtype: torch.dtype) -> Tensor:
         """One matrix-vector product over flat vectors."""
-        deltas, base = self.flat_deltas.t(), self.flat_base
-        mixed = deltas @ preference if base is None else torch.addmv(base, deltas, preference)
+        if dtype == self.flat_deltas.dtype:
+            mixed = self.mixed(slice(None), preference)
+        else:
+            mixed = self.flat_deltas.new_empty(self.flat_deltas.shape[1], dtype=dtype)
+            for block in blocks(mixed):
+                mixed[block] = self.mixed(block, preference)
         return shaped(mixed, self.shape, self.channels_last)
+
+    def mixed(self, block: slice, preference: Tensor) -> Tensor:
+        """A block of W(λ)."""
+        deltas = self.flat_deltas[:, block].t()
+        return deltas @ preference if self.flat_base is None else torch.addmv(self.flat_base[block], deltas, preference)
 
     def chain(self, base: Tensor, deltas: Tensor) -> list[Tensor]:
         """The gradients of the sources from those of W and of Δ [T, *W.shape], through the graph."""
-        pairs = [(root, g) for root, g in ((self.base, base), (self.deltas, deltas)) if root is not None]
-        roots, gradients = zip(*((root, g) for root, g in pairs if root.requires_grad))
+        roots, gradients = zip(*((root, g) for root, g in zip(self.roots, (base, deltas)) if root is not None))
         trained = [source for source in self.sources if source.requires_grad]
         found = torch.autograd.grad(roots, trained, gradients, retain_graph=True, allow_unused=True)
         given = {id(source): gradient for source, gradient in zip(trained, found) if gradient is not None}
@@ -105,10 +124,13 @@ class AffineTensor(MergedTensor):
         """Sums of g and of λ_t g; no chain rule yet."""
         flat = flattened(gradient, len(self.shape), self.channels_last)
         if self.sums is None:
-            self.sums = [flat, torch.outer(preference, flat)]
-        else:
-            self.sums[0].add_(flat)
-            self.sums[1].addr_(preference, flat)
+            first = flat.to(preference.dtype)
+            self.sums = [first, torch.outer(preference, first)]
+            return
+        for block in blocks(flat):
+            part = flat[block].to(preference.dtype)
+            self.sums[0][block].add_(part)
+            self.sums[1][:, block].addr_(preference, part)
 
     def totals(self) -> list[Tensor] | None:
         """The chain rule for all passes at once: everything is linear in g and λ_t g."""
@@ -123,10 +145,11 @@ class MergedPasses:
     Args:
         model: whose parameters are trained.
         tensors: what becomes a leaf per pass; other parameters of the model are leaves themselves.
+        dtype: the passes' format under autocast, for leaves that it would round anyway; None keeps all as they are.
     """
 
-    def __init__(self, model: ParetoModel, tensors: Sequence[MergedTensor]) -> None:
-        self.model = model
+    def __init__(self, model: ParetoModel, tensors: Sequence[MergedTensor], dtype: torch.dtype | None = None) -> None:
+        self.model, self.dtype = model, dtype
         self.tensors = [tensor for tensor in tensors if any(source.requires_grad for source in tensor.sources)]
         self.frozen = [tensor for tensor in tensors if not any(source.requires_grad for source in tensor.sources)]
         self.leaves: list[Tensor] = []
@@ -145,9 +168,10 @@ class MergedPasses:
         """The pass at λ [T]; collects the gradients of the pass before it."""
         self.collect()
         self.preference = preference = self.model.as_preference(preference)
-        with torch.no_grad():
-            self.leaves = [tensor.at(preference).requires_grad_() for tensor in self.tensors]
-            frozen = [tensor.at(preference) for tensor in self.frozen]
+        # Out of autocast, should the caller be in it: W(λ) is a sum in full precision, and rounded once.
+        with torch.no_grad(), torch.autocast(preference.device.type, enabled=False):
+            self.leaves = [self._leaf(tensor, preference).requires_grad_() for tensor in self.tensors]
+            frozen = [self._leaf(tensor, preference) for tensor in self.frozen]
         pairs = [*zip(self.tensors, self.leaves), *zip(self.frozen, frozen)]
         values = {place: leaf for tensor, leaf in pairs for place in tensor.places}
 
@@ -159,6 +183,9 @@ class MergedPasses:
             return [self.leaves[place] if isinstance(place, int) else place for place in places]
 
         return Pass(preference, forward, leaves(self.shared), [leaves(g) for g in self.specific], self._extra_gramian)
+
+    def _leaf(self, tensor: MergedTensor, preference: Tensor) -> Tensor:
+        return tensor.at(preference, self.dtype if self.dtype and tensor.matrix else preference.dtype)
 
     def _extra_gramian(self, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
         """What lies behind the shared leaves; the caller adds the inner products of the leaves themselves."""
@@ -187,6 +214,12 @@ class MergedPasses:
             for source, gradient in zip(tensor.sources, tensor.totals() or ()):
                 if source.requires_grad:
                     source.grad = gradient if source.grad is None else source.grad.add_(gradient)
+
+
+def blocks(flat: Tensor) -> Iterator[slice]:
+    """Slices of a vector that fit a core's cache; on a GPU, where a launch costs more than a read, all of it."""
+    size = BLOCK if flat.device.type == "cpu" else len(flat)
+    return (slice(start, start + size) for start in range(0, len(flat), size))
 
 
 def inner_products(tensors: Sequence[Tensor]) -> Tensor:

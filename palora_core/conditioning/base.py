@@ -79,11 +79,15 @@ class ParetoModel(nn.Module):
 
     # -- training ----------------------------------------------------------------------------------------------------
     @contextmanager
-    def accumulate(self) -> Iterator[Callable[[Tensor], Pass]]:
+    def accumulate(self, dtype: torch.dtype | None = None) -> Iterator[Callable[[Tensor], Pass]]:
         """A block in which gradients of several passes are collected: ``with model.accumulate() as at: at(λ)``.
 
         Each pass's backward must run before the next one is made. When the block ends without an error, gradients
         are in ``.grad`` of the model's parameters.
+
+        Args:
+            dtype: autocast's format, where the passes run under it. Leaves that it would round may then be rounded
+                already, and so are their gradients: for whoever only calls ``backward`` (see ``Balancer.scalar``).
         """
         yield self.plain_pass
 

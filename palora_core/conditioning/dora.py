@@ -62,9 +62,9 @@ class DoRAModel(LowRankModel):
         return super().num_adapter_parameters + sum(layer.magnitude.numel() for layer in self._dora_layers())
 
     @contextmanager
-    def accumulate(self) -> Iterator[Callable[[Tensor], Pass]]:
+    def accumulate(self, dtype: torch.dtype | None = None) -> Iterator[Callable[[Tensor], Pass]]:
         """Passes on merged weights; the chain rule to W, A, B and m runs once a step."""
-        passes = MergedPasses(self, [_affine(layer) for layer in self._dora_layers()])
+        passes = MergedPasses(self, [DoRAWeight(layer) for layer in self._dora_layers()], dtype)
         yield passes.at
         passes.finish()
 
@@ -72,10 +72,15 @@ class DoRAModel(LowRankModel):
         return [layer for layer in self.layers if isinstance(layer, DoRALayer)]
 
 
-def _affine(layer: DoRALayer) -> AffineTensor:
-    base = layer.base_weight
-    sources = [base, layer.adapter_a, layer.adapter_b, layer.magnitude]
-    return AffineTensor([(id(layer), "weight")], sources, base, layer.deltas(), is_channels_last(base))
+class DoRAWeight(AffineTensor):
+    """W + Σ_t λ_t (W_t − W) of one layer; autograd knows the way to the sources."""
+
+    matrix: ClassVar[bool] = True
+
+    def __init__(self, layer: DoRALayer) -> None:
+        base = layer.base_weight
+        sources = [base, layer.adapter_a, layer.adapter_b, layer.magnitude]
+        super().__init__([(id(layer), "weight")], sources, base, layer.deltas(), is_channels_last(base))
 
 
 @conditionings.register("dora")

@@ -69,10 +69,10 @@ class EnsembleModel(GeneratedModel):
         return values
 
     @contextmanager
-    def accumulate(self) -> Iterator[Callable[[Tensor], Pass]]:
+    def accumulate(self, dtype: torch.dtype | None = None) -> Iterator[Callable[[Tensor], Pass]]:
         """Passes on mixed weights as leaves: ∂/∂θ_t = Σ_m λ_mt g_m, exactly, with one network's activations alive."""
         channels_last = self.memory_format == torch.channels_last
-        passes = MergedPasses(self, [Members(at, m, channels_last) for m, at in self._places().values()])
+        passes = MergedPasses(self, [Members(at, m, channels_last) for m, at in self._places().values()], dtype)
         yield passes.at
         passes.finish()
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from palora_core.adapters import LowRankLayer, insert_adapters
@@ -60,10 +61,10 @@ class LowRankModel(ParetoModel):
                 layer.plain_(layer.mixed_weight(preference))
 
     @contextmanager
-    def accumulate(self) -> Iterator[Callable[[Tensor], Pass]]:
+    def accumulate(self, dtype: torch.dtype | None = None) -> Iterator[Callable[[Tensor], Pass]]:
         """Passes on merged weights: one leaf per layer and λ, one chain-rule step to W, A and B at the end."""
         merged = FactoredWeight if self.num_tasks > MANY_TASKS else DeltaWeight
-        passes = MergedPasses(self, [merged(layer) for layer in self.layers])
+        passes = MergedPasses(self, [merged(layer) for layer in self.layers], dtype)
         yield passes.at
         passes.finish()
 

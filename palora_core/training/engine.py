@@ -61,7 +61,8 @@ class Sequential(Engine):
         model, tasks, dtype = self.model, self.tasks, self.dtype
         rows: list[Tensor] = []
         self.balancer.begin_step(preferences, lambda at: losses_without_graph(model, batch, tasks, at, dtype))
-        with model.accumulate() as at:
+        rounded = dtype if self.balancer.scalar and dtype != torch.float32 else None
+        with model.accumulate(rounded) as at:
             for preference in preferences:
                 one = at(preference)
                 with autocast(x.device, dtype):

@@ -68,11 +68,12 @@ def task_losses(outputs):
     return [(outputs[task] - 0.3 * (number + 1)).square().mean() for number, task in enumerate(TASKS)]
 
 
-def train_step(model, preferences, balancer, x):
-    with model.accumulate() as at:
+def train_step(model, preferences, balancer, x, rounded=None, autocast=None):
+    with model.accumulate(rounded) as at:
         for preference in preferences:
             one = at(preference)
-            outputs = one.forward(x)
+            with torch.autocast("cpu", autocast, enabled=autocast is not None):
+                outputs = one.forward(x)
             balancer.backward(Step(task_losses(outputs), one, model, outputs, lr=1e-2))
 
 
@@ -166,6 +167,48 @@ def test_accumulated_gradients_are_those_of_autograd(name, balancer):
         assert found.grad is not None, key
         scale = wanted.grad.abs().max().clamp_min(1e-6)
         assert float((found.grad - wanted.grad).abs().max() / scale) < 1e-9, key
+
+
+class OutsideAutocast(nn.Linear):
+    """A layer that a network keeps in full precision."""
+
+    def forward(self, x):
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float())
+
+
+@pytest.mark.parametrize("many_tasks", [3, 0])
+@pytest.mark.parametrize("name", NAMES)
+def test_leaves_rounded_ahead_are_what_autocast_makes_of_them(name, many_tasks, monkeypatch):
+    """Gradients to the bit, also in several blocks and by factors."""
+    monkeypatch.setattr("palora_core.conditioning._merged.BLOCK", 7)
+    monkeypatch.setattr("palora_core.conditioning.lowrank.MANY_TASKS", many_tasks)
+    rows = torch.tensor([[0.2, 0.5, 0.3], [0.7, 0.1, 0.2], [0.1, 0.1, 0.8]])
+    found = []
+    for rounded in (None, torch.bfloat16):
+        model = make(name).train()
+        train_step(model, rows, balancers.get("linear")(), images(16), rounded, torch.bfloat16)
+        found.append({key: p.grad for key, p in model.named_parameters()})
+    for key, wanted in found[0].items():
+        assert torch.equal(wanted, found[1][key]) if wanted is not None else found[1][key] is None, key
+
+
+def test_leaves_have_the_format_of_their_passes():
+    """Rounded for matrix products, kept where BatchNorm reads them, full where a layer leaves autocast."""
+    seen = {}
+    for name in ("lowrank", "dora", "ensemble"):
+        network = plain_network()
+        network.heads["c"] = OutsideAutocast(5, 3)
+        model = conditioning(name).condition(network, T)
+        with model.accumulate(torch.bfloat16) as at, torch.autocast("cpu", torch.bfloat16):
+            one = at(torch.tensor([0.2, 0.5, 0.3]))
+            outputs = one.forward(images(16))
+            seen[name] = {leaf.dtype for leaf in one.shared}
+            assert outputs["a"].dtype == torch.bfloat16 and outputs["c"].dtype == torch.float32
+            sum(value.float().square().mean() for value in outputs.values()).backward()
+        assert all(p.grad.dtype == torch.float32 for p in model.parameters() if p.grad is not None)
+    assert torch.bfloat16 in seen["lowrank"] and torch.bfloat16 in seen["dora"]
+    assert seen["ensemble"] == {torch.float32}
 
 
 @pytest.mark.parametrize("name", NAMES)
