@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from app.components.fronts import styled
 from app.components.method_styles import MethodStyle
 from app.library.loading import LoadedModel
-from app.pictures.scenes import sample_ids
+from app.pictures.scenes import as_file, sample_ids
 from app.services import Services
 from app.serving.protocol import Request, unpack
 from palora_core.errors import UserError
@@ -50,14 +50,14 @@ def predict(
     """
     request = Request("predict", 0, model, (image,), tuple(preference), exact=True, errors=tuple(errors))
     header, blobs = _ask(services, [request])[0]
-    pictures = {what["task"]: blob for what, blob in zip(header["pictures"], blobs)}
+    pictures = {what["task"]: as_file(what, blob) for what, blob in zip(header["pictures"], blobs)}
     return Answer(pictures, header["values"], header["metrics"], header["network_ms"])
 
 
 def truth(services: Services, model: str, image: str) -> Answer:
     """The input and the ground truth of an image."""
     header, blobs = _ask(services, [Request("scene", 0, model, (image,))])[0]
-    pictures = {what.get("task", "input"): blob for what, blob in zip(header["pictures"], blobs)}
+    pictures = {what.get("task", "input"): as_file(what, blob) for what, blob in zip(header["pictures"], blobs)}
     known = {name: entry["truth"] for name, entry in header["tasks"].items() if "truth" in entry}
     return Answer(pictures, known)
 

@@ -22,6 +22,9 @@ ANGLE_ERROR_LIMIT = 60.0
 # Above this many pixels a lossless picture costs more to send than its exactness is worth.
 LOSSLESS_PIXELS = 300_000
 
+# Up to this many bytes pixels are sent as they are: to pack and unpack a file costs more than it saves on the way.
+BARE_BYTES = 65_536
+
 _RAMP_LEVELS = 255
 _UNKNOWN_INDEX = 255
 
@@ -50,13 +53,35 @@ class Picture:
             return buffer.getvalue(), "image/webp"
         image = Image.fromarray(np.ascontiguousarray(self.pixels))
         image.putpalette(self.palette.tobytes(), "RGB")
-        options: dict[str, Any] = {}
-        if self.clear:
-            alpha = np.full(len(self.palette), 255, np.uint8)
-            alpha[list(self.clear)] = 0
-            options["transparency"] = alpha.tobytes()
+        options = {"transparency": self._alpha().tobytes()} if self.clear else {}
         image.save(buffer, "PNG", compress_level=1, **options)
         return buffer.getvalue(), "image/png"
+
+    def bare(self) -> tuple[bytes, int] | None:
+        """(RGB, 0), or (N RGBA colours and then the indices, N); None for a picture that is better sent as a file."""
+        if self.pixels.nbytes > BARE_BYTES:
+            return None
+        if self.palette is None:
+            return self.pixels.tobytes(), 0
+        colours = np.column_stack([self.palette, self._alpha()])
+        return colours.tobytes() + self.pixels.tobytes(), len(colours)
+
+    @classmethod
+    def from_bare(cls, data: bytes, colours: int, height: int, width: int) -> Picture:
+        """The inverse of :meth:`bare`."""
+        values = np.frombuffer(data, np.uint8)
+        if not colours:
+            return cls(values.reshape(height, width, 3))
+        palette = values[: 4 * colours].reshape(colours, 4)
+        clear = tuple(np.flatnonzero(palette[:, 3] == 0).tolist())
+        return cls(values[4 * colours :].reshape(height, width), np.ascontiguousarray(palette[:, :3]), clear)
+
+    def _alpha(self) -> np.ndarray:
+        """Opacity [N] of the palette's colours."""
+        assert self.palette is not None
+        alpha = np.full(len(self.palette), 255, np.uint8)
+        alpha[list(self.clear)] = 0
+        return alpha
 
     def to_rgb(self) -> np.ndarray:
         """The colours [H, W, 3]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ THUMBNAIL = (120, 80)
 
 @dataclass(frozen=True)
 class Encoded:
-    """An answer without its sequence number: JSON header and encoded pictures."""
+    """An answer without its sequence number: JSON header and pictures, bare or as files."""
 
     header: dict[str, Any]
     blobs: tuple[bytes, ...]
@@ -96,6 +96,13 @@ class Scene:
         return Encoded(header, tuple(pictures.blobs))
 
 
+def as_file(what: Mapping[str, Any], data: bytes) -> bytes:
+    """A picture of an answer, of which the header says ``what`` it is, as a file."""
+    if "mime" in what:
+        return data
+    return Picture.from_bare(data, what["colours"], what["height"], what["width"]).encode()[0]
+
+
 class _Pictures:
     """Encoded pictures and, in the same order, what each of them is."""
 
@@ -105,9 +112,14 @@ class _Pictures:
 
     def add(self, picture: Picture, **what: Any) -> None:
         """Encode one picture."""
-        data, mime = picture.encode()
         height, width = picture.pixels.shape[:2]
-        self.headers.append({**what, "mime": mime, "width": width, "height": height})
+        bare = picture.bare()
+        if bare is None:
+            data, mime = picture.encode()
+            what["mime"] = mime
+        else:
+            data, what["colours"] = bare
+        self.headers.append({**what, "width": width, "height": height})
         self.blobs.append(data)
 
 

@@ -1,4 +1,4 @@
-"""Pictures for λ after λ: one queue for all sessions, a cache of encoded answers, and work ahead while nobody asks."""
+"""Pictures for λ after λ: one queue for all sessions, a cache of answers, and work ahead while nobody asks."""
 
 from __future__ import annotations
 

@@ -95,6 +95,39 @@ def test_dragging_changes_the_picture_while_the_button_is_down(open_page):
     page.wait_for_url(re.compile(r"preference=0\.8"))
 
 
+def as_files(frame: bytes) -> bytes:
+    """An answer as it would be were its pictures too large to be sent as bare pixels."""
+    from app.pictures.drawing import Picture
+    from app.serving.protocol import pack, unpack
+
+    header, blobs = unpack(frame)
+    if header["type"] == "gallery":
+        return frame
+    for what, number in zip(header["pictures"], range(len(blobs))):
+        picture = Picture.from_bare(blobs[number], what.pop("colours"), what["height"], what["width"])
+        blobs[number], what["mime"] = picture.encode()
+    return pack({key: value for key, value in header.items() if key != "sizes"}, blobs)
+
+
+def test_pictures_are_the_same_as_files(open_page, model_root):
+    """Large ones come as files; here all do, and the page shows what it shows of bare pixels."""
+
+    def route(socket):
+        server = socket.connect_to_server()
+        server.on_message(lambda frame: socket.send(as_files(frame) if isinstance(frame, bytes) else frame))
+
+    page = open_page("model=two&preference=0.3,0.7", before=lambda page: page.route_web_socket("**/palora/ws", route))
+    wait_painted(page, [0.3, 0.7])
+    assert (pixels(page) == expected_pixels(model_root, "two", [0.3, 0.7])).all(axis=1).mean() > 0.99
+    assert page.evaluate("() => !document.querySelector('.palora').explorer.panels[0].layers.prediction.pixels")
+    plain = open_page("model=two&preference=0.3,0.7")
+    wait_painted(plain, [0.3, 0.7])
+    assert plain.evaluate("() => !!document.querySelector('.palora').explorer.panels[0].layers.prediction.pixels")
+    for task in ("segmentation", "depth"):
+        first, second = (pixels(each, task).astype(int) for each in (page, plain))
+        assert (abs(first - second).max(axis=1) <= 1).mean() > 0.99, task
+
+
 def test_two_sessions_see_their_own_preference(open_page, model_root):
     first, second = open_page("model=two"), open_page("model=two")
     drag(first, 0.5, 0.9)

@@ -87,6 +87,39 @@ def test_values():
     assert drawing.true_values(Regression("r"), torch.tensor(float("nan"))) == {"numbers": [None]}
 
 
+@pytest.mark.parametrize(
+    "picture",
+    [
+        drawing.draw_truth(SEG, torch.randint(-1, 5, (6, 9)), STYLE),
+        drawing.draw_prediction(SEG, torch.randn(5, 6, 9), STYLE),
+        drawing.draw_error(SEG, torch.randn(5, 6, 9), torch.randint(-1, 5, (6, 9)), STYLE),
+        drawing.draw_truth(Depth("depth"), torch.tensor([[[1.0, 0.0, 5.0], [2.0, 3.0, float("nan")]]]), STYLE),
+        drawing.draw_prediction(Normals("normals"), torch.randn(3, 6, 9), STYLE),
+        drawing.draw_input(np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)),
+    ],
+)
+def test_bare_pixels_are_those_of_the_file(picture):
+    data, count = picture.bare()
+    height, width = picture.pixels.shape[:2]
+    if count:
+        colours = np.frombuffer(data[: 4 * count], np.uint8).reshape(count, 4)
+        found = colours[np.frombuffer(data[4 * count :], np.uint8)].reshape(height, width, 4)
+    else:
+        found = np.frombuffer(data, np.uint8).reshape(height, width, 3)
+    wanted = decoded(picture)
+    seen = wanted[..., 3] > 0  # the colour of what is clear is nobody's business
+    assert (found[seen][:, :3] == wanted[seen][:, :3]).all()
+    assert (found[..., 3:] == wanted[..., 3:]).all() if count else seen.all()
+    again = Picture.from_bare(data, count, height, width)
+    assert (decoded(again) == wanted).all() and again.clear == picture.clear
+
+
+def test_large_pictures_are_files():
+    limit = drawing.BARE_BYTES
+    assert Picture(np.zeros((1, limit), np.uint8), np.zeros((2, 3), np.uint8)).bare() is not None
+    assert Picture(np.zeros((1, limit + 1), np.uint8), np.zeros((2, 3), np.uint8)).bare() is None
+
+
 def test_large_pictures_are_not_lossless():
     pixels = np.random.default_rng(0).integers(0, 255, (700, 700, 3), dtype=np.uint8)
     data, mime = Picture(pixels).encode()

@@ -67,8 +67,33 @@ export class Gallery {
 /** The pictures of an answer, in the order of its header. */
 export function decode(header) {
   return Promise.all(
-    header.pictures.map((picture, i) => createImageBitmap(new Blob([header.blobs[i]], { type: picture.mime }))),
+    header.pictures.map((picture, i) => {
+      const bytes = header.blobs[i];
+      if (picture.mime) return createImageBitmap(new Blob([bytes], { type: picture.mime }));
+      return bitmapOf(colour(picture, bytes));
+    }),
   );
+}
+
+/** A bitmap that keeps its pixels, for whoever reads them. */
+const bitmapOf = async (image) => Object.assign(await createImageBitmap(image), { pixels: image });
+
+/** A picture sent as bare pixels: RGB, or colours [N] of four bytes and then an index per pixel. */
+function colour({ colours, width, height }, bytes) {
+  const image = new ImageData(width, height);
+  const pixels = new Uint32Array(image.data.buffer);
+  if (colours) {
+    const palette = new Uint32Array(bytes.slice(0, 4 * colours).buffer);
+    for (let i = 0; i < pixels.length; i += 1) pixels[i] = palette[bytes[4 * colours + i]];
+    return image;
+  }
+  for (let i = 0, k = 0; k < bytes.length; i += 4, k += 3) {
+    image.data[i] = bytes[k];
+    image.data[i + 1] = bytes[k + 1];
+    image.data[i + 2] = bytes[k + 2];
+    image.data[i + 3] = 255;
+  }
+  return image;
 }
 
 /** One line below the pictures; problems stand out. */

@@ -11,6 +11,10 @@ import { Sliders } from './sliders.js';
 const instances = new WeakMap();
 const PICTURED = ['segmentation', 'depth', 'normals'];
 const KEPT_TIMES = 2000;
+// A drawing of the page costs more than a picture's way here, so one that follows the handle waits for the answer that
+// is on its way: this many ms where answers are quick, and at most so many where they are not.
+const SOON = 24;
+const PATIENCE = 150;
 
 class Explorer {
   constructor(root, data) {
@@ -21,6 +25,7 @@ class Explorer {
     this.times = [];
     this.exact = false; // measurements set it: then no answer comes from the grid computed ahead
     this.pinned = null;
+    this.round = this.late = 0; // ms: of the last answer's way; of the page behind its timers, smoothed
     this.wanted = 0;
     this.painted = 0;
     this.around = data.front ? new Interpolator(data.front.preferences) : null;
@@ -107,14 +112,27 @@ class Explorer {
   set(preference, time) {
     this.preference = preference;
     this.ask(time);
-    // Pointers move more often than the screen is drawn; everything that follows the handle is drawn once a frame.
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
-      this.show();
-    });
+    this.moveHandle();
+    this.overdue ??= setTimeout(() => this.show(), this.pad ? PATIENCE : 0);
   }
 
+  /** Move the handle alone, unless an answer comes first; the less time the page has, the later. */
+  moveHandle() {
+    if (this.frame || !this.pad) return;
+    const wait = this.round < SOON ? SOON : Math.min(PATIENCE, 3 * this.late);
+    const due = performance.now() + wait;
+    this.frame = setTimeout(() => {
+      this.frame = null;
+      this.late += 0.3 * (performance.now() - due - this.late);
+      this.pad.show(this.preference, this.pinned);
+    }, wait);
+  }
+
+  /** Bring everything to the present λ. */
   show() {
+    for (const timer of [this.frame, this.overdue]) clearTimeout(timer);
+    this.frame = this.overdue = null;
+    this.late *= 0.8;
     this.pad?.show(this.preference, this.pinned);
     this.sliders.show(this.preference);
     this.front?.show(this.preference);
@@ -233,7 +251,8 @@ class Explorer {
     this.painted = request.seq;
     this.latest = { header, bitmaps, image: request.image };
     this.metrics = header.metrics;
-    this.showMetrics();
+    this.round = performance.now() - request.sent;
+    this.show();
     this.paint(this.latest);
     requestAnimationFrame(() => this.note(header, request));
   }

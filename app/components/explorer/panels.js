@@ -350,6 +350,7 @@ const scratch = document.createElement('canvas');
 
 /** RGBA of a layer at its own size. */
 export function pixelsOf(layer) {
+  if (layer.pixels) return layer.pixels;
   scratch.width = layer.width;
   scratch.height = layer.height;
   const context = scratch.getContext('2d', { willReadFrequently: true });
