@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
@@ -23,7 +24,7 @@ from app.serving.worker import Worker
 from palora_core.errors import UserError
 from palora_core.simplex import simplex_lattice
 
-CACHE_BYTES = 96 * 2**20
+CACHE_BYTES = 192 * 2**20
 KEPT_SCENES = 24
 KEPT_NETWORKS = 4
 # Views whose lattice is computed ahead; more sessions than this share what the others computed.
@@ -173,12 +174,15 @@ class Inference:
             return True
         with self._views_lock:
             views = list(self._views.values())[-KEPT_VIEWS:]
-        return any(len(view.preference) in STEPS and self._extend(view) for view in reversed(views))
+        # No more than is kept: views that drove each other's answers out would be computed for ever.
+        typical = self.answers.used / max(1, len(self.answers))
+        room = int(0.9 * self.answers.capacity / max(1.0, typical * len(views)))
+        return any(len(view.preference) in STEPS and self._extend(view, room) for view in reversed(views))
 
-    def _extend(self, view: View) -> bool:
+    def _extend(self, view: View, room: int) -> bool:
         try:
             loaded = self.registry.get(view.model)
-            for preference in _nearest_first(view.preference):
+            for preference in islice(_nearest_first(view.preference), room):
                 if (loaded.key, view.image, preference, view.errors) not in self.answers:
                     self.predict(loaded, view.image, preference, view.errors)
                     return True

@@ -84,6 +84,28 @@ def test_lattice_is_computed_ahead(roots):
         assert roots.inference.cached("other", request(preference=point)) is not None
 
 
+def test_work_ahead_ends_where_the_lattices_do_not_fit(roots):
+    """Two views whose answers drive each other out of the cache: each gets a share, nearest first, and then rest."""
+    inference = Inference(roots.registry, UploadStore(), work_ahead=False)
+    try:
+        for number in range(2):
+            session = f"session {number}"
+            inference.cached(session, request())  # it is here
+            inference.submit(session, request(image=f"sample-{number}", preference=(0.0, 1.0))).result(60)
+        inference.answers.capacity = 40 * inference.answers.used // 2
+        steps = 0
+        while inference._work_ahead():
+            steps += 1
+            assert steps < 300, "it never ends"
+        assert 20 < steps and inference.answers.used <= inference.answers.capacity
+        for number in range(2):
+            near = [snap(point) for point in simplex_lattice(2, 50).tolist() if point[0] < 0.2]
+            kept = [inference.cached("who", request(image=f"sample-{number}", preference=point)) for point in near]
+            assert len(kept) >= 10 and None not in kept
+    finally:
+        inference.close()
+
+
 def test_who_leaves_while_being_answered_is_forgotten(roots, monkeypatch):
     honest = roots.inference.predict
     monkeypatch.setattr(roots.inference, "predict", lambda *asked: roots.inference.forget("s") or honest(*asked))
