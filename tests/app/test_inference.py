@@ -97,7 +97,7 @@ def test_work_ahead_ends_where_the_lattices_do_not_fit(roots):
         while inference._work_ahead():
             steps += 1
             assert steps < 300, "it never ends"
-        assert 20 < steps and inference.answers.used <= inference.answers.capacity
+        assert steps > 20 and inference.answers.used <= inference.answers.capacity
         for number in range(2):
             near = [snap(point) for point in simplex_lattice(2, 50).tolist() if point[0] < 0.2]
             kept = [inference.cached("who", request(image=f"sample-{number}", preference=point)) for point in near]
