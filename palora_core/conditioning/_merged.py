@@ -9,7 +9,8 @@ block by block while in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -214,6 +215,16 @@ class MergedPasses:
             for source, gradient in zip(tensor.sources, tensor.totals() or ()):
                 if source.requires_grad:
                     source.grad = gradient if source.grad is None else source.grad.add_(gradient)
+
+
+@contextmanager
+def merged_passes(
+    model: ParetoModel, tensors: Sequence[MergedTensor], dtype: torch.dtype | None
+) -> Iterator[Callable[[Tensor], Pass]]:
+    """What :meth:`ParetoModel.accumulate` is for a model of merged tensors; arguments as for :class:`MergedPasses`."""
+    passes = MergedPasses(model, tensors, dtype)
+    yield passes.at
+    passes.finish()
 
 
 def blocks(flat: Tensor) -> Iterator[slice]:

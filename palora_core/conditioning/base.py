@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -78,8 +78,7 @@ class ParetoModel(nn.Module):
         return check_preference(preference, self.num_tasks).to(device=like.device, dtype=like.dtype)
 
     # -- training ----------------------------------------------------------------------------------------------------
-    @contextmanager
-    def accumulate(self, dtype: torch.dtype | None = None) -> Iterator[Callable[[Tensor], Pass]]:
+    def accumulate(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Callable[[Tensor], Pass]]:
         """A block in which gradients of several passes are collected: ``with model.accumulate() as at: at(λ)``.
 
         Each pass's backward must run before the next one is made. When the block ends without an error, gradients
@@ -89,7 +88,7 @@ class ParetoModel(nn.Module):
             dtype: autocast's format, where the passes run under it. Leaves that it would round may then be rounded
                 already, and so are their gradients: for whoever only calls ``backward`` (see ``Balancer.scalar``).
         """
-        yield self.plain_pass
+        return nullcontext(self.plain_pass)
 
     def plain_pass(self, preference: Tensor) -> Pass:
         """A pass through autograd, with the parameters themselves as leaves."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from palora_core.adapters import LowRankLayer, insert_adapters
-from palora_core.conditioning._merged import AffineTensor, MergedPasses, is_channels_last
+from palora_core.conditioning._merged import AffineTensor, is_channels_last, merged_passes
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
 from palora_core.conditioning.lowrank import LowRankModel
 from palora_core.swapping import swap
@@ -61,12 +61,9 @@ class DoRAModel(LowRankModel):
         """How many parameters the adapters add, magnitudes included."""
         return super().num_adapter_parameters + sum(layer.magnitude.numel() for layer in self._dora_layers())
 
-    @contextmanager
-    def accumulate(self, dtype: torch.dtype | None = None) -> Iterator[Callable[[Tensor], Pass]]:
+    def accumulate(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Callable[[Tensor], Pass]]:
         """Passes on merged weights; the chain rule to W, A, B and m runs once a step."""
-        passes = MergedPasses(self, [DoRAWeight(layer) for layer in self._dora_layers()], dtype)
-        yield passes.at
-        passes.finish()
+        return merged_passes(self, [DoRAWeight(layer) for layer in self._dora_layers()], dtype)
 
     def _dora_layers(self) -> list[DoRALayer]:
         return [layer for layer in self.layers if isinstance(layer, DoRALayer)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from palora_core.conditioning._generated import GeneratedLayer, GeneratedModel, parameter_owners, swap_parameters
-from palora_core.conditioning._merged import AffineTensor, MergedPasses, Place, inner_products
+from palora_core.conditioning._merged import AffineTensor, Place, inner_products, merged_passes
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
 
 
@@ -68,13 +68,10 @@ class EnsembleModel(GeneratedModel):
             values |= dict.fromkeys(places, mix(members, preference))
         return values
 
-    @contextmanager
-    def accumulate(self, dtype: torch.dtype | None = None) -> Iterator[Callable[[Tensor], Pass]]:
+    def accumulate(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Callable[[Tensor], Pass]]:
         """Passes on mixed weights as leaves: ∂/∂θ_t = Σ_m λ_mt g_m, exactly, with one network's activations alive."""
         channels_last = self.memory_format == torch.channels_last
-        passes = MergedPasses(self, [Members(at, m, channels_last) for m, at in self._places().values()], dtype)
-        yield passes.at
-        passes.finish()
+        return merged_passes(self, [Members(at, m, channels_last) for m, at in self._places().values()], dtype)
 
     def basis(self) -> Mapping[str, tuple[Tensor, Tensor]]:
         """Every parameter: (zero, its members [T, *shape])."""

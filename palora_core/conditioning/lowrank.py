@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from palora_core.adapters import LowRankLayer, insert_adapters
 from palora_core.conditioning._factors import DeltaWeight, FactoredWeight
-from palora_core.conditioning._merged import MergedPasses
+from palora_core.conditioning._merged import merged_passes
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
 from palora_core.errors import UserError
 
@@ -60,13 +60,10 @@ class LowRankModel(ParetoModel):
             if isinstance(layer, LowRankLayer):
                 layer.plain_(layer.mixed_weight(preference))
 
-    @contextmanager
-    def accumulate(self, dtype: torch.dtype | None = None) -> Iterator[Callable[[Tensor], Pass]]:
+    def accumulate(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Callable[[Tensor], Pass]]:
         """Passes on merged weights: one leaf per layer and λ, one chain-rule step to W, A and B at the end."""
         merged = FactoredWeight if self.num_tasks > MANY_TASKS else DeltaWeight
-        passes = MergedPasses(self, [merged(layer) for layer in self.layers], dtype)
-        yield passes.at
-        passes.finish()
+        return merged_passes(self, [merged(layer) for layer in self.layers], dtype)
 
 
 @conditionings.register("lowrank")

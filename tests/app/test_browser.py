@@ -103,7 +103,7 @@ def as_files(frame: bytes) -> bytes:
     header, blobs = unpack(frame)
     if header["type"] == "gallery":
         return frame
-    for what, number in zip(header["pictures"], range(len(blobs))):
+    for number, what in enumerate(header["pictures"]):
         picture = Picture.from_bare(blobs[number], what.pop("colours"), what["height"], what["width"])
         blobs[number], what["mime"] = picture.encode()
     return pack({key: value for key, value in header.items() if key != "sizes"}, blobs)

@@ -25,6 +25,7 @@ class Explorer {
     this.times = [];
     this.exact = false; // measurements set it: then no answer comes from the grid computed ahead
     this.pinned = null;
+    this.now = () => this.preference; // what the controls step from
     this.round = this.late = 0; // ms: of the last answer's way; of the page behind its timers, smoothed
     this.wanted = 0;
     this.painted = 0;
@@ -47,7 +48,7 @@ class Explorer {
   buildControls() {
     this.scale = new Scale(this.data.even);
     const change = (preference, time) => this.set(preference, time);
-    const options = { now: () => this.preference, change, commit: () => this.commit(), scale: this.scale };
+    const options = { now: this.now, change, commit: () => this.commit(), scale: this.scale };
     const node = this.find('pad');
     const drawn = this.tasks.length === 2 || this.tasks.length === 3;
     if (drawn) this.pad = new Pad(node, this.tasks, options);
@@ -101,7 +102,7 @@ class Explorer {
       this.set(project(preference), performance.now());
       this.commit();
     };
-    this.front = new FrontPlot(card, this.data.front, this.tasks, { now: () => this.preference, chosen });
+    this.front = new FrontPlot(card, this.data.front, this.tasks, { now: this.now, chosen });
   }
 
   showImages() {
@@ -118,11 +119,11 @@ class Explorer {
 
   /** Move the handle alone, unless an answer comes first; the less time the page has, the later. */
   moveHandle() {
-    if (this.frame || !this.pad) return;
+    if (this.moving || !this.pad) return;
     const wait = this.round < SOON ? SOON : Math.min(PATIENCE, 3 * this.late);
     const due = performance.now() + wait;
-    this.frame = setTimeout(() => {
-      this.frame = null;
+    this.moving = setTimeout(() => {
+      this.moving = null;
       this.late += 0.3 * (performance.now() - due - this.late);
       this.pad.show(this.preference, this.pinned);
     }, wait);
@@ -130,8 +131,8 @@ class Explorer {
 
   /** Bring everything to the present λ. */
   show() {
-    for (const timer of [this.frame, this.overdue]) clearTimeout(timer);
-    this.frame = this.overdue = null;
+    for (const timer of [this.moving, this.overdue]) clearTimeout(timer);
+    this.moving = this.overdue = null;
     this.late *= 0.8;
     this.pad?.show(this.preference, this.pinned);
     this.sliders.show(this.preference);
