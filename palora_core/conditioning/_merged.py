@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from palora_core.conditioning.base import ParetoModel, Pass
+from palora_core.machine import keep_freed_memory
 
 Place = tuple[int, str]
 
@@ -222,6 +223,7 @@ def merged_passes(
     model: ParetoModel, tensors: Sequence[MergedTensor], dtype: torch.dtype | None
 ) -> Iterator[Callable[[Tensor], Pass]]:
     """What :meth:`ParetoModel.accumulate` is for a model of merged tensors; arguments as for :class:`MergedPasses`."""
+    keep_freed_memory()
     passes = MergedPasses(model, tensors, dtype)
     yield passes.at
     passes.finish()
