@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from palora_core.active import ActivePreference
 from palora_core.normalisation import AnchoredBatchNorm
+from palora_core.quick import plain_, quicken_
 from palora_core.registry import Registry
 from palora_core.simplex import check_preference
 
@@ -51,6 +52,7 @@ class ParetoModel(nn.Module):
 
     def __init__(self, network: nn.Module, num_tasks: int) -> None:
         super().__init__()
+        quicken_(network)
         self.network = network
         self.num_tasks = num_tasks
         self.active = ActivePreference()
@@ -65,6 +67,7 @@ class ParetoModel(nn.Module):
         """The plain network for λ [T]: same class and state_dict keys as the network put in, sharing no memory."""
         preference = self.as_preference(preference)
         network = copy.deepcopy(self.network)
+        plain_(network)
         with torch.no_grad():
             self._merge_into(network, preference)
         for layer in list(network.modules()):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from palora_core.errors import UserError
 from palora_core.networks.base import MultiTaskNetwork, networks
+from palora_core.quick import max_unpool2d
 
 STAGES = (64, 128, 256, 512, 512)
 DEPTHS = (2, 2, 3, 3, 3)
@@ -58,7 +59,7 @@ class SegNetTrunk(nn.Module):
             places.append((index, size))
         for stage in self.decoder:
             index, size = places.pop()
-            x = stage(F.max_unpool2d(x, index, [2, 2], output_size=list(size[-2:])))
+            x = stage(max_unpool2d(x, index, size[-2:]))
         return x
 
 

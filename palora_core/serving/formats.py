@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from palora_core.quick.layers import half_relu
 from palora_core.serving.trace import Trace
 
 # Layers that are counted when the first few are to stay exact.
@@ -14,13 +16,7 @@ COUNTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 class HalfReLU(nn.Module):
-    """max(x, 0) in bfloat16 by its bits: as integers, negative numbers are below 0 and the others stay what they are.
-
-    A CPU computes bfloat16 in single precision and back, five times slower than the integers' threshold. NaN stays NaN
-    with either sign: those with the sign bit are the integers from −127 to −1, just above −∞.
-    """
-
-    MINUS_INFINITY = -128  # 0xFF80
+    """max(x, 0), by its bits where ``x`` is bfloat16."""
 
     def __init__(self, inplace: bool) -> None:
         super().__init__()
@@ -28,13 +24,7 @@ class HalfReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """max(x, 0)."""
-        if x.dtype != torch.bfloat16:
-            return torch.relu_(x) if self.inplace else torch.relu(x)
-        bits = x.view(torch.int16)
-        if self.inplace:
-            torch.threshold_(bits, self.MINUS_INFINITY, 0)
-            return x
-        return torch.threshold(bits, self.MINUS_INFINITY, 0).view(torch.bfloat16)
+        return half_relu(x, self.inplace) if x.dtype == torch.bfloat16 else F.relu(x, self.inplace)
 
 
 def quicken_relus(network: nn.Module) -> None:
@@ -102,7 +92,7 @@ class Pointwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same as ``nn.Conv2d``."""
-        y = torch.nn.functional.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        y = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
         return y.permute(0, 3, 1, 2)
 
 
