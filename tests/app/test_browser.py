@@ -95,6 +95,44 @@ def test_dragging_changes_the_picture_while_the_button_is_down(open_page):
     page.wait_for_url(re.compile(r"preference=0\.8"))
 
 
+WATCH_CHANGES = """() => {
+  const { explorer } = document.querySelector('.palora');
+  const set = explorer.set.bind(explorer);
+  window.changes = [];
+  explorer.set = (preference, time) => {
+    window.changes.push([window.event.type, preference.join(' ')]);
+    set(preference, time);
+  };
+}"""
+
+
+def test_a_movement_is_answered_at_once_and_once(open_page):
+    """Browsers hold ``pointermove`` back until their next frame; the question is asked before, but not twice."""
+    page = open_page("model=two&preference=0.5,0.5")
+    page.locator(".p-pad").hover()
+    box = page.locator(".p-pad").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * 46 / 70
+    page.mouse.move(x, y)
+    page.evaluate(WATCH_CHANGES)
+    page.mouse.down()
+    for step in range(1, 9):
+        page.mouse.move(x + 6 * step, y)
+        page.wait_for_timeout(20)
+    end = page.evaluate("() => document.querySelector('.palora').explorer.preference.join(' ')")
+    page.mouse.move(x + 80, y)
+    page.mouse.up()
+    changes = page.evaluate("() => window.changes")
+    kinds = [kind for kind, _ in changes]
+    assert kinds[0] == "pointerdown" and set(kinds[1:]) <= {"pointerrawupdate", "pointermove"}
+    assert "pointerrawupdate" in kinds
+    preferences = [preference for _, preference in changes]
+    assert len(set(preferences)) == len(preferences), "one λ was asked for twice"
+    assert preferences[-1] != end, "the last movement before the button went up counts too"
+    page.mouse.move(x - 80, y)
+    page.wait_for_timeout(50)
+    assert page.evaluate("() => window.changes.length") == len(changes), "nothing follows a mouse without a button"
+
+
 def as_files(frame: bytes) -> bytes:
     """An answer as it would be were its pictures too large to be sent as bare pixels."""
     from app.pictures.drawing import Picture

@@ -1,5 +1,6 @@
 // The pad: a segment for two tasks, a triangle for three. Drag it, touch it, or use the keys.
 
+import { draggable } from './drag.js';
 import { barycentric, centre, clamp, corner, format, formatAll, mixed, project } from './simplex.js';
 
 const NS = 'http://www.w3.org/2000/svg';
@@ -17,7 +18,7 @@ const BIG_STEP = 0.1;
 export class Pad {
   /** now() is λ, change(λ, event time) while moving, commit() when done; scale: λ to its place on the pad (even steps) and back. */
   constructor(node, tasks, { now, change, commit, scale }) {
-    Object.assign(this, { node, tasks, now, change, commit, scale, count: tasks.length, dragging: false });
+    Object.assign(this, { node, tasks, now, change, commit, scale, count: tasks.length });
     const flat = this.count === 2;
     node.setAttribute('viewBox', flat ? '0 0 300 70' : '0 0 300 214');
     this.vertices = flat ? [[24, 46], [276, 46]] : [[150, 26], [46, 186], [254, 186]];
@@ -63,22 +64,9 @@ export class Pad {
 
   listen() {
     const { node } = this;
-    const move = (event) => this.change(this.toPreference(event), event.timeStamp);
-    node.addEventListener('pointerdown', (event) => {
-      if (event.button > 0) return;
-      this.dragging = true;
-      node.setPointerCapture(event.pointerId);
-      node.focus({ preventScroll: true });
-      move(event);
-    });
-    node.addEventListener('pointermove', (event) => this.dragging && move(event));
-    const end = () => {
-      if (!this.dragging) return;
-      this.dragging = false;
-      this.commit();
-    };
-    node.addEventListener('pointerup', end);
-    node.addEventListener('pointercancel', end);
+    const follow = (event) => this.change(this.toPreference(event), event.timeStamp);
+    draggable(node, follow, () => this.commit());
+    node.addEventListener('pointerdown', () => node.focus({ preventScroll: true }));
     node.addEventListener('keydown', (event) => this.key(event));
   }
 

@@ -1,5 +1,6 @@
 // One heat map over a plane of preferences: drag it, click it, or use the arrow keys.
 
+import { draggable } from '../explorer/drag.js';
 import { svg } from '../explorer/pad.js';
 import { element } from '../explorer/panels.js';
 import { clamp, withUnit } from '../explorer/simplex.js';
@@ -180,19 +181,7 @@ export class PlaneMap {
       const y = ((event.clientY - box.top) / box.height) * this.geometry.height;
       this.change(this.geometry.keep(this.geometry.toPlane([x, y])), event.timeStamp);
     };
-    drawing.addEventListener('pointerdown', (event) => {
-      if (event.button) return;
-      drawing.setPointerCapture(event.pointerId);
-      this.dragging = true;
-      move(event);
-    });
-    drawing.addEventListener('pointermove', (event) => this.dragging && move(event));
-    const end = () => {
-      if (this.dragging) this.commit();
-      this.dragging = false;
-    };
-    drawing.addEventListener('pointerup', end);
-    drawing.addEventListener('pointercancel', end);
+    draggable(drawing, move, () => this.commit());
     drawing.addEventListener('keydown', (event) => this.key(event));
   }
 
