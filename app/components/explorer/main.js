@@ -15,6 +15,7 @@ const KEPT_TIMES = 2000;
 // is on its way: this many ms where answers are quick, and at most so many where they are not.
 const SOON = 24;
 const PATIENCE = 150;
+const LEGIBLE = 250; // ms that a number stays
 
 class Explorer {
   constructor(root, data) {
@@ -27,8 +28,8 @@ class Explorer {
     this.pinned = null;
     this.now = () => this.preference; // what the controls step from
     this.round = this.late = 0; // ms: of the last answer's way; of the page behind its timers, smoothed
-    this.wanted = 0;
     this.painted = 0;
+    this.told = 0; // ms: when the status was last written
     this.around = data.front ? new Interpolator(data.front.preferences) : null;
     this.buildControls();
     this.buildPanels();
@@ -120,7 +121,7 @@ class Explorer {
   /** Move the handle alone, unless an answer comes first; the less time the page has, the later. */
   moveHandle() {
     if (this.moving || !this.pad) return;
-    const wait = this.round < SOON ? SOON : Math.min(PATIENCE, 3 * this.late);
+    const wait = this.round < SOON ? SOON : Math.min(PATIENCE, 20 * this.late);
     const due = performance.now() + wait;
     this.moving = setTimeout(() => {
       this.moving = null;
@@ -277,7 +278,9 @@ class Explorer {
     if (request.since !== undefined) time.latency = now - request.since;
     this.times.push(time);
     if (this.times.length > KEPT_TIMES) this.times.shift();
-    if (this.connection.newest && this.times.length % 4) return; // while dragging, not every frame
+    // Nobody reads faster, and what is written after a frame was laid out has it laid out again.
+    if (time.latency !== undefined && now - this.told < LEGIBLE) return;
+    this.told = now;
     const model = origin(header);
     this.say(time.latency === undefined ? model : `${time.latency.toFixed(0)} ms from input to pixels · ${model}`);
   }

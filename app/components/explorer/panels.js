@@ -191,22 +191,13 @@ export class PicturePanel extends Panel {
     const { data } = pixelsOf(layer);
     const runs = longestRuns(data, layer.width, layer.height, this.colours ?? []);
     const unit = this.unit();
-    context.font = `600 ${12 * unit}px system-ui, sans-serif`;
-    context.textAlign = 'center';
-    context.textBaseline = 'middle';
-    context.lineWidth = 2.5 * unit;
-    context.lineJoin = 'round';
     runs.forEach(({ area, x, y }, index) => {
       if (area < LABEL_SHARE * layer.width * layer.height) return;
       const [px, py] = [((x + 0.5) / layer.width) * width, ((y + 0.5) / layer.height) * height];
-      const name = this.read.classes[index];
-      const half = context.measureText(name).width / 2 + 3 * unit;
-      const at = Math.min(width - half, Math.max(half, px));
-      const down = Math.min(height - 8 * unit, Math.max(8 * unit, py));
-      context.strokeStyle = 'rgba(0,0,0,.75)';
-      context.strokeText(name, at, down);
-      context.fillStyle = '#fff';
-      context.fillText(name, at, down);
+      const name = nameTag(this.read.classes[index], unit);
+      const at = Math.min(width - name.width, Math.max(0, px - name.width / 2));
+      const down = Math.min(height - name.height, Math.max(0, py - name.height / 2));
+      context.drawImage(name, Math.round(at), Math.round(down));
     });
   }
 
@@ -345,6 +336,29 @@ const copyOf = (bitmap) => {
   copy.getContext('2d').drawImage(bitmap, 0, 0);
   return copy;
 };
+
+const nameTags = new Map();
+
+/** A name in white with a dark rim, drawn once: text on a canvas of the page has the browser lay the page out first. */
+function nameTag(name, unit) {
+  const key = `${unit} ${name}`;
+  if (nameTags.has(key)) return nameTags.get(key);
+  if (nameTags.size > 500) nameTags.clear(); // sizes of a window that is being dragged
+  const canvas = document.createElement('canvas');
+  const context = canvas.getContext('2d');
+  const font = `600 ${12 * unit}px system-ui, sans-serif`;
+  context.font = font;
+  canvas.width = Math.ceil(context.measureText(name).width + 6 * unit);
+  canvas.height = Math.ceil(16 * unit);
+  // A new width has reset the context.
+  Object.assign(context, { font, textAlign: 'center', textBaseline: 'middle', lineWidth: 2.5 * unit, lineJoin: 'round' });
+  context.strokeStyle = 'rgba(0,0,0,.75)';
+  context.strokeText(name, canvas.width / 2, canvas.height / 2);
+  context.fillStyle = '#fff';
+  context.fillText(name, canvas.width / 2, canvas.height / 2);
+  nameTags.set(key, canvas);
+  return canvas;
+}
 
 const scratch = document.createElement('canvas');
 
