@@ -147,9 +147,11 @@ export class PicturePanel extends Panel {
   draw() {
     const layer = this.layers[this.view];
     const { canvas } = this;
-    const context = canvas.getContext('2d');
+    if (!layer && !this.input) return;
+    // Opaque, and with square corners: so the browser copies the picture, and has nothing to blend.
+    const context = canvas.getContext('2d', { alpha: false });
     if (!layer) {
-      if (this.input) context.drawImage(this.input, 0, 0, canvas.width, canvas.height);
+      context.drawImage(this.input, 0, 0, canvas.width, canvas.height);
       return;
     }
     this.paint(context, layer);
