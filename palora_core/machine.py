@@ -84,9 +84,11 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory it frees, as a GPU's allocator does; where the C library is glibc.
 
     It returns blocks of many megabytes to the system at once, which hands them out again page by page, each of them
-    cleared: 12 to 25 % of a step that needs merged weights and sums of a large network anew.
+    cleared: 12 to 25 % of a step that needs merged weights and sums of a large network anew. From here on the process
+    stays as large as it once was. Somebody's own settings in the environment are left alone.
     """
-    if platform.libc_ver()[0] != "glibc":
+    chosen = "MALLOC_TRIM_THRESHOLD_" in os.environ or "MALLOC_MMAP_THRESHOLD_" in os.environ
+    if platform.libc_ver()[0] != "glibc" or chosen or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return
     library = ctypes.CDLL(None)
     # The threshold from which blocks come from the system on their own; older versions take 32 MiB at most. It first:

@@ -223,7 +223,8 @@ def merged_passes(
     model: ParetoModel, tensors: Sequence[MergedTensor], dtype: torch.dtype | None
 ) -> Iterator[Callable[[Tensor], Pass]]:
     """What :meth:`ParetoModel.accumulate` is for a model of merged tensors; arguments as for :class:`MergedPasses`."""
-    keep_freed_memory()
+    if next(model.parameters()).device.type == "cpu":
+        keep_freed_memory()
     passes = MergedPasses(model, tensors, dtype)
     yield passes.at
     passes.finish()

@@ -44,7 +44,8 @@ class ParetoModel(nn.Module):
     """A network together with the way λ enters it. Subclasses say how; this class is the plain "not at all".
 
     Args:
-        network: the wrapped network; it becomes part of the model.
+        network: the wrapped network; it becomes part of the model, and some of its layers are computed another way (see
+            :mod:`palora_core.quick`); :meth:`merge` gives it back as it was written.
         num_tasks: T.
     """
 
@@ -67,9 +68,9 @@ class ParetoModel(nn.Module):
         """The plain network for λ [T]: same class and state_dict keys as the network put in, sharing no memory."""
         preference = self.as_preference(preference)
         network = copy.deepcopy(self.network)
-        plain_(network)
         with torch.no_grad():
             self._merge_into(network, preference)
+        plain_(network)  # last: a class that the conditioning put on a layer may stand on a quick one
         for layer in list(network.modules()):
             if isinstance(layer, AnchoredBatchNorm):
                 layer.plain_(preference)

@@ -18,5 +18,5 @@ class Unconditioned(Conditioning):
     controllable: ClassVar[bool] = False
 
     def condition(self, network: nn.Module, num_tasks: int) -> ParetoModel:
-        """Wrap ``network`` as it is."""
+        """Wrap ``network``; nothing in it depends on λ."""
         return ParetoModel(network, num_tasks)

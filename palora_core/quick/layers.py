@@ -19,7 +19,9 @@ def quicken_(network: nn.Module) -> None:
     for module in list(network.modules()):
         if type(module) is nn.ReLU:
             swap(module, QuickReLU)
-        elif type(module) is nn.Sequential and any(second is not None for _, second in composable(module)):
+        elif type(module) is nn.Sequential and any(
+            second is not None for _, second in composable(module._modules.values())
+        ):
             swap(module, QuickSequential)
 
 
@@ -58,7 +60,7 @@ class _HalfReLU(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,), (output,) = gradients, ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody differentiates once more, and integers have no gradient
-            return gradient * (output > 0), None
+            return torch.where(output > 0, gradient, 0), None
         bits = torch.ops.aten.threshold_backward(gradient.view(torch.int16), output.view(torch.int16), 0)
         return bits.view(torch.bfloat16), None
 
@@ -71,8 +73,9 @@ class QuickReLU(SwappedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """max(x, 0)."""
-        # Functions that change their input have no rule for vmap, which the stacked engine uses.
-        if x.dtype != torch.bfloat16 or x.device.type != "cpu" or torch._C._are_functorch_transforms_active():
+        # Functions that change their input have no rule for vmap, which the stacked engine uses, nor for tracing.
+        watched = torch._C._are_functorch_transforms_active() or torch.jit.is_tracing()
+        if watched or x.dtype != torch.bfloat16 or x.device.type != "cpu":
             return F.relu(x, self.inplace)
         return _HalfReLU.apply(x, self.inplace)
 
@@ -90,15 +93,19 @@ class QuickSequential(SwappedLayer):
         """All modules in a row; as they are written outside of training, where a person may compare bits."""
         if not self.training:
             return super().forward(x)
-        for pair in composable(self.children()):
-            x = pair[0](x) if pair[1] is None else composed(x, *pair)
+        for pair in composable(self._modules.values()):  # children() would leave out what comes twice
+            if pair[1] is None:
+                x = pair[0](x)
+            else:
+                x = composed(x, *pair) if _is_worth_it(x, *pair) else pair[1](pair[0](x))
         return x
 
 
-def composable(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, None] | tuple[nn.Conv2d, nn.Conv2d]]:
+def composable(modules: Iterable[nn.Module | None]) -> Iterator[tuple[nn.Module, None] | tuple[nn.Conv2d, nn.Conv2d]]:
     """The modules in order, a convolution together with a narrower 1×1 one straight behind it."""
     waiting: nn.Module | None = None
     for module in modules:
+        assert module is not None  # nn.Sequential cannot run with one either
         if waiting is not None and _composes(waiting) and _composes(module) and _narrows(waiting, module):
             yield waiting, module
             waiting = None
@@ -122,15 +129,24 @@ def composed(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
 
 
 def _narrows(first: nn.Conv2d, second: nn.Conv2d) -> bool:
-    """Whether the two are worth composing: the second one 1×1, with fewer outputs than it reads."""
+    """Whether the second convolution is 1×1, with fewer outputs than it reads, so that composing may be worth it."""
     pointwise = (second.kernel_size, second.stride, second.padding) == ((1, 1), (1, 1), (0, 0))
     return pointwise and first.padding_mode == "zeros" and second.out_channels < first.out_channels
+
+
+def _is_worth_it(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> bool:
+    """Whether ``x`` has pixels enough: composing costs as much as a few, and saves at every one."""
+    pixels = x.numel() // first.in_channels // (first.stride[0] * first.stride[1])
+    reads, inner, outer = first.weight[0].numel(), first.out_channels, second.out_channels
+    return pixels * (reads * (inner - outer) + inner * outer) > 2 * reads * inner * outer
 
 
 def _composes(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether a layer is a convolution that computes what its weight and bias say, and nobody watches it."""
     if not isinstance(layer, nn.Conv2d) or layer.groups != 1:
         return False
-    own = type(layer).forward is nn.Conv2d.forward and type(layer)._conv_forward is nn.Conv2d._conv_forward
+    methods = ("forward", "_conv_forward", "__call__")
+    if any(name in vars(layer) or getattr(type(layer), name) is not getattr(nn.Conv2d, name) for name in methods):
+        return False
     hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
-    return own and not any(hooks)
+    return not any(hooks) and not nn.modules.module._has_any_global_hook()

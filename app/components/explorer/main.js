@@ -15,6 +15,7 @@ const KEPT_TIMES = 2000;
 // is on its way: this many ms where answers are quick, and at most so many where they are not.
 const SOON = 24;
 const PATIENCE = 150;
+const BEHIND = 7.5; // ms that timers come late where a page has no time for drawings in between
 const LEGIBLE = 250; // ms that a number stays
 
 class Explorer {
@@ -121,7 +122,7 @@ class Explorer {
   /** Move the handle alone, unless an answer comes first; the less time the page has, the later. */
   moveHandle() {
     if (this.moving || !this.pad) return;
-    const wait = this.round < SOON ? SOON : Math.min(PATIENCE, 20 * this.late);
+    const wait = this.round < SOON ? SOON : PATIENCE * Math.min(1, this.late / BEHIND);
     const due = performance.now() + wait;
     this.moving = setTimeout(() => {
       this.moving = null;

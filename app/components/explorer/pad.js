@@ -65,8 +65,7 @@ export class Pad {
   listen() {
     const { node } = this;
     const follow = (event) => this.change(this.toPreference(event), event.timeStamp);
-    draggable(node, follow, () => this.commit());
-    node.addEventListener('pointerdown', () => node.focus({ preventScroll: true }));
+    draggable(node, follow, () => this.commit(), true);
     node.addEventListener('keydown', (event) => this.key(event));
   }
 

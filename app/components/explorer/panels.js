@@ -190,6 +190,7 @@ export class PicturePanel extends Panel {
   /** Names on the larger regions, so that no class is told by its colour alone. */
   label(context, layer) {
     const { width, height } = context.canvas;
+    if (!width || !height) return;
     const { data } = pixelsOf(layer);
     const runs = longestRuns(data, layer.width, layer.height, this.colours ?? []);
     const unit = this.unit();

@@ -1,5 +1,6 @@
 // A point in the plane, the gradients of two objectives there, and its place in the space of losses.
 
+import { draggable } from '../explorer/drag.js';
 import { svg } from '../explorer/pad.js';
 import { clamp } from '../explorer/simplex.js';
 
@@ -162,15 +163,11 @@ class Toy {
       const { extent } = this.data;
       this.move([((event.clientX - box.left) / box.width) * 2 * extent - extent, extent - ((event.clientY - box.top) / box.height) * 2 * extent]);
     };
-    this.plane.addEventListener('pointerdown', (event) => {
+    this.plane.addEventListener('pointerdown', () => {
       this.stop();
       this.trail = [];
-      this.plane.setPointerCapture(event.pointerId);
-      this.dragging = true;
-      follow(event);
     });
-    this.plane.addEventListener('pointermove', (event) => this.dragging && follow(event));
-    for (const name of ['pointerup', 'pointercancel']) this.plane.addEventListener(name, () => (this.dragging = false));
+    draggable(this.plane, follow, () => {});
     this.plane.addEventListener('keydown', (event) => {
       const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
       if (!by) return;
