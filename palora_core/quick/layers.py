@@ -137,7 +137,8 @@ def _narrows(first: nn.Conv2d, second: nn.Conv2d) -> bool:
 def _is_worth_it(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> bool:
     """Whether ``x`` has pixels enough: composing costs as much as a few, and saves at every one."""
     pixels = x.numel() // first.in_channels // (first.stride[0] * first.stride[1])
-    reads, inner, outer = first.weight[0].numel(), first.out_channels, second.out_channels
+    reads = first.in_channels * first.kernel_size[0] * first.kernel_size[1]
+    inner, outer = first.out_channels, second.out_channels
     return pixels * (reads * (inner - outer) + inner * outer) > 2 * reads * inner * outer
 
 
