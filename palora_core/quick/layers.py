@@ -19,9 +19,7 @@ def quicken_(network: nn.Module) -> None:
     for module in list(network.modules()):
         if type(module) is nn.ReLU:
             swap(module, QuickReLU)
-        elif type(module) is nn.Sequential and any(
-            second is not None for _, second in composable(module._modules.values())
-        ):
+        elif type(module) is nn.Sequential and any(second for _, second in composable(module._modules.values())):
             swap(module, QuickSequential)
 
 
@@ -130,8 +128,12 @@ def composed(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
 
 def _narrows(first: nn.Conv2d, second: nn.Conv2d) -> bool:
     """Whether the second convolution is 1×1, with fewer outputs than it reads, so that composing may be worth it."""
-    pointwise = (second.kernel_size, second.stride, second.padding) == ((1, 1), (1, 1), (0, 0))
-    return pointwise and first.padding_mode == "zeros" and second.out_channels < first.out_channels
+    return is_pointwise(second) and first.padding_mode == "zeros" and second.out_channels < first.out_channels
+
+
+def is_pointwise(conv: nn.Conv2d) -> bool:
+    """Whether a convolution reads one pixel for each that it writes."""
+    return (conv.kernel_size, conv.stride, conv.padding) == ((1, 1), (1, 1), (0, 0))
 
 
 def _is_worth_it(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from palora_core.quick.layers import half_relu
+from palora_core.quick.layers import half_relu, is_pointwise
 from palora_core.serving.trace import Trace
 
 # Layers that are counted when the first few are to stay exact.
@@ -99,7 +99,5 @@ class Pointwise(nn.Conv2d):
 def quicken_pointwise(network: nn.Module) -> None:
     """Turn plain 1×1 convolutions into :class:`Pointwise`."""
     for module in network.modules():
-        if type(module) is not nn.Conv2d or module.groups != 1:
-            continue
-        if (module.kernel_size, module.stride, module.padding) == ((1, 1), (1, 1), (0, 0)):
+        if type(module) is nn.Conv2d and module.groups == 1 and is_pointwise(module):
             module.__class__ = Pointwise

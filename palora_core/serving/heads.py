@@ -13,6 +13,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
+from palora_core.quick.layers import is_pointwise
 from palora_core.serving.trace import Trace
 
 # Wider layers fill the vector units on their own.
@@ -124,7 +125,7 @@ def _head(modules: dict[str, nn.Module], wiring: Trace, name: str) -> _Head:
     assert isinstance(first, nn.Conv2d)
     reader = wiring.only_reader(name)
     second = modules[reader] if reader is not None else None
-    if reader is None or not _plain(second) or not _is_pointwise(second) or second.out_channels > first.out_channels:
+    if reader is None or not _plain(second) or not is_pointwise(second) or second.out_channels > first.out_channels:
         return _Head(name, first)
     if second.weight.dtype != first.weight.dtype:
         return _Head(name, first)
@@ -135,10 +136,6 @@ def _plain(module: nn.Module | None) -> TypeGuard[nn.Conv2d]:
     if type(module) is not nn.Conv2d or isinstance(module.padding, str):
         return False
     return module.groups == 1 and module.padding_mode == "zeros"
-
-
-def _is_pointwise(conv: nn.Conv2d) -> bool:
-    return conv.kernel_size == (1, 1) and conv.stride == (1, 1) and conv.padding == (0, 0)
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:
