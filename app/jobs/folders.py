@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.jobs.orders import read_order
 from app.settings import runs_root
-from palora_core.errors import UserError
+from palora_core.errors import UserError, quoted
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 DEPTH = 3  # sweeps put their runs into sub-folders
@@ -27,7 +27,7 @@ def folder_of(name: str) -> Path:
         folder = runs_root().joinpath(*parts)
         if folder.is_dir() and folder.resolve() == runs_root().resolve().joinpath(*parts):
             return folder
-    raise UserError(f"There is no run called {str(name)[:120]!r}.")
+    raise UserError(f"There is no run called {quoted(str(name))}.")
 
 
 def names() -> list[str]:
