@@ -189,6 +189,9 @@ def evaluate(
     rounds = -(-len(preferences) // distributed.world_size())
     done = 0
     for group in _groups(split, starts, batch_size):
+        for task in tasks:
+            for _, targets in group:
+                task.check(targets[task.name])  # while they are on the host
         group = [(x.to(device), {name: t.to(device) for name, t in targets.items()}) for x, targets in group]
         for number in range(rounds):
             for x, targets in group if number < len(mine) else ():

@@ -14,6 +14,7 @@ from palora_core.tasks import (
     Normals,
     Regression,
     Segmentation,
+    _tensors,
     histogram_median,
     mean_iou,
 )
@@ -450,3 +451,43 @@ def test_images_of_one_pixel():
     normals.update(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), torch.tensor([0.0, 0, 2]).view(1, 3, 1, 1))
     found = normals.compute()
     assert found == pytest.approx({**dict.fromkeys(found, 0), "loss": 2, "mean_angle": 90, "median_angle": 90})
+
+
+LABELLED = [(Classification, (4,)), (Segmentation, (2, 3, 3))]
+OUT_OF_RANGE = [
+    *((255, -1, torch.int64), (255, -1, torch.uint8), (-1, 255, torch.int64), (-2, -1, torch.int32)),
+    *((5, -1, torch.int64), (6, 5, torch.int64), (1.5, -1, torch.float32), (math.nan, -1, torch.float32)),
+]
+
+
+@pytest.mark.parametrize(("kind", "shape"), LABELLED)
+@pytest.mark.parametrize(("label", "ignore_index", "dtype"), OUT_OF_RANGE)
+def test_a_label_that_is_no_class_is_named_with_its_task(kind, shape, label, ignore_index, dtype):
+    task = kind("sem", num_classes=5, ignore_index=ignore_index)
+    target = torch.full(shape, 2, dtype=dtype)
+    target.view(-1)[1] = label
+    prediction = torch.randn(shape[0], 5, *shape[1:])
+    wanted = rf"'sem'.*label {label:g};.*ignore_index {ignore_index}"
+    for use in (task.loss, task.terms, task.sums, task.accumulator().update, lambda _, found: task.check(found)):
+        with pytest.raises(UserError, match=wanted):
+            use(prediction, target)
+
+
+@pytest.mark.parametrize(("kind", "shape"), LABELLED)
+@pytest.mark.parametrize("ignore_index", [-1, -100, 0, 3, 5, 255])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.int32, torch.float32])
+def test_every_class_and_the_ignored_label_are_taken(kind, shape, ignore_index, dtype):
+    if ignore_index < 0 and dtype == torch.uint8:
+        pytest.skip("a byte has no such value")
+    task = kind("sem", num_classes=5, ignore_index=ignore_index)
+    for label in (*range(5), ignore_index):
+        task.check(torch.full(shape, label, dtype=dtype))
+    task.check(torch.zeros(0))
+
+
+def test_on_a_gpu_a_label_that_is_no_class_makes_the_loss_nan_and_asserts_nothing():
+    logits, labels = torch.randn(6, 5), torch.tensor([0, 4, -1, 2, 3, 1])
+    expected = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    assert torch.equal(_tensors._poisoned_cross_entropy(logits, labels, -1), expected)
+    for label in (5, 255, -2):
+        assert _tensors._poisoned_cross_entropy(logits, labels.index_fill(0, torch.tensor(3), label), -1).isnan()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from palora_core.errors import UserError
-from palora_core.tasks._tensors import sum_dtype
+from palora_core.tasks._tensors import foreign_label, sum_dtype
 
 Convention = Literal["exact", "published"]
 Sums = dict[str, Tensor]
@@ -77,19 +77,27 @@ class Task:
         """Metrics as scalars from sums over any number of batches; NaN without a valid element."""
         raise NotImplementedError
 
+    def check(self, target: Tensor) -> None:
+        """Refuse a target on the CPU with values that no target has; one on another device is not looked at.
+
+        Raises:
+            UserError: naming the task and the value.
+        """
+
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The training loss as a sum over the valid elements, with its graph, and their number."""
+        self.check(target)
         return self._terms(prediction, target)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The training loss: mean over the valid elements of the batch, and 0 (with a gradient of 0) without any."""
-        total, count = self._terms(prediction, target)
+        total, count = self.terms(prediction, target)
         return total / count.clamp(min=1)
 
     def sums(self, prediction: Tensor, target: Tensor) -> Sums:
         """All sums over a batch, outside the graph."""
         with torch.no_grad():
-            total, count = self._terms(prediction, target)
+            total, count = self.terms(prediction, target)
             return {"loss": total.to(sum_dtype(total)), "count": count, **self._measure(prediction, target)}
 
     def accumulator(self, convention: Convention = "exact") -> "Accumulator":
@@ -105,6 +113,21 @@ class Task:
     def _reject(self, prediction: Tensor, target: Tensor, wanted: str) -> UserError:
         found = f"a prediction {list(prediction.shape)} and a target {list(target.shape)}"
         return UserError(f"task {self.name!r} ({self.kind}) got {found}; expected {wanted}")
+
+
+def check_labels(task: Task, target: Tensor, num_classes: int, ignore_index: int) -> None:
+    """Refuse labels on the CPU that are neither a class nor ``ignore_index``.
+
+    Raises:
+        UserError: naming the task, the label and ``ignore_index``.
+    """
+    found = foreign_label(target, num_classes, ignore_index) if target.is_cpu else None
+    if found is not None:
+        raise UserError(
+            f"task {task.name!r} ({task.kind}) got the label {found:g}; expected a class from 0 to {num_classes - 1}, "
+            f"or ignore_index {ignore_index} where there is none. Correct the labels, or give the task "
+            f"ignore_index={found:g} if that marks what is not labelled."
+        )
 
 
 class Accumulator:

@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from palora_core.tasks._tensors import cross_entropy_terms
-from palora_core.tasks.base import Convention, Metric, Sums, Task
+from palora_core.tasks.base import Convention, Metric, Sums, Task, check_labels
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,10 @@ class Classification(Task):
     def metrics(self) -> tuple[Metric, ...]:
         """Top-1 accuracy."""
         return (Metric("accuracy", "accuracy", "%", True),)
+
+    def check(self, target: Tensor) -> None:
+        """Refuse labels that are no class; see :meth:`Task.check`."""
+        check_labels(self, target, self.num_classes, self.ignore_index)
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         return cross_entropy_terms(prediction, self._labels(prediction, target), self.ignore_index)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from palora_core.tasks._tensors import cross_entropy_terms
-from palora_core.tasks.base import Convention, Metric, Sums, Task
+from palora_core.tasks.base import Convention, Metric, Sums, Task, check_labels
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class Segmentation(Task):
     def metrics(self) -> tuple[Metric, ...]:
         """Mean intersection over union and pixel accuracy."""
         return Metric("miou", "mIoU", "%", True), Metric("pixel_accuracy", "pixel accuracy", "%", True)
+
+    def check(self, target: Tensor) -> None:
+        """Refuse labels that are no class; see :meth:`Task.check`."""
+        check_labels(self, target, self.num_classes, self.ignore_index)
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         labels = self._labels(prediction, target)

@@ -55,7 +55,7 @@ class Feed:
         """A random batch of the validation split, for balancers that learn from one."""
         size = min(self.options.batch_size, len(self.splits["val"]))
         indices = torch.randint(len(self.splits["val"]), (size,), generator=self.generator("held out", step))
-        return self._on_device(self.splits["val"].batch(indices))
+        return self._on_device(self._checked(self.splits["val"].batch(indices)))
 
     def calibration(self) -> Iterator[Tensor]:
         """:func:`first_inputs` of the training split, on the device."""
@@ -70,7 +70,14 @@ class Feed:
         self._epoch_order = epoch, order
         size = self.options.batch_size
         batch = self.splits["train"].batch(order[index * size : (index + 1) * size])
-        return _own_rows(self.benchmark.augment(batch, self.generator("batch", step)))
+        return self._checked(_own_rows(self.benchmark.augment(batch, self.generator("batch", step))))
+
+    def _checked(self, batch: Batch) -> Batch:
+        """``batch``, whose targets go to a GPU, where a loss could only look by waiting; on a CPU it looks itself."""
+        if self.device.type != "cpu":
+            for task in self.benchmark.tasks:
+                task.check(batch[1][task.name])
+        return batch
 
     def _order(self, epoch: int) -> Tensor:
         return torch.randperm(len(self.splits["train"]), generator=self.generator("order", epoch))
