@@ -15,7 +15,7 @@ from palora_core.training.setup import configure
 def split_of(label: int, items: int = 8) -> ArraySplit:
     """Items that have the labels 3 and ``label``."""
     labels = {"top_left": torch.full((items,), 3), "bottom_right": torch.full((items,), label)}
-    return ArraySplit(torch.rand(items, 1, 36, 36), labels)
+    return ArraySplit(torch.rand(items, 1, 28, 28), labels)
 
 
 def feed_of(train: ArraySplit, val: ArraySplit, device: str) -> Feed:
