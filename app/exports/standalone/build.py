@@ -24,7 +24,8 @@ from app.pictures.uploads import UploadStore
 from palora_core.tasks import Task
 
 HERE = Path(__file__).resolve().parent
-PAD = HERE.parents[1] / "components" / "explorer"
+PLAYER = HERE / "player.js"
+IMPORT = re.compile(r"^import [^;]*? from '([^']+)';\n", re.MULTILINE)
 MOST_SAMPLES = 6
 
 
@@ -49,7 +50,7 @@ def compose(loaded: LoadedModel, network: Exported, script: bytes, binary: bytes
     scenes = [make_scene(loaded, image, UploadStore()) for image in images]
     inputs = torch.cat([scene.x.float() for scene in scenes]).contiguous().numpy().tobytes()
     config = configuration(loaded, scenes, network)
-    player = "\n".join(_script(path) for path in (PAD / "simplex.js", PAD / "pad.js", HERE / "player.js"))
+    player = joined(PLAYER)
     title = html.escape(str(loaded.card.get("title") or loaded.entry.title))
     weights = html.escape(str(loaded.card.get("licence") or "as stated by whoever gave you this file"))
     licence = (HERE / "licence.txt").read_text(encoding="utf-8")
@@ -122,8 +123,17 @@ def compressed(data: bytes) -> str:
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 
-def _script(path: Path) -> str:
-    """A module's text for one scope: without imports, its exports as plain declarations."""
-    text = path.read_text(encoding="utf-8")
-    text = re.sub(r"^import .*?;\n", "", text, flags=re.MULTILINE | re.DOTALL)
-    return re.sub(r"^export ", "", text, flags=re.MULTILINE)
+def joined(script: Path) -> str:
+    """A module and all that it imports as one text for one scope: each once, after what it needs itself."""
+    texts: dict[Path, str] = {}
+
+    def add(path: Path) -> None:
+        if path in texts:
+            return
+        text = path.read_text(encoding="utf-8")
+        for name in IMPORT.findall(text):
+            add((path.parent / name).resolve())
+        texts[path] = re.sub(r"^export ", "", IMPORT.sub("", text), flags=re.MULTILINE)
+
+    add(script.resolve())
+    return "\n".join(texts.values())

@@ -1,5 +1,8 @@
 // Runs the embedded network in this page: unpack, infer, draw; one inference at a time, the newest preference wins.
 
+import { Pad } from '../../components/explorer/pad.js';
+import { centre, clamp, format, formatAll, Scale, setWeight } from '../../components/explorer/simplex.js';
+
 const byId = (id) => document.getElementById(id);
 const config = JSON.parse(byId('config').textContent);
 const count = config.tasks.length;
