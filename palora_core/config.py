@@ -14,8 +14,9 @@ from typing import Any
 
 from palora_core.balancing.base import balancers
 from palora_core.conditioning.base import conditionings
-from palora_core.errors import UserError
+from palora_core.errors import UserError, quoted
 from palora_core.methods.base import Method, methods
+from palora_core.ranges import Range, ranges_of
 from palora_core.registry import Registry
 from palora_core.samplers import samplers
 
@@ -32,6 +33,7 @@ class Option:
         value: its present value.
         choices: allowed values where the type is a ``Literal``.
         help: its line in the docstring's "Attributes" (or "Args").
+        range: the numbers it may be, where that is declared with the type.
     """
 
     path: str
@@ -39,6 +41,7 @@ class Option:
     value: Any
     choices: tuple[Any, ...]
     help: str
+    range: Range | None = None
 
     @property
     def name(self) -> str:
@@ -49,7 +52,7 @@ class Option:
 def options(config: Any, prefix: str = "") -> Iterator[Option]:
     """All settings of a dataclass and of the dataclasses inside it."""
     hints = typing.get_type_hints(type(config))
-    described = _descriptions(type(config))
+    described, allowed = _descriptions(type(config)), ranges_of(type(config))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         path = f"{prefix}{field.name}"
@@ -58,14 +61,15 @@ def options(config: Any, prefix: str = "") -> Iterator[Option]:
         elif field.init:
             hint = hints[field.name]
             choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
-            yield Option(path, hint, value, choices, described.get(field.name, ""))
+            yield Option(path, hint, value, choices, described.get(field.name, ""), allowed.get(field.name))
 
 
 def override(config: Any, settings: Mapping[str, Any]) -> Any:
     """A copy of ``config`` with ``settings`` applied: keys are option names or dotted paths, values text or typed.
 
     Raises:
-        UserError: an unknown or ambiguous name, or a value of another type; nothing is guessed.
+        UserError: an unknown or ambiguous name, or a value of another type or outside the option's range; nothing is
+            guessed.
     """
     for key, value in settings.items():
         option = _find(config, key)
@@ -133,11 +137,14 @@ def parse(option: Option, value: Any) -> Any:
         for choice in option.choices:
             if str(value) == str(choice):
                 return choice
-        raise UserError(f"{option.path} must be one of {', '.join(map(str, option.choices))}, found {value!r}.")
+        raise UserError(f"{option.path} must be one of {', '.join(map(str, option.choices))}, found {quoted(value)}.")
     try:
-        return _converted(option.type, value)
+        converted = _converted(option.type, value)
     except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError):
-        raise UserError(f"{option.path} must be {_type_name(option.type)}, found {value!r}.") from None
+        raise UserError(f"{option.path} must be {_type_name(option.type)}, found {quoted(value)}.") from None
+    if option.range is not None:
+        option.range.check(option.path, converted)
+    return converted
 
 
 def _converted(kind: Any, value: Any) -> Any:

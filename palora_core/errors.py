@@ -1,6 +1,5 @@
 """Errors that are meant to be read by a person."""
 
-import math
 import reprlib
 
 # Characters of a whole message, and of what it quotes from a file, a browser or a command line.
@@ -36,13 +35,3 @@ def quoted(value: object, most: int = MOST_OF_QUOTE) -> str:
         return shortened(short.repr(value), most)
     except ValueError:  # Python refuses to write down whole numbers of many thousand digits
         return f"a value of type {type(value).__name__}"
-
-
-def check_positive(name: str, value: float) -> None:
-    """Refuse an option that is no finite number above 0.
-
-    Raises:
-        UserError: naming it.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < math.inf):
-        raise UserError(f"{name} is {quoted(value)}; expected a positive number.")

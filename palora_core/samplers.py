@@ -2,15 +2,19 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from palora_core.errors import UserError, check_positive
+from palora_core.errors import UserError
+from palora_core.ranges import CountOrNone, Positive, Range, check_ranges
 from palora_core.registry import Registry, make_callable
 from palora_core.simplex import check_preference, even_points, simplex_points
+
+ABOVE_0 = Range(0, open_low=True)
+INSIDE = Range(0, 0.5, open_low=True, open_high=True)
 
 samplers = Registry("sampler")
 make_callable(__name__)  # palora_core.samplers() gives what is registered
@@ -54,8 +58,8 @@ def annealed_preferences(
         Preferences [M, T], float32, rows in descending order of the first weight.
     """
     _check_time(tau)
-    check_positive("temperature", temperature)
-    _check_epsilon(epsilon)
+    ABOVE_0.check("temperature", temperature)
+    INSIDE.check("epsilon", epsilon)
     simplex_points(num_tasks, num_preferences)  # checks the two numbers
     # A step of training asks for the same rows in every rank and wrapper: remember the last few.
     return _annealed(int(num_tasks), int(num_preferences), tau / temperature, epsilon).clone()
@@ -97,7 +101,7 @@ class OneTask:
         task: its index, from 0.
     """
 
-    task: int = 0
+    task: CountOrNone = 0
 
     def sample(self, num_tasks: int, num_preferences: int, tau: float, generator: torch.Generator | None) -> Tensor:
         """M copies of the one-hot preference [M, T]."""
@@ -116,12 +120,11 @@ class Annealed:
         epsilon: See `annealed_preferences`.
     """
 
-    temperature: float = 1.0
-    epsilon: float = 0.01
+    temperature: Positive = 1.0
+    epsilon: Annotated[float, INSIDE] = 0.01
 
     def __post_init__(self) -> None:
-        check_positive("temperature", self.temperature)
-        _check_epsilon(self.epsilon)
+        check_ranges(self)
 
     def sample(self, num_tasks: int, num_preferences: int, tau: float, generator: torch.Generator | None) -> Tensor:
         """Preferences [M, T] of Eq. 2."""
@@ -137,10 +140,10 @@ class Fixed:
         epsilon: In (0, 0.5); how far the points are held off the faces, as in `annealed_preferences`.
     """
 
-    epsilon: float = 0.01
+    epsilon: Annotated[float, INSIDE] = 0.01
 
     def __post_init__(self) -> None:
-        _check_epsilon(self.epsilon)
+        check_ranges(self)
 
     def sample(self, num_tasks: int, num_preferences: int, tau: float, generator: torch.Generator | None) -> Tensor:
         """The base points [M, T]."""
@@ -156,10 +159,10 @@ class Dirichlet:
         concentration: Positive; 1 is uniform on the simplex, smaller prefers corners, larger the centre.
     """
 
-    concentration: float = 1.0
+    concentration: Positive = 1.0
 
     def __post_init__(self) -> None:
-        check_positive("concentration", self.concentration)
+        check_ranges(self)
 
     def sample(self, num_tasks: int, num_preferences: int, tau: float, generator: torch.Generator | None) -> Tensor:
         """M independent draws [M, T]."""
@@ -176,12 +179,11 @@ class AnnealedDirichlet:
         floor: Positive; keeps the distribution proper at τ = 1, where draws are all but one-hot.
     """
 
-    concentration: float = 1.0
-    floor: float = 0.001
+    concentration: Positive = 1.0
+    floor: Positive = 0.001
 
     def __post_init__(self) -> None:
-        check_positive("concentration", self.concentration)
-        check_positive("floor", self.floor)
+        check_ranges(self)
 
     def sample(self, num_tasks: int, num_preferences: int, tau: float, generator: torch.Generator | None) -> Tensor:
         """M independent draws [M, T]."""
@@ -251,11 +253,6 @@ def _dirichlet(concentration: float, num_tasks: int, num_preferences: int, gener
 def _check_time(tau: float) -> None:
     if not 0 <= tau <= 1:
         raise UserError(f"tau is {tau!r}; expected the training time as a number from 0 to 1")
-
-
-def _check_epsilon(epsilon: float) -> None:
-    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 0.5:
-        raise UserError(f"epsilon is {epsilon!r}; expected a number above 0 and below 0.5")
 
 
 def _check_count(num_preferences: int) -> int:

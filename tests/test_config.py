@@ -1,15 +1,17 @@
 """Options come from the dataclasses alone: every one can be listed, set from text, written and read back."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 import pytest
 
 from palora_core.benchmarks.base import benchmarks
-from palora_core.config import from_dict, method_from, method_from_dict, name_of, options, override, to_dict
+from palora_core.config import PARTS, from_dict, method_from, method_from_dict, name_of, options, override, to_dict
 from palora_core.errors import UserError
 from palora_core.methods.base import methods
+from palora_core.ranges import Range
 from palora_core.training.options import TrainingOptions
 from palora_core.training.setup import configure
 
@@ -148,3 +150,69 @@ def test_every_option_of_a_benchmark_has_help(name):
 def test_parts_that_are_not_registered_cannot_be_named():
     with pytest.raises(UserError, match="Sample is not a registered"):
         name_of(methods, Sample())
+
+
+# -- ranges -----------------------------------------------------------------------------------------------------------
+ALL = [
+    *((f"method {name}", methods.get(name)) for name in methods.names()),
+    *((f"benchmark {name}", benchmarks.get(name)) for name in OWN),
+    *((f"{part} {name}", entry) for part, registry in PARTS.items() for name, entry in registry().items()),
+    ("training", TrainingOptions),
+]
+FREE = {"minimum", "ideal"}  # bounds of losses, which may be any number
+
+
+@pytest.mark.parametrize(("name", "kind"), ALL, ids=[name for name, _ in ALL])
+def test_every_number_has_a_range_that_holds_its_default_and_refuses_what_lies_outside(name, kind):
+    config = kind()
+    for option in options(config):
+        if option.type not in (int, float) or option.name in FREE or option.choices:
+            continue
+        assert option.range is not None, f"{option.path} of {name} may be anything"
+        assert option.value in option.range
+        for wrong in (option.range.low - 1, option.range.high + 1, float("nan"), float("inf")):
+            with pytest.raises(UserError, match=rf"^{re.escape(option.path)} must be "):
+                override(config, {option.path: wrong})
+
+
+def test_ranges_say_what_they_are():
+    assert str(Range(1)) == "at least 1"
+    assert str(Range(0, open_low=True)) == "above 0"
+    assert str(Range(0, 1)) == "from 0 to 1"
+    assert str(Range(0, 0.5, open_low=True, open_high=True)) == "above 0 and below 0.5"
+    assert str(Range(0, 2**63, open_high=True)) == "at least 0 and below 2^63"
+    assert str(Range(1, 1000)) == "from 1 to 1,000"
+    assert True not in Range(0) and "1" not in Range(0) and 0 not in Range(0, open_low=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts", "sentence"),
+    [
+        (
+            {"rank": -1},
+            {},
+            "conditioning.rank must be from 1 to 4,096, found -1|rank must be from 1 to 4,096, found -1",
+        ),
+        ({"alpha": "-5"}, {}, "alpha must be above 0 and at most 1,000,000, found -5.0"),
+        ({"lr": "1e9"}, {}, "lr must be above 0 and below 10, found 1000000000.0"),
+        ({"unfrozen": "nonsense(("}, {}, "nothing is frozen; set adapters_only=true"),
+        (
+            {"unfrozen": "nonsense((", "adapters_only": True},
+            {},
+            r"has no part 'nonsense\(\(' to leave unfrozen; it has ",
+        ),
+        ({"layer": "nowhere"}, {"conditioning": "inputconcat"}, "no Linear or Conv layer at 'nowhere'"),
+        ({"task": 5}, {"sampler": "one_task"}, "task is 5"),
+        ({"preference": "1,2,3"}, {"sampler": "constant"}, "3"),
+        ({"rank": "9" * 300}, {}, "found 9|found '9|rank must be"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_work(settings, parts, sentence):
+    with pytest.raises(UserError, match=sentence) as refused:
+        configure("multimnist", "palora", settings, parts)
+    assert len(str(refused.value)) < 400
+
+
+def test_parts_that_exist_may_be_left_unfrozen():
+    _, method, _ = configure("multimnist", "palora", {"unfrozen": "heads", "adapters_only": True})
+    assert method.conditioning.unfrozen == "heads"

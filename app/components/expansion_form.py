@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import jobs
-from app.components.option_widgets import option_widgets
+from app.components.option_widgets import Answers, option_widgets
 from app.components.train_panel import all_but, start_button
 from app.library.entries import Entry
 from palora_core.benchmarks.base import benchmarks
@@ -42,15 +42,13 @@ def expansion_form(entries: Sequence[Entry], key: str = "expand") -> str | None:
     chosen = known[
         st.selectbox("Starts from", list(known), start, format_func=lambda i: known[i].title, key=f"{key}.source")
     ]
+    answers = Answers()
+    settings_of = f"{key}.{chosen.benchmark}"
     try:
         _, method, training = configure_expansion(chosen.benchmark, chosen.folder, {})
-        scope = f"{key}.{chosen.benchmark}"
-        settings = option_widgets(method, "method", scope, all_but(method, SHOWN_OF_METHOD))
-        settings |= option_widgets(training, "training", scope, all_but(training, SHOWN_OF_TRAINING))
-        order = jobs.Expansion(chosen.benchmark, chosen.folder, chosen.title, settings)
-        order.configured()
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
-        return None
-    with st.container(horizontal=True, vertical_alignment="center"):
-        return start_button(order, key)
+        answers.problems.append(str(error))
+    else:
+        option_widgets(method, "method", settings_of, answers, all_but(method, SHOWN_OF_METHOD))
+        option_widgets(training, "training", settings_of, answers, all_but(training, SHOWN_OF_TRAINING))
+    return start_button(jobs.Expansion(chosen.benchmark, chosen.folder, chosen.title, answers.settings), answers, key)

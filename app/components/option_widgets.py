@@ -4,41 +4,81 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
 from app.jobs import FORBIDDEN_SETTINGS, as_text
-from palora_core.config import Option, options
+from palora_core.config import Option, options, override
+from palora_core.errors import UserError
 
 COLUMNS = 3
 
 
+@dataclass
+class Answers:
+    """What a person has put into a form so far.
+
+    Attributes:
+        settings: ``"group.path"`` → value, for the options that were changed.
+        problems: a sentence for every field whose value cannot be.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def reason(self) -> str:
+        """Why nothing can be started with these, "" if something can."""
+        more = f" ({len(self.problems) - 1} more above)" if len(self.problems) > 1 else ""
+        return self.problems[0] + more if self.problems else ""
+
+
 def option_widgets(
-    config: Any, group: str, key: str, leave_out: Iterable[str] = (), columns: int = COLUMNS
-) -> dict[str, Any]:
-    """One widget per option of ``config``.
+    config: Any, group: str, key: str, answers: Answers, leave_out: Iterable[str] = (), columns: int = COLUMNS
+) -> None:
+    """One widget per option of ``config``; below a value that cannot be stands the reason.
 
     Args:
         config: a dataclass (a benchmark, a method, training options).
-        group: ``"benchmark"``, ``"method"`` or ``"training"``; goes before the names in the result.
+        group: ``"benchmark"``, ``"method"`` or ``"training"``; goes before the names of the settings.
         key: prefix of the widgets' keys.
+        answers: where changed options and problems are noted.
         leave_out: names of options shown elsewhere.
         columns: widgets side by side.
-
-    Returns:
-        ``"group.path"`` → value, for the options that were changed.
     """
     hidden = {*leave_out, *FORBIDDEN_SETTINGS}
     shown = [option for option in options(config) if option.path not in hidden and option.name not in hidden]
-    changed: dict[str, Any] = {}
     for start in range(0, len(shown), columns):
-        for place, option in zip(st.columns(columns, vertical_alignment="bottom"), shown[start : start + columns]):
+        row = shown[start : start + columns]
+        for place, option in zip(st.columns(columns, vertical_alignment="top"), row):
             with place:
                 value = widget(option, f"{key}.{group}.{option.path}")
-            if as_text(value) != as_text(option.value):
-                changed[f"{group}.{option.path}"] = value
-    return changed
+                problem = refusal(config, option, value)
+                if problem:
+                    below(problem)
+            if problem:
+                answers.problems.append(problem)
+            elif as_text(value) != as_text(option.value):
+                answers.settings[f"{group}.{option.path}"] = value
+
+
+def refusal(config: Any, option: Option, value: Any) -> str:
+    """Why an option cannot have a value, by the check that scripts use too; "" if it can."""
+    if as_text(value) == as_text(option.value):
+        return ""
+    try:
+        override(config, {option.path: value})
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def below(problem: str) -> None:
+    """A sentence under a field, as plain text: it quotes what was typed."""
+    marked = "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|$~:" else c for c in problem)
+    st.caption(f":red[:material/error: {marked}]")
 
 
 def widget(option: Option, key: str) -> Any:
@@ -60,9 +100,10 @@ def widget(option: Option, key: str) -> Any:
 
 
 def sentence(option: Option) -> str:
-    """An option's description as help: with its path, so that it can be found on the command line."""
+    """An option's description as help: what it may be, and its path, so that it can be found on the command line."""
     text = option.help[:1].upper() + option.help[1:]
-    return f"{text.replace('``', '`')}\n\n`--set {option.path}={as_text(option.value)}`"
+    allowed = f" {str(option.range).capitalize()}." if option.range else ""
+    return f"{text.replace('``', '`')}{allowed}\n\n`--set {option.path}={as_text(option.value)}`"
 
 
 def step_of(value: float) -> float:

@@ -7,11 +7,11 @@ from typing import Any
 import streamlit as st
 
 from app import jobs
-from app.components.option_widgets import option_widgets
+from app.components.option_widgets import Answers, below, option_widgets
 from palora_core.balancing.base import balancers
 from palora_core.benchmarks.base import benchmarks
 from palora_core.conditioning.base import conditionings
-from palora_core.config import method_from
+from palora_core.config import options
 from palora_core.errors import UserError
 from palora_core.methods.base import methods
 from palora_core.samplers import samplers
@@ -56,30 +56,23 @@ def start_form(key: str, every_option: bool = True) -> str | None:
         st.info("Training is switched off on this server.", icon=":material/lock:")
         return None
     benchmark, method = _what(key, columns=2 if every_option else 1)
-    settings: dict[str, Any] = {}
-    parts: dict[str, str] = {}
-    try:
-        bench, chosen, training = configure(benchmark, method, {})
-        scope = f"{key}.{benchmark}.{method}"
-        hidden = all_but(training, SHOWN_OF_TRAINING)
-        settings |= option_widgets(training, "training", scope, hidden, columns=3 if every_option else 2)
-        go = st.container(horizontal=True, vertical_alignment="center")  # above the long part of the form
-        if every_option:
-            settings |= _method_options(chosen, scope, parts, benchmark, method)
-            with st.expander("Benchmark and data"):
-                st.caption(f"{bench.summary} {bench.licence}")
-                settings |= option_widgets(bench, "benchmark", scope)
-            with st.expander("Training"):
-                settings |= option_widgets(training, "training", scope, SHOWN_OF_TRAINING)
-        else:
-            settings |= option_widgets(chosen, "method", scope, all_but(chosen, SHOWN_OF_METHOD), columns=2)
-        order = jobs.Order(benchmark, method, settings, parts)
-        order.configured()
-    except UserError as error:
-        st.error(str(error), icon=":material/error:")
-        return None
+    answers, parts = Answers(), dict[str, str]()
+    bench, chosen, training = configure(benchmark, method, {})
+    scope = f"{key}.{benchmark}.{method}"
+    hidden = all_but(training, SHOWN_OF_TRAINING)
+    option_widgets(training, "training", scope, answers, hidden, columns=3 if every_option else 2)
+    go = st.container()  # above the long part of the form
+    if every_option:
+        _method_options(chosen, scope, answers, parts, benchmark, method)
+        with st.expander("Benchmark and data"):
+            st.caption(f"{bench.summary} {bench.licence}")
+            option_widgets(bench, "benchmark", scope, answers)
+        with st.expander("Training"):
+            option_widgets(training, "training", scope, answers, SHOWN_OF_TRAINING)
+    else:
+        option_widgets(chosen, "method", scope, answers, all_but(chosen, SHOWN_OF_METHOD), columns=2)
     with go:
-        return start_button(order, key)
+        return start_button(jobs.Order(benchmark, method, answers.settings, parts), answers, key)
 
 
 def _what(key: str, columns: int) -> tuple[str, str]:
@@ -102,30 +95,40 @@ def _what(key: str, columns: int) -> tuple[str, str]:
     return benchmark, method
 
 
-def _method_options(chosen: Any, scope: str, parts: dict[str, str], benchmark: str, method: str) -> dict[str, Any]:
+def _method_options(
+    chosen: Any, scope: str, answers: Answers, parts: dict[str, str], benchmark: str, method: str
+) -> None:
     """The method's options, after its parts have been chosen (which changes the options)."""
     with st.expander("Method", expanded=True):
         for place, (part, registry) in zip(st.columns(3), PARTS.items()):
             choice = place.selectbox(part, [OWN, *registry()], key=f"{scope}.{part}", help=f"Replace the {part}.")
             if choice != OWN:
                 parts[part] = choice
-        if parts:
-            method_from(method, parts)
+        try:
             chosen = configure(benchmark, method, {}, parts)[1]
+        except UserError as error:  # parts that do not go together
+            answers.problems.append(str(error))
+            return
         scope += "".join(f".{entry}" for entry in parts.values())
-        return option_widgets(chosen, "method", scope)
+        option_widgets(chosen, "method", scope, answers)
 
 
 def all_but(config: Any, shown: tuple[str, ...]) -> list[str]:
     """Paths of all options of a dataclass but those ``shown``."""
-    from palora_core.config import options
-
     return [option.path for option in options(config) if option.path not in shown]
 
 
-def start_button(order: jobs.Order | jobs.Expansion, key: str) -> str | None:
-    """The button with the expected time beside it; returns the name of the run that was started."""
-    pressed = st.button("Start training", type="primary", icon=":material/play_arrow:", key=f"{key}.start")
+def start_button(order: jobs.Order | jobs.Expansion, answers: Answers, key: str) -> str | None:
+    """The button with the expected time below it; returns the name of the run that was started.
+
+    Where the form has a problem the button stays where it is, cannot be pressed, and the reason stands below it.
+    """
+    reason = answers.reason or _refused(order)
+    label, icon = "Start training", ":material/play_arrow:"
+    pressed = st.button(label, type="primary", icon=icon, key=f"{key}.start", disabled=bool(reason))
+    if reason:
+        below(f"Not yet: {reason}")
+        return None
     st.caption(f":material/schedule: {expected(jobs.estimate(order))}")
     if not pressed:
         return None
@@ -134,6 +137,15 @@ def start_button(order: jobs.Order | jobs.Expansion, key: str) -> str | None:
     except UserError as error:
         st.error(str(error), icon=":material/error:")
         return None
+
+
+def _refused(order: jobs.Order | jobs.Expansion) -> str:
+    """What training would refuse, though every field by itself is right."""
+    try:
+        order.configured()
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def expected(estimate: jobs.Estimate | None) -> str:

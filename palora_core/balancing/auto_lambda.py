@@ -13,6 +13,7 @@ from palora_core import distributed
 from palora_core.balancing.base import GradientBalancer, Step, balancers
 from palora_core.balancing.learnt import LearntVector
 from palora_core.errors import UserError
+from palora_core.ranges import NotNegative, Positive
 
 
 @balancers.register("auto_lambda")
@@ -30,8 +31,8 @@ class AutoLambda(GradientBalancer):
     """
 
     state: ClassVar[tuple[str, ...]] = ("learnt",)
-    start: float = 0.1
-    weights_lr: float = 1e-4
+    start: Positive = 0.1
+    weights_lr: NotNegative = 1e-4
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Equal weights."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from palora_core.balancing.base import GradientBalancer, Step, accumulate_gradient, balancers
 from palora_core.balancing.solvers import as_array, as_weights, fair_weights
-from palora_core.errors import check_positive
+from palora_core.ranges import Count, NotNegative, Positive, check_ranges
 
 
 def clip_factor(weights: Tensor, gramian: Tensor, max_norm: float) -> Tensor:
@@ -36,8 +36,8 @@ class FairGrad(GradientBalancer):
     """
 
     steers_gradients: ClassVar[bool] = False
-    fairness: float = 2.0
-    max_norm: float = 1.0
+    fairness: Positive = 2.0
+    max_norm: NotNegative = 1.0
 
     def weights(self, gramian: Tensor, step: Step) -> Tensor:
         """T times the fair weights."""
@@ -66,11 +66,11 @@ class NashMTL(GradientBalancer):
 
     state: ClassVar[tuple[str, ...]] = ("steps", "solutions", "position")
     steers_gradients: ClassVar[bool] = False
-    update_every: int = 1
-    max_norm: float = 1.0
+    update_every: Count = 1
+    max_norm: NotNegative = 1.0
 
     def __post_init__(self) -> None:
-        check_positive("update_every", self.update_every)
+        check_ranges(self)
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """No solutions yet."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from palora_core import distributed
 from palora_core.balancing.base import Step, balancers
 from palora_core.balancing.linear import GradientNormalised, gradient_norms
-from palora_core.errors import check_positive
+from palora_core.ranges import Count, check_ranges
 
 
 class _ReusedNorms(GradientNormalised):
@@ -78,10 +78,10 @@ class LastLayerNormalised(_ReusedNorms):
     """
 
     state: ClassVar[tuple[str, ...]] = ("ratios", "passes")
-    refresh: int = 25
+    refresh: Count = 25
 
     def __post_init__(self) -> None:
-        check_positive("refresh", self.refresh)
+        check_ranges(self)
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Measure at the first pass."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from palora_core.balancing.base import Balancer, Step, balancers
+from palora_core.ranges import NotNegative
 
 
 @balancers.register("cosmos")
@@ -29,7 +30,7 @@ class Cosmos(Balancer):
     """
 
     scalar: ClassVar[bool] = True
-    coefficient: float = 2.0
+    coefficient: NotNegative = 2.0
     direction: Literal["reversed", "preference"] = "reversed"
 
     def backward(self, step: Step) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from palora_core.balancing.base import GradientBalancer, Step, balancers
 from palora_core.balancing.solvers import as_array, as_weights, conflict_averse_weights, min_norm_weights
+from palora_core.ranges import NotNegative
 
 
 @balancers.register("mgda")
@@ -55,7 +56,7 @@ class CAGrad(GradientBalancer):
         radius: c in [0, 1); 0 is the sum of the gradients.
     """
 
-    radius: float = 0.4
+    radius: NotNegative = 0.4
 
     def weights(self, gramian: Tensor, step: Step) -> Tensor:
         """Weights of the conflict-averse direction."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from palora_core.balancing.base import balancers
 from palora_core.balancing.losses import LossBalancer
-from palora_core.errors import check_positive
+from palora_core.ranges import CountOrNone, Positive, check_ranges
 
 
 @balancers.register("dwa")
@@ -27,11 +27,11 @@ class DynamicWeightAverage(LossBalancer):
     """
 
     state: ClassVar[tuple[str, ...]] = ("recent", "means", "count")
-    temperature: float = 2.0
-    window: int = 0
+    temperature: Positive = 2.0
+    window: CountOrNone = 0
 
     def __post_init__(self) -> None:
-        check_positive("temperature", self.temperature)
+        check_ranges(self)
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """No history. Losses are kept as numbers: ``recent`` is this epoch's sum, or the passes of both windows."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from palora_core.balancing.base import Balancer, Step, accumulate_gradient, balancers
 from palora_core.errors import UserError
+from palora_core.ranges import NotNegative
 
 _TINY = 1e-12
 
@@ -74,7 +75,7 @@ class EPO(Balancer):
         tolerance: non-uniformity μ below which the losses count as balanced and all are decreased.
     """
 
-    tolerance: float = 1e-4
+    tolerance: NotNegative = 1e-4
 
     def backward(self, step: Step) -> Tensor:
         """One backward pass per task, then their weighted sum."""

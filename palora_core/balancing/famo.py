@@ -12,6 +12,7 @@ from torch import Tensor
 from palora_core.balancing.base import Step, balancers
 from palora_core.balancing.learnt import LearntVector
 from palora_core.balancing.losses import LossBalancer
+from palora_core.ranges import NotNegative
 
 _TINY = 1e-8
 
@@ -31,8 +32,8 @@ class Famo(LossBalancer):
     """
 
     state: ClassVar[tuple[str, ...]] = ("learnt",)
-    weights_lr: float = 0.025
-    decay: float = 1e-3
+    weights_lr: NotNegative = 0.025
+    decay: NotNegative = 1e-3
     minimum: float = 0.0
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:

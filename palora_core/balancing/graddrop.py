@@ -9,6 +9,7 @@ from torch import Tensor
 
 from palora_core.balancing.base import Balancer, Step, accumulate_gradient, balancers
 from palora_core.balancing.learnt import Drawing, Randomness
+from palora_core.ranges import Fraction
 
 
 def sign_dropped(rows: Tensor, uniform: Tensor) -> Tensor:
@@ -35,7 +36,7 @@ class GradDrop(Drawing, Balancer):
         leak: share of every gradient that passes whatever its sign.
     """
 
-    leak: float = 0.0
+    leak: Fraction = 0.0
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """A generator on the gradients' device, which draws one number per element."""

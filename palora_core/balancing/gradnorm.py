@@ -11,6 +11,7 @@ from torch import Tensor
 
 from palora_core.balancing.base import GradientBalancer, Step, balancers
 from palora_core.balancing.learnt import LearntVector
+from palora_core.ranges import NotNegative
 
 
 @balancers.register("gradnorm")
@@ -29,8 +30,8 @@ class GradNorm(GradientBalancer):
 
     state: ClassVar[tuple[str, ...]] = ("learnt", "first")
     steers_gradients: ClassVar[bool] = False
-    asymmetry: float = 1.5
-    weights_lr: float = 0.025
+    asymmetry: NotNegative = 1.5
+    weights_lr: NotNegative = 0.025
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Equal weights; no first losses yet."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from palora_core.balancing.base import Balancer, Step, accumulate_gradient, balancers
-from palora_core.errors import check_positive
+from palora_core.ranges import Count, Positive, check_ranges
 
 
 @balancers.register("linear")
@@ -39,7 +39,7 @@ class GradientNormalised(Balancer):
         xi: ξ, keeps a vanishing gradient from dividing by zero.
     """
 
-    xi: float = 1e-3
+    xi: Positive = 1e-3
 
     def task_weights(self, losses: Tensor) -> Tensor:
         """Factors [T] on the losses before normalisation; ones here."""
@@ -95,10 +95,10 @@ class LossNormalised(Balancer):
 
     state: ClassVar[tuple[str, ...]] = ("recent",)
     scalar: ClassVar[bool] = True
-    window: int = 25
+    window: Count = 25
 
     def __post_init__(self) -> None:
-        check_positive("window", self.window)
+        check_ranges(self)
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Start with an empty window."""
@@ -130,10 +130,10 @@ class FullyNormalised(GradientNormalised):
     """
 
     state: ClassVar[tuple[str, ...]] = ("recent",)
-    window: int = 25
+    window: Count = 25
 
     def __post_init__(self) -> None:
-        check_positive("window", self.window)
+        check_ranges(self)
 
     setup = LossNormalised.setup
     recent: ClassVar[Any] = LossNormalised.recent

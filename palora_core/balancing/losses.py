@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from palora_core.balancing.base import Balancer, Step, balancers
 from palora_core.balancing.learnt import Drawing, Randomness
-from palora_core.errors import check_positive
+from palora_core.ranges import Positive, check_ranges
 
 _TINY = 1e-8  # keeps the logarithm of a loss that reached zero finite
 
@@ -73,11 +73,11 @@ class SmoothTchebycheff(LossBalancer):
         ideal: z, the value all losses aim at.
     """
 
-    mu: float = 0.1
+    mu: Positive = 0.1
     ideal: float = 0.0
 
     def __post_init__(self) -> None:
-        check_positive("mu", self.mu)
+        check_ranges(self)
 
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The smooth maximum."""

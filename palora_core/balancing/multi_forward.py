@@ -10,6 +10,7 @@ from torch import Tensor
 
 from palora_core.balancing.base import Step, accumulate_gradient, balancers
 from palora_core.balancing.linear import GradientNormalised
+from palora_core.ranges import NotNegative, Positive
 
 
 def order_penalty(losses: Tensor, preferences: Tensor, temperature: float = 1.0) -> Tensor:
@@ -43,8 +44,8 @@ class MultiForward(GradientNormalised):
         normalise: divide task losses by the norms of their gradients, as for UTKFace and CityScapes.
     """
 
-    coefficient: float = 0.0
-    temperature: float = 1.0
+    coefficient: NotNegative = 0.0
+    temperature: Positive = 1.0
     normalise: bool = False
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:

@@ -12,6 +12,7 @@ from palora_core import distributed
 from palora_core.balancing.base import Balancer, Step, accumulate_gradient, balancers
 from palora_core.conditioning.rotations import FeaturePass, RotationsModel
 from palora_core.errors import UserError
+from palora_core.ranges import NotNegative
 
 _TINY = 1e-15
 
@@ -41,7 +42,7 @@ class RotoGrad(Balancer):
 
     state: ClassVar[tuple[str, ...]] = ("initial",)
 
-    lr_scale: float = 0.1
+    lr_scale: NotNegative = 0.1
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Forget the first step."""

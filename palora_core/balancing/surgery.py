@@ -13,6 +13,7 @@ from torch import Tensor
 from palora_core.balancing.base import GradientBalancer, Step, balancers
 from palora_core.balancing.learnt import Drawing, Randomness
 from palora_core.balancing.solvers import as_array, as_weights
+from palora_core.ranges import Fraction
 
 
 def projected_weights(gramian: np.ndarray, orders: Sequence[Sequence[int]]) -> np.ndarray:
@@ -94,7 +95,7 @@ class GradVac(_RandomOrder):
     """
 
     state: ClassVar[tuple[str, ...]] = ("random", "targets")
-    decay: float = 0.01
+    decay: Fraction = 0.01
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Targets 0: at first only conflicts are mended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
 from palora_core.prepared import Prepared, Rows
+from palora_core.ranges import Range
 
 SCALES = (1.0, 1.2, 1.5)
 # CityScapes' published values; NYUv2 has them too where none are known.
@@ -50,7 +51,7 @@ class DenseScenes(Benchmark):
     split_seed: ClassVar[int]
 
     backbone: Dense = "segnet"
-    width: float = 1.0
+    width: Annotated[float, Range(0, 8, open_low=True)] = 1.0
     pretrained: bool = False
     augmentation: bool = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from palora_core.benchmarks._backbones import restored, standardised
 from palora_core.benchmarks.base import Benchmark
 from palora_core.data import Batch, Targets
 from palora_core.errors import UserError
+from palora_core.ranges import Range, check_ranges
 
 SIZE = 64
 
@@ -35,14 +36,13 @@ class Faces(Benchmark):
     )
 
     backbone: Literal["resnet18", "mobilenet", "vit"] = "resnet18"
-    width: float = 1.0
+    width: Annotated[float, Range(0.25, 8)] = 1.0
     pretrained: bool = False
 
     def __post_init__(self) -> None:
         # torch 2.12's CPU kernel for the backward pass of a 1×1, stride-2 convolution in channels-last layout corrupts
         # memory at 4 channels.
-        if self.width < 0.25:
-            raise UserError(f"width must be at least 0.25, found {self.width}.")
+        check_ranges(self)
 
     @property
     def network(self) -> tuple[str, dict[str, Any]]:

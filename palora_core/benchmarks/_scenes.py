@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from palora_core.benchmarks._backbones import Dense, dense_network, restored, st
 from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
+from palora_core.ranges import CountOrNone, Range
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,15 @@ class GeneratedScenes(Benchmark):
     )
     kind: ClassVar[str]
 
-    height: int = 96
-    image_width: int = 128
+    height: Annotated[int, Range(32, 4096)] = 96
+    image_width: Annotated[int, Range(32, 4096)] = 128
     backbone: Dense = "segnet"
-    width: float = 0.25
+    width: Annotated[float, Range(0, 8, open_low=True)] = 0.25
     pretrained: bool = False
-    train_images: int = 800
-    val_images: int = 100
-    test_images: int = 200
-    data_seed: int = 0
+    train_images: Annotated[int, Range(1, 1_000_000)] = 800
+    val_images: Annotated[int, Range(1, 1_000_000)] = 100
+    test_images: Annotated[int, Range(1, 1_000_000)] = 200
+    data_seed: CountOrNone = 0
 
     def __post_init__(self) -> None:
         for name in ("height", "image_width"):

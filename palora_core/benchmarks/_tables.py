@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -13,6 +13,7 @@ from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
 from palora_core.prepared import Prepared, Rows
+from palora_core.ranges import Range
 from palora_core.tasks import Classification, Task
 
 
@@ -30,7 +31,7 @@ class LabelledTable(Benchmark):
     features: ClassVar[int]
     split_seed: ClassVar[int] = 0
 
-    hidden: int = 256
+    hidden: Annotated[int, Range(1, 65536)] = 256
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from palora_core.benchmarks._mnist import Digits, overlay, read_digits
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Split
-from palora_core.errors import UserError
+from palora_core.ranges import CountOrNone, Range, check_ranges
 from palora_core.tasks import Classification, Task
 
 
@@ -54,15 +54,13 @@ class MultiMNIST(Benchmark):
         },
     )
 
-    train_images: int = 0
-    test_images: int = 0
-    data_seed: int = 0
+    train_images: Annotated[int, Range(0, 10_000_000)] = 0
+    test_images: Annotated[int, Range(0, 10_000_000)] = 0
+    data_seed: CountOrNone = 0
     norm_layers: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("train_images", "test_images", "data_seed"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} must be at least 0, found {getattr(self, name)}.")
+        check_ranges(self)
 
     @property
     def tasks(self) -> tuple[Task, ...]:

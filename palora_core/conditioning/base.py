@@ -139,3 +139,10 @@ class Conditioning:
     def condition(self, network: nn.Module, num_tasks: int) -> ParetoModel:
         """Wrap ``network`` (not copied) for T tasks."""
         raise NotImplementedError
+
+    def check(self, network: Callable[[], nn.Module]) -> None:
+        """Refuse, before long work, options that do not fit what ``network`` makes (shapes only, on the meta device).
+
+        Raises:
+            UserError: naming the option.
+        """

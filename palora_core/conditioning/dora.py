@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from palora_core.adapters import LowRankLayer, insert_adapters
 from palora_core.conditioning._merged import AffineTensor, is_channels_last, merged_passes
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
 from palora_core.conditioning.lowrank import LowRankModel
+from palora_core.ranges import Range
 from palora_core.swapping import swap
 
 
@@ -97,10 +98,10 @@ class DoRA(Conditioning):
 
     controllable: ClassVar[bool] = True
 
-    rank: int = 4
-    alpha: float = 1.0
+    rank: Annotated[int, Range(1, 4096)] = 4
+    alpha: Annotated[float, Range(0, 1e6, open_low=True)] = 1.0
     conv_form: Literal["kernel", "flat"] = "kernel"
-    adapter_lr_scale: float = 1.0
+    adapter_lr_scale: Annotated[float, Range(0, 1e4)] = 1.0
     norm_gradient: bool = True
 
     def condition(self, network: nn.Module, num_tasks: int) -> DoRAModel:

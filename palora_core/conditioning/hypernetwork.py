@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from palora_core.conditioning._generated import GeneratedLayer, GeneratedModel, swap_parameters
 from palora_core.conditioning.base import Conditioning, conditionings
 from palora_core.errors import UserError
+from palora_core.ranges import CountOrNone, Range
 
 SPREAD = 0.5  # how far λ moves a weight at the start, in standard deviations of its tensor
 CONSTANT_SPREAD = 0.01  # the same for tensors of equal values (normalisation scales, zero biases)
@@ -161,9 +162,9 @@ class HyperNetwork(Conditioning):
 
     controllable: ClassVar[bool] = True
 
-    hidden: int = 100
-    chunk_above: int = 500_000
-    chunk_size: int = 0
+    hidden: Annotated[int, Range(1, 65536)] = 100
+    chunk_above: CountOrNone = 500_000
+    chunk_size: CountOrNone = 0
 
     def condition(self, network: nn.Module, num_tasks: int) -> HyperModel:
         """Take the parameters out of ``network``, in place, and wrap it with a generator of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -137,6 +138,11 @@ class InputConcat(Conditioning):
         model = InputConcatModel(network, num_tasks)
         _widen(self._first(network), num_tasks, model.active)
         return model
+
+    def check(self, network: Callable[[], nn.Module]) -> None:
+        """``layer`` is one that can read a preference."""
+        if self.layer:
+            self._first(network())
 
     def _first(self, network: nn.Module) -> nn.Module:
         found = [(n, m) for n, m in network.named_modules() if type(m) in FIRST_LAYERS and self.layer in ("", n)]

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from palora_core.adapters import LowRankLayer, insert_adapters
 from palora_core.conditioning._factors import DeltaWeight, FactoredWeight
 from palora_core.conditioning._merged import merged_passes
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
-from palora_core.errors import UserError
+from palora_core.errors import UserError, quoted
+from palora_core.ranges import Range
 
 # Up to here T deltas are made once a step and mixed by one product per λ, which is as fast where M is several. With
 # more tasks they would be most of the memory (40 tasks on a ResNet-18: 3.6 GB), and reading them most of the time.
@@ -82,10 +83,10 @@ class LowRank(Conditioning):
 
     controllable: ClassVar[bool] = True
 
-    rank: int = 4
-    alpha: float = 1.0
+    rank: Annotated[int, Range(1, 4096)] = 4
+    alpha: Annotated[float, Range(0, 1e6, open_low=True)] = 1.0
     conv_form: Literal["flat", "kernel"] = "flat"
-    adapter_lr_scale: float = 0.0
+    adapter_lr_scale: Annotated[float, Range(0, 1e4)] = 0.0
     adapters_only: bool = False
     unfrozen: str = ""
 
@@ -102,13 +103,26 @@ class LowRank(Conditioning):
                 part.requires_grad_(True)
         return model
 
+    def check(self, network: Callable[[], nn.Module]) -> None:
+        """``unfrozen`` names parts of the network, and something is frozen."""
+        if self.unfrozen and not self.adapters_only:
+            raise UserError(
+                f"unfrozen is {quoted(self.unfrozen)}, but nothing is frozen; set adapters_only=true as well."
+            )
+        if self.unfrozen:
+            self.unfrozen_parts(network())
+
     def unfrozen_parts(self, network: nn.Module) -> list[nn.Module]:
         """The modules of ``network`` that ``unfrozen`` names."""
         names = [name.strip() for name in self.unfrozen.split(",") if name.strip()]
         modules = dict(network.named_modules())
         unknown = [name for name in names if name not in modules]
         if unknown:
-            raise UserError(f"{type(network).__name__} has no part {unknown[0]!r} to leave unfrozen.")
+            known = ", ".join(name for name, _ in network.named_children())
+            raise UserError(
+                f"{type(network).__name__} has no part {quoted(unknown[0])} to leave unfrozen; it has {known} "
+                "and what is inside of them."
+            )
         return [modules[name] for name in names]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from palora_core.adapters import LowRankLayer, insert_adapters
 from palora_core.conditioning.base import conditionings
 from palora_core.conditioning.lowrank import LowRank, LowRankModel
-from palora_core.errors import UserError
+from palora_core.ranges import CountOrNone, Fraction, NotNegative, check_ranges
 
 
 def adapter_cosine(layer: LowRankLayer, first: int, second: int) -> Tensor:
@@ -81,14 +82,18 @@ class OrthogonalLowRank(LowRank):
         freeze_at: training time τ from which only adapters are trained; 1 never.
     """
 
-    coefficient: float = 1.0
-    sampled_layers: int = 4
-    sampled_pairs: int = 4
-    freeze_at: float = 0.8
+    coefficient: NotNegative = 1.0
+    sampled_layers: CountOrNone = 4
+    sampled_pairs: CountOrNone = 4
+    freeze_at: Fraction = 0.8
 
     def __post_init__(self) -> None:
-        if self.coefficient < 0 or self.sampled_layers < 0 or self.sampled_pairs < 0 or not 0 <= self.freeze_at <= 1:
-            raise UserError("coefficient and the sampled numbers must be at least 0, and freeze_at from 0 to 1.")
+        check_ranges(self)
+
+    def check(self, network: Callable[[], nn.Module]) -> None:
+        """``unfrozen`` names parts of the network."""
+        if self.unfrozen:
+            self.unfrozen_parts(network())
 
     def condition(self, network: nn.Module, num_tasks: int) -> OrthogonalModel:
         """Insert adapters into ``network`` in place and wrap it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from palora_core.adapters import ADAPTABLE
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
 from palora_core.errors import UserError
+from palora_core.ranges import Range
 from palora_core.swapping import SwappedLayer, swap
 
 
@@ -113,7 +114,7 @@ class Rotations(Conditioning):
 
     controllable: ClassVar[bool] = False
 
-    latent: int = 500
+    latent: Annotated[int, Range(1, 65536)] = 500
 
     def condition(self, network: nn.Module, num_tasks: int) -> RotationsModel:
         """Swap the class of every head's first layer, in place, and wrap the network."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from palora_core.balancing.base import Balancer
 from palora_core.balancing.linear import Linear
 from palora_core.conditioning.base import Conditioning
 from palora_core.conditioning.unconditioned import Unconditioned
-from palora_core.errors import check_positive
+from palora_core.ranges import Range, check_ranges
 from palora_core.registry import Registry
 from palora_core.samplers import Constant, PreferenceSampler
 
@@ -33,10 +33,10 @@ class Method:
     conditioning: Conditioning = field(default_factory=Unconditioned)
     balancer: Balancer = field(default_factory=Linear)
     sampler: PreferenceSampler = field(default_factory=Constant)
-    num_preferences: int = 1
+    num_preferences: Annotated[int, Range(1, 1000)] = 1
 
     def __post_init__(self) -> None:
-        check_positive("num_preferences", self.num_preferences)
+        check_ranges(self)
 
     @property
     def controllable(self) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
+from palora_core.ranges import Count, CountOrNone, NotNegative, Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -33,39 +34,27 @@ class TrainingOptions:
         start_from: a model folder or a plain state_dict file whose weights the network starts with.
     """
 
-    epochs: int = 10
-    batch_size: int = 256
-    lr: float = 1e-3
+    epochs: Annotated[int, Range(1, 1_000_000)] = 10
+    batch_size: Count = 256
+    lr: Annotated[float, Range(0, 10, open_low=True, open_high=True)] = 1e-3
     lr_milestones: tuple[float, ...] = ()
-    lr_factor: float = 0.5
-    seed: int = 0
+    lr_factor: Annotated[float, Range(0, 1, open_low=True)] = 0.5
+    seed: Annotated[int, Range(0, 2**63, open_high=True)] = 0
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    evaluate_every: int = 1
-    eval_batch_size: int = 256
-    front_points: int = 0
+    evaluate_every: CountOrNone = 1
+    eval_batch_size: Count = 256
+    front_points: Annotated[int, Range(0, 20_000)] = 0
     batch_norm: Literal["calibrated", "running"] = "calibrated"
-    calibration_items: int = 256
-    checkpoint_seconds: float = 60.0
-    samples: int = 12
+    calibration_items: Count = 256
+    checkpoint_seconds: NotNegative = 60.0
+    samples: Annotated[int, Range(0, 10_000)] = 12
     engine: Literal["auto", "sequential", "stacked"] = "auto"
     start_from: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "eval_batch_size", "calibration_items"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, found {getattr(self, name)}.")
-        for name in ("evaluate_every", "front_points", "checkpoint_seconds", "samples", "seed"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"{name} must be at least 0, found {getattr(self, name)}.")
-        if self.seed >= 2**63:
-            raise UserError(f"seed must be below 2^63, found {self.seed}.")
-        if not 0 < self.lr < 10:
-            raise UserError(f"lr must be between 0 and 10, found {self.lr}.")
-        if not 0 < self.lr_factor <= 1 or not all(0 <= fraction <= 1 for fraction in self.lr_milestones):
-            raise UserError(
-                "lr_factor must be in (0, 1] and lr_milestones fractions of training in [0, 1], found "
-                f"{self.lr_factor} and {self.lr_milestones}."
-            )
+        check_ranges(self)
+        if not all(0 <= fraction <= 1 for fraction in self.lr_milestones):
+            raise UserError(f"lr_milestones must be fractions of training from 0 to 1, found {self.lr_milestones}.")
 
     @staticmethod
     def of(benchmark: Benchmark) -> TrainingOptions:

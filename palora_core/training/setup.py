@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from palora_core.benchmarks.base import Benchmark, Progress, benchmarks
 from palora_core.checkpoint import read_card
@@ -38,7 +39,23 @@ def configure(
     chosen = _with_recipe(method, bench.recipe.methods.get(method, {}), parts or {})
     split = _assign(settings, {"benchmark": bench, "method": chosen, "training": TrainingOptions.of(bench)})
     bench = override(bench, split["benchmark"])
-    return bench, override(chosen, split["method"]), override(TrainingOptions.of(bench), split["training"])
+    configured = bench, override(chosen, split["method"]), override(TrainingOptions.of(bench), split["training"])
+    _check_fit(bench, configured[1])
+    return configured
+
+
+def _check_fit(bench: Benchmark, method: Method) -> None:
+    """Refuse options that are right by themselves but do not fit the benchmark's tasks or network."""
+    method.sampler.sample(len(bench.tasks), 1, 0.0, torch.Generator())
+    method.conditioning.check(lambda: shape_of(bench))
+
+
+def shape_of(bench: Benchmark) -> nn.Module:
+    """The benchmark's network on the meta device: names and shapes, no weights."""
+    name, options = bench.network
+    with torch.device("meta"):
+        found: nn.Module = networks.get(name)(**{**options, **dict.fromkeys({"pretrained"} & set(options), False)})
+    return found
 
 
 def configure_expansion(
@@ -68,9 +85,7 @@ def configure_expansion(
             fixed |= {f"benchmark.{key}": value for key, value in card["benchmark"]["options"].items()}
         return configure(benchmark, "palora", {**fixed, **settings}, parts)
     bench, _, _ = configured = configure(benchmark, "palora", {**fixed, **settings}, parts)
-    name, options = bench.network
-    with torch.device("meta"):  # shapes only
-        missing = new_parts(networks.get(name)(**options), source)
+    missing = new_parts(shape_of(bench), source)
     if not missing:
         return configured
     return configure(benchmark, "palora", {**fixed, "unfrozen": ",".join(missing), **settings}, parts)

@@ -219,7 +219,7 @@ def test_runs_of_sweeps_are_listed_and_strangers_are_not(root):
     [
         (jobs.Order("nonsense", "palora"), "unknown benchmark"),
         (jobs.Order("multimnist", "palroa"), "did you mean 'palora'"),
-        (jobs.Order("multimnist", "palora", {"training.epochs": 0}), "epochs must be at least 1"),
+        (jobs.Order("multimnist", "palora", {"training.epochs": 0}), "epochs must be from 1 to 1,000,000"),
         (jobs.Order("multimnist", "palora", {"method.nothing": 1}), "no option 'nothing'"),
         (jobs.Order("multimnist", "palora", {}, {"sampler": "x"}), "unknown sampler"),
         (

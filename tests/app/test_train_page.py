@@ -124,12 +124,39 @@ def test_starting_a_run_puts_it_into_the_queue_with_the_changed_options_only(roo
     assert "Waiting" in written(app)
 
 
-def test_impossible_options_are_a_sentence_and_no_button():
+def start(app):
+    return next(button for button in app.button if button.label == "Start training")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("training.epochs", 0, "epochs must be from 1 to 1,000,000, found 0"),
+        ("training.lr", 1e9, "lr must be above 0 and below 10"),
+        ("method.conditioning.rank", -1, "rank must be from 1 to 4,096, found -1"),
+        ("method.conditioning.alpha", -5.0, "alpha must be above 0"),
+        ("method.conditioning.unfrozen", "nonsense((", "nothing is frozen"),
+        ("method.sampler.epsilon", 0.5, "epsilon must be above 0 and below 0.5"),
+        ("benchmark.train_images", -3, "train_images must be from 0"),
+        ("training.lr_milestones", "soon", "lr_milestones must be numbers separated by commas"),
+        ("training.lr_milestones", "3", "lr_milestones must be fractions of training"),
+    ],
+)
+def test_a_value_that_cannot_be_is_said_under_its_field_and_the_button_stays(option, value, sentence):
     app = open_page()
-    app.number_input(key="page.multimnist.palora.training.epochs").set_value(0)
-    app.run()
-    assert "epochs must be at least 1" in app.error[0].value
-    assert "Start training" not in labels(app)
+    key = f"page.multimnist.palora.{option}"
+    field = next(w for kind in (app.number_input, app.text_input) for w in kind if w.key == key)
+    field.set_value(value).run()
+    assert not app.exception and start(app).disabled
+    said = [caption.value.replace("\\", "") for caption in app.caption if ":red[" in caption.value]
+    assert any(sentence in line for line in said) and any("Not yet" in line for line in said)
+    if not option.endswith("unfrozen"):  # right by itself: only with the rest of the form it is not
+        assert len(said) == 2, "once under the field, once under the button"
+    good = {"unfrozen": "", "lr_milestones": "0.5"}.get(
+        option.rpartition(".")[2], 0.25 if isinstance(value, float) else 1
+    )
+    next(w for kind in (app.number_input, app.text_input) for w in kind if w.key == key).set_value(good).run()
+    assert not start(app).disabled and not any(":red[" in caption.value for caption in app.caption)
 
 
 @pytest.mark.parametrize("method", ["ls", "pamal", "cagrad", "phn"])

@@ -59,11 +59,11 @@ def test_a_wrong_name_is_one_sentence(monkeypatch, tmp_path, capsys):
 
 
 BROKEN = [
-    (["--set", "num_preferences=0"], "num_preferences is 0; expected a positive number"),
-    (["--method", "nash_mtl", "--set", "update_every=0"], "update_every is 0; expected a positive number"),
-    (["--balancer", "gradient_normalised_last", "--set", "refresh=0"], "refresh is 0; expected a positive number"),
-    (["--balancer", "loss_normalised", "--set", "window=0"], "window is 0; expected a positive number"),
-    (["--method", "dwa", "--set", "balancer.temperature=0"], "temperature is 0.0; expected a positive number"),
+    (["--set", "num_preferences=0"], "num_preferences must be from 1 to 1,000, found 0"),
+    (["--method", "nash_mtl", "--set", "update_every=0"], "update_every must be at least 1, found 0"),
+    (["--balancer", "gradient_normalised_last", "--set", "refresh=0"], "refresh must be at least 1, found 0"),
+    (["--balancer", "loss_normalised", "--set", "window=0"], "window must be at least 1, found 0"),
+    (["--method", "dwa", "--set", "balancer.temperature=0"], "temperature must be above 0, found 0.0"),
 ]
 
 
