@@ -190,14 +190,14 @@ def evaluate(
     done = 0
     for group in _groups(split, starts, batch_size):
         for task in tasks:
-            for _, targets in group:
-                task.check(targets[task.name])  # while they are on the host
+            for batch in group:
+                task.check(batch)  # while they are on the host
         group = [(x.to(device), {name: t.to(device) for name, t in targets.items()}) for x, targets in group]
         for number in range(rounds):
             for x, targets in group if number < len(mine) else ():
                 outputs = live(x, mine[number])
-                for accumulator, task in zip(sums[number], tasks):
-                    accumulator.update(outputs[task.name], targets[task.name])
+                for accumulator in sums[number]:
+                    accumulator.update(outputs, (x, targets))
             if progress:
                 progress(done + len(group) * (number + 1) // rounds, len(starts))
         done += len(group)

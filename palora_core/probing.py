@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
-from palora_core.tasks import LOSS, Metric, Task
+from palora_core.objectives import LOSS, Metric, Objective
+from palora_core.tasks import Task
 
 Predict = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
 Targets = Mapping[str, Tensor]
@@ -140,48 +142,14 @@ def measure(
         return score(predict(x, preference), targets, tasks)
 
 
-def score(outputs: Mapping[str, Tensor], targets: Targets, tasks: Sequence[Task]) -> dict[str, float]:
-    """``"task/metric"`` and ``"task/loss"`` of predictions by task name."""
+def score(outputs: Any, targets: Any, objectives: Sequence[Objective]) -> dict[str, float]:
+    """``"objective/metric"`` and ``"objective/loss"`` of a network's outputs."""
     values = {}
-    for task in tasks:
+    for task in objectives:
         accumulator = task.accumulator()
-        accumulator.update(outputs[task.name], targets[task.name])
+        accumulator.update(outputs, (None, targets))
         values.update({f"{task.name}/{name}": value for name, value in accumulator.compute().items()})
     return values
-
-
-def chance(task: Task, target: Tensor) -> dict[str, float]:
-    """Metrics and loss of the best answer that never looks at the input, by metric name.
-
-    Classes: a fair guess; labels per pixel: the commonest class everywhere; depth and numbers: the median; normals:
-    the mean direction. Losses of classes are those of equal probabilities.
-    """
-    accumulator = task.accumulator()
-    accumulator.update(_constant_answer(task, target), target)
-    values = accumulator.compute()
-    if task.kind in ("classification", "segmentation"):
-        values["loss"] = float(np.log(task.out_channels))
-    if task.kind == "classification":
-        values["accuracy"] = 1 / task.out_channels
-    return values
-
-
-def _constant_answer(task: Task, target: Tensor) -> Tensor:
-    count = task.out_channels
-    if task.kind in ("classification", "segmentation"):
-        labels = target.squeeze(1) if target.dim() in (2, 4) and target.shape[1] == 1 else target
-        known = labels[labels != getattr(task, "ignore_index", -1)]
-        common = int(known.mode().values) if known.numel() else 0
-        logits = torch.zeros(len(labels), count, *labels.shape[1:])
-        logits[:, common] = 1.0
-        return logits
-    if task.kind == "normals":
-        mean = torch.nan_to_num(target.float()).sum((0, 2, 3), keepdim=True)
-        return mean.expand(len(target), -1, *target.shape[2:])
-    known = target[torch.isfinite(target) & (target != 0)] if task.kind == "depth" else target[torch.isfinite(target)]
-    middle = known.float().median() if known.numel() else torch.zeros(())
-    size = (len(target), 1, *target.shape[-2:]) if task.kind == "depth" else (len(target), 1)
-    return middle.expand(size).contiguous()
 
 
 def forgotten_beyond(metric: Metric, best: float, at_chance: float) -> float:

@@ -46,7 +46,7 @@ class Case:
         def step() -> None:
             optimizer.zero_grad(set_to_none=True)
             outputs = network(self.x)
-            sum(0.5 * t.loss(outputs[t.name], self.targets[t.name]) for t in self.tasks).backward()
+            sum(0.5 * t.loss(outputs, (None, self.targets)) for t in self.tasks).backward()
             optimizer.step()
 
         return step
@@ -61,7 +61,7 @@ class Case:
             optimizer.zero_grad(set_to_none=True)
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
                 outputs = network(x)
-            sum(0.5 * t.loss(outputs[t.name], self.targets[t.name]) for t in self.tasks).backward()
+            sum(0.5 * t.loss(outputs, (None, self.targets)) for t in self.tasks).backward()
             optimizer.step()
 
         return step
@@ -177,7 +177,7 @@ def front(case: Case, goals: dict[str, float], repetitions: int, budget: float) 
             x, targets = split.batch(indices)
             outputs = network(x)
             for task in case.tasks:
-                task.sums(outputs[task.name], targets[task.name])
+                task.sums(outputs, (None, targets))
 
     def swept(dtype: torch.dtype) -> Callable[[], object]:
         return lambda: evaluate(model, split, case.tasks, (1.0, 1.0), grid, size, dtype)

@@ -76,7 +76,7 @@ def plain_step(case: Case) -> Callable[[], object]:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cuda", torch.bfloat16):
             outputs = network(x)
-        sum(0.5 * task.loss(outputs[task.name], targets[task.name]) for task in case.tasks).backward()
+        sum(0.5 * task.loss(outputs, (None, targets)) for task in case.tasks).backward()
         optimizer.step()
 
     return step

@@ -83,7 +83,7 @@ def measure(body: str, heads: str, num_tasks: int, ranks: Sequence[int], repetit
     def plain() -> None:
         network.zero_grad(set_to_none=True)
         outputs = network(x)
-        sum(task.loss(outputs[task.name], targets[task.name]) / num_tasks for task in tasks).backward()
+        sum(task.loss(outputs, (None, targets)) / num_tasks for task in tasks).backward()
 
     def adapted(model: nn.Module) -> Callable[[], None]:
         engine = Sequential(model, tasks, Linear())  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from palora_core.checkpoint import load
 from palora_core.front import Front
 from palora_core.runs import Run
 from palora_core.tasks import Depth
-from palora_core.training.engine import task_losses
+from palora_core.training.engine import objective_losses
 from palora_core.training.setup import configure, resume_trainer
 from palora_core.training.trainer import Trainer
 
@@ -48,7 +48,7 @@ def masked_losses(rows: slice) -> dict:
     prediction = torch.rand(6, 1, 4, 4, generator=generator)
     target = torch.rand(6, 1, 4, 4, generator=generator) * (torch.arange(6) < 2).view(-1, 1, 1, 1)
     weight = torch.tensor(0.7, requires_grad=True)
-    (loss,) = task_losses([Depth("d")], {"d": weight * prediction[rows]}, {"d": target[rows]})
+    (loss,) = objective_losses([Depth("d")], {"d": weight * prediction[rows]}, (None, {"d": target[rows]}))
     loss.backward()
     distributed.average_([weight.grad])
     return {"loss": float(loss), "gradient": float(weight.grad)}

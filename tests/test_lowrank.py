@@ -11,6 +11,7 @@ from torch import nn
 from palora_core.balancing.linear import Linear
 from palora_core.conditioning.lowrank import LowRank, palorize
 from palora_core.networks.base import networks
+from palora_core.objectives import objective
 from palora_core.tasks import Classification
 from palora_core.training.engine import Sequential
 
@@ -153,7 +154,7 @@ def test_accumulated_gradients_equal_plain_autograd(case, freeze, many_tasks, mo
         layer.adapter_b.data.normal_(0, 0.1)
     reference = copy.deepcopy(model)
     tasks = (
-        [Pixelwise(name) for name in OUTPUTS]
+        [pixelwise(name) for name in OUTPUTS]
         if "segnet" in case
         else [Classification(n, c) for n, c in OUTPUTS.items()]
     )
@@ -163,7 +164,7 @@ def test_accumulated_gradients_equal_plain_autograd(case, freeze, many_tasks, mo
     rows = []
     for preference in preferences:
         outputs = reference.train()(x, preference)
-        losses = torch.stack([task.loss(outputs[task.name], targets[task.name]) for task in tasks])
+        losses = torch.stack([task.loss(outputs, (x, targets)) for task in tasks])
         (preference @ losses).backward()
         rows.append(losses.detach())
     found, _ = Sequential(model.train(), tasks, Linear())((x, targets), preferences)
@@ -178,14 +179,11 @@ def test_accumulated_gradients_equal_plain_autograd(case, freeze, many_tasks, mo
             assert (parameter.grad - wanted).norm() <= 1e-10 * max(1.0, wanted.norm()), name
 
 
-class Pixelwise:
+def pixelwise(name):
     """Classifies an image by the mean of a dense prediction."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def loss(self, prediction, target):
-        return nn.functional.cross_entropy(prediction.mean((2, 3)), target)
+    return objective(
+        name, lambda outputs, batch: nn.functional.cross_entropy(outputs[name].mean((2, 3)), batch[1][name])
+    )
 
 
 def saved_bytes(num_preferences):

@@ -85,13 +85,13 @@ TASKS = [Classification("c", 10), Segmentation("s", 4), Depth("d"), Normals("n")
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.kind)
 def test_chance_is_what_no_constant_answer_beats(task):
     target = targets_of(task)
-    level = probing.chance(task, target)
+    level = task.chance(target)
     assert all(np.isfinite(value) for value in level.values())
     if task.kind == "classification":
         assert level["accuracy"] == 0.1 and level["loss"] == pytest.approx(np.log(10))
         return
     metric = task.metrics[0]
-    shape = probing._constant_answer(task, target).shape
+    shape = task.constant_answer(target).shape
     for _ in range(5):
         other = torch.randn(1, shape[1], *[1] * (len(shape) - 2)).expand(shape)
         value = probing.score({task.name: other}, {task.name: target}, [task])[f"{task.name}/{metric.name}"]
@@ -119,7 +119,7 @@ def test_measuring_at_any_preference():
     predict = lambda x, preference: model(x, preference)  # noqa: E731
     values = probing.measure(predict, x, targets, tasks, torch.tensor([1.0, -1.0]))
     assert set(values) == {"a/loss", "a/accuracy", "b/loss", "b/accuracy"}
-    expected = tasks[0].loss(model(x, torch.tensor([1.0, -1.0]))["a"], targets["a"])
+    expected = tasks[0].loss(model(x, torch.tensor([1.0, -1.0])), (x, targets))
     assert values["a/loss"] == pytest.approx(float(expected), rel=1e-5)
 
 

@@ -20,6 +20,17 @@ from palora_core.tasks import (
 )
 
 
+def on(target):
+    """A batch with this target and no inputs."""
+    return None, target
+
+
+def pair(made):
+    """(outputs, batch) of a prediction and its target."""
+    prediction, target = made
+    return prediction, on(target)
+
+
 def segmentation_batch(seed: int, batch: int = 3, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
     source = torch.Generator().manual_seed(seed)
     logits = torch.randn(batch, classes, 6, 7, generator=source)
@@ -69,22 +80,22 @@ class TestEveryTask:
     def test_split_in_batches_equals_the_split_as_one(self, task, make):
         prediction, target = make(0, batch=7)
         whole, parts = task.accumulator(), task.accumulator()
-        whole.update(prediction, target)
+        whole.update(prediction, on(target))
         for start, stop in ((0, 4), (4, 5), (5, 7)):
-            parts.update(prediction[start:stop], target[start:stop])
+            parts.update(prediction[start:stop], on(target[start:stop]))
         assert parts.compute() == pytest.approx(whole.compute(), rel=1e-5)
 
     def test_merging_accumulators_equals_one(self, task, make):
         for convention in ("exact", "published"):
             first, second, both = (task.accumulator(convention) for _ in range(3))
             for accumulator, seed in ((first, 1), (second, 2), (both, 1), (both, 2)):
-                accumulator.update(*make(seed))
+                accumulator.update(*pair(make(seed)))
             first.merge(second)
             assert first.compute() == pytest.approx(both.compute(), rel=1e-6)
 
     def test_returns_exactly_its_metrics_and_the_loss(self, task, make):
         accumulator = task.accumulator()
-        accumulator.update(*make(0))
+        accumulator.update(*pair(make(0)))
         values = accumulator.compute()
         assert set(values) == {"loss", *(metric.name for metric in task.metrics)}
         assert all(isinstance(value, float) and math.isfinite(value) for value in values.values())
@@ -92,21 +103,21 @@ class TestEveryTask:
     def test_loss_is_a_scalar_with_a_gradient_and_the_splits_loss(self, task, make):
         prediction, target = make(0)
         prediction.requires_grad_()
-        loss = task.loss(prediction, target)
+        loss = task.loss(prediction, on(target))
         loss.backward()
         assert loss.shape == ()
         assert prediction.grad.abs().sum() > 0
         accumulator = task.accumulator()
-        accumulator.update(prediction, target)
+        accumulator.update(prediction, on(target))
         assert accumulator.compute()["loss"] == pytest.approx(float(loss.detach()), rel=1e-5)
         assert not any(value.requires_grad for value in accumulator.state.values())
 
     def test_published_convention_averages_batches(self, task, make):
         accumulator, singles = task.accumulator("published"), []
         for seed, batch in ((1, 4), (2, 1), (3, 2)):
-            accumulator.update(*make(seed, batch=batch))
+            accumulator.update(*pair(make(seed, batch=batch)))
             single = task.accumulator()
-            single.update(*make(seed, batch=batch))
+            single.update(*pair(make(seed, batch=batch)))
             singles.append(single.compute())
         values = accumulator.compute()
         for name in task.averaged_over_batches:
@@ -115,21 +126,21 @@ class TestEveryTask:
 
     def test_half_precision_predictions_are_measured_in_single(self, task, make):
         prediction, target = make(0)
-        exact = task.loss(prediction.bfloat16().float(), target)
-        assert task.loss(prediction.bfloat16(), target).dtype == torch.float32
-        assert torch.allclose(task.loss(prediction.bfloat16(), target), exact)
+        exact = task.loss(prediction.bfloat16().float(), on(target))
+        assert task.loss(prediction.bfloat16(), on(target)).dtype == torch.float32
+        assert torch.allclose(task.loss(prediction.bfloat16(), on(target)), exact)
 
     def test_double_precision_stays_double(self, task, make):
         prediction, target = make(0)
-        assert task.loss(prediction.double(), target).dtype == torch.float64
+        assert task.loss(prediction.double(), on(target)).dtype == torch.float64
 
     def test_wrong_shapes_are_named(self, task, make):
         prediction, target = make(0)
         wanted = rf"task '{task.name}' \({task.kind}\) got .*expected"
         with pytest.raises(UserError, match=wanted):
-            task.loss(torch.cat([prediction, prediction], dim=1), target)
+            task.loss(torch.cat([prediction, prediction], dim=1), on(target))
         with pytest.raises(UserError, match=wanted):
-            task.loss(prediction[:1], target)
+            task.loss(prediction[:1], on(target))
 
     def test_convention_and_use_are_checked(self, task, make):
         assert make(0)[0].shape[1] == task.out_channels
@@ -153,7 +164,7 @@ INVALID = [
 @pytest.mark.parametrize(("task", "prediction", "target"), INVALID)
 def test_a_batch_without_a_valid_element_has_loss_zero_and_gradient_zero(task, prediction, target):
     leaf = prediction.clone().requires_grad_()
-    loss = task.loss(leaf, target)
+    loss = task.loss(leaf, on(target))
     loss.backward()
     assert float(loss.detach()) == 0
     assert torch.equal(leaf.grad, torch.zeros_like(leaf))
@@ -163,7 +174,7 @@ def test_a_batch_without_a_valid_element_has_loss_zero_and_gradient_zero(task, p
 @pytest.mark.parametrize("convention", ["exact", "published"])
 def test_a_split_without_a_valid_element_has_no_metrics(task, prediction, target, convention):
     accumulator = task.accumulator(convention)
-    accumulator.update(prediction, target)
+    accumulator.update(prediction, on(target))
     values = accumulator.compute()
     assert set(values) == {"loss", *(metric.name for metric in task.metrics)}
     assert all(math.isnan(value) for value in values.values())
@@ -175,9 +186,9 @@ def test_a_batch_without_a_valid_element_changes_nothing(task, make, convention)
     prediction, target = make(0)
     empty = torch.full_like(target, -1) if task.kind == "segmentation" else torch.zeros_like(target)
     accumulator, expected = task.accumulator(convention), task.accumulator(convention)
-    accumulator.update(prediction, target)
-    accumulator.update(prediction, empty)
-    expected.update(prediction, target)
+    accumulator.update(prediction, on(target))
+    accumulator.update(prediction, on(empty))
+    expected.update(prediction, on(target))
     assert accumulator.compute() == pytest.approx(expected.compute())
 
 
@@ -185,13 +196,15 @@ def test_segmentation_equals_torchmetrics():
     task, accumulator = Segmentation("sem", num_classes=5), Segmentation("sem", num_classes=5).accumulator()
     batches = [segmentation_batch(seed) for seed in range(3)]
     for logits, labels in batches:
-        accumulator.update(logits, labels)
+        accumulator.update(logits, on(labels))
     logits, labels = (torch.cat(parts) for parts in zip(*batches))
     values = accumulator.compute()
     shared = {"task": "multiclass", "num_classes": 5, "ignore_index": -1}
     assert values["miou"] == pytest.approx(float(tm.jaccard_index(logits, labels, **shared)), abs=1e-6)
     assert values["pixel_accuracy"] == pytest.approx(float(tm.accuracy(logits, labels, **shared)), abs=1e-6)
-    assert float(task.loss(logits, labels)) == pytest.approx(float(F.cross_entropy(logits, labels, ignore_index=-1)))
+    assert float(task.loss(logits, on(labels))) == pytest.approx(
+        float(F.cross_entropy(logits, labels, ignore_index=-1))
+    )
 
 
 def test_a_class_that_occurs_nowhere_is_left_out_or_counts_as_zero():
@@ -199,8 +212,8 @@ def test_a_class_that_occurs_nowhere_is_left_out_or_counts_as_zero():
     logits = F.one_hot(torch.tensor([[[0, 1, 1, 2]]]), 4).permute(0, 3, 1, 2).float()
     labels = torch.tensor([[[0, 0, 1, -1]]])
     exact, published = (Segmentation("sem", 4).accumulator(name) for name in ("exact", "published"))
-    exact.update(logits, labels)
-    published.update(logits, labels)
+    exact.update(logits, on(labels))
+    published.update(logits, on(labels))
     assert exact.compute()["miou"] == pytest.approx(1 / 2)
     assert published.compute()["miou"] == pytest.approx(1 / 4)
     assert exact.compute()["pixel_accuracy"] == pytest.approx(2 / 3)
@@ -216,12 +229,12 @@ def test_a_class_that_is_only_predicted_counts():
 def test_segmentation_takes_float_labels_with_a_channel():
     logits, labels = segmentation_batch(0)
     task = Segmentation("sem", num_classes=5)
-    assert torch.equal(task.loss(logits, labels.float().unsqueeze(1)), task.loss(logits, labels))
+    assert torch.equal(task.loss(logits, on(labels.float().unsqueeze(1))), task.loss(logits, on(labels)))
 
 
 def test_segmentation_of_one_pixel():
     accumulator = Segmentation("sem", num_classes=2).accumulator()
-    accumulator.update(torch.tensor([0.0, 2.0]).reshape(1, 2, 1, 1), torch.tensor([[[1]]]))
+    accumulator.update(torch.tensor([0.0, 2.0]).reshape(1, 2, 1, 1), on(torch.tensor([[[1]]])))
     expected = {"loss": math.log(1 + math.exp(-2)), "miou": 1.0, "pixel_accuracy": 1.0}
     assert accumulator.compute() == pytest.approx(expected)
 
@@ -230,9 +243,11 @@ def test_depth_by_hand():
     prediction = torch.tensor([1.0, 2.0, 9.0, 3.0]).reshape(1, 1, 2, 2)
     target = torch.tensor([2.0, 4.0, 0.0, 3.0]).reshape(1, 1, 2, 2)
     accumulator = Depth("depth").accumulator()
-    accumulator.update(prediction, target)
+    accumulator.update(prediction, on(target))
     assert accumulator.compute() == pytest.approx({"loss": 1.0, "abs_err": 1.0, "rel_err": (0.5 + 0.5) / 3})
-    assert torch.equal(Depth("depth").loss(prediction, target.squeeze(1)), Depth("depth").loss(prediction, target))
+    assert torch.equal(
+        Depth("depth").loss(prediction, on(target.squeeze(1))), Depth("depth").loss(prediction, on(target))
+    )
 
 
 def test_depth_averages_pixels_exactly_or_batches_as_published():
@@ -241,8 +256,8 @@ def test_depth_averages_pixels_exactly_or_batches_as_published():
     values = {}
     for convention in ("exact", "published"):
         accumulator = Depth("depth").accumulator(convention)
-        accumulator.update(*first)
-        accumulator.update(*second)
+        accumulator.update(*pair(first))
+        accumulator.update(*pair(second))
         values[convention] = accumulator.compute()
     assert values["exact"]["abs_err"] == pytest.approx((3 * 1 + 5) / 4)
     assert values["published"]["abs_err"] == pytest.approx((1 + 5) / 2)
@@ -252,7 +267,7 @@ def test_unknown_pixels_send_no_gradient():
     prediction, target = depth_batch(0)
     target[0, 0, 0, 0] = math.nan
     prediction.requires_grad_()
-    Depth("depth").loss(prediction, target).backward()
+    Depth("depth").loss(prediction, on(target)).backward()
     unknown = torch.isnan(target) | (target == 0)
     assert (prediction.grad[unknown] == 0).all()
     assert (prediction.grad[~unknown] != 0).all()
@@ -263,7 +278,7 @@ def test_normals_by_hand():
     target = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, -1, 0], [0, 0, 0]]).T.reshape(1, 3, 2, 2)
     prediction = torch.tensor([[5.0, 0, 0], [0, 0, 2], [-3, 3, 0], [1, 1, 1]]).T.reshape(1, 3, 2, 2)
     accumulator = Normals("normal").accumulator()
-    accumulator.update(prediction, target)
+    accumulator.update(prediction, on(target))
     expected = {
         "loss": (0 + 2 + 2 * math.sqrt(2)) / 3,
         "mean_angle": 90.0,
@@ -273,14 +288,14 @@ def test_normals_by_hand():
         "within_30": 1 / 3,
     }
     assert accumulator.compute() == pytest.approx(expected, rel=1e-6)
-    assert float(Normals("normal", "cosine").loss(prediction, target)) == pytest.approx((0 + 1 + 2) / 3)
+    assert float(Normals("normal", "cosine").loss(prediction, on(target))) == pytest.approx((0 + 1 + 2) / 3)
 
 
 def test_normals_median_is_that_of_the_split():
     accumulator, angles = Normals("normal").accumulator(), []
     for seed in range(4):
         prediction, target = normals_batch(seed)
-        accumulator.update(prediction, target)
+        accumulator.update(prediction, on(target))
         known = target.norm(dim=1) > 0
         cosine = F.cosine_similarity(prediction.double(), target.double(), dim=1)
         angles.append(torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))[known])
@@ -295,7 +310,7 @@ def test_small_angles_keep_their_digits_in_single_precision(degrees):
     target = torch.tensor([1.0, 0, 0]).reshape(1, 3, 1, 1)
     turned = [math.cos(math.radians(degrees)), math.sin(math.radians(degrees)), 0.0]
     accumulator = Normals("normal").accumulator()
-    accumulator.update(torch.tensor(turned).reshape(1, 3, 1, 1), target)
+    accumulator.update(torch.tensor(turned).reshape(1, 3, 1, 1), on(target))
     assert accumulator.compute()["mean_angle"] == pytest.approx(degrees, abs=1e-4)
     assert accumulator.compute()["median_angle"] == pytest.approx(degrees, abs=0.0051)
 
@@ -305,10 +320,10 @@ def test_a_prediction_of_length_zero_has_a_finite_gradient_and_is_90_degrees_off
     task = Normals("normal", objective)
     prediction = torch.zeros(1, 3, 2, 2, requires_grad=True)
     target = torch.tensor([0.0, 0.6, 0.8]).reshape(1, 3, 1, 1).expand(1, 3, 2, 2)
-    task.loss(prediction, target).backward()
+    task.loss(prediction, on(target)).backward()
     assert torch.isfinite(prediction.grad).all()
     accumulator = task.accumulator()
-    accumulator.update(prediction, target)
+    accumulator.update(prediction, on(target))
     assert accumulator.compute()["mean_angle"] == pytest.approx(90)
 
 
@@ -321,7 +336,7 @@ def test_histogram_median_is_the_median(values):
 def test_classification_equals_torchmetrics():
     logits, labels = classification_batch(0, batch=40)
     accumulator = Classification("digit", num_classes=4).accumulator()
-    accumulator.update(logits, labels)
+    accumulator.update(logits, on(labels))
     expected = tm.accuracy(logits, labels, task="multiclass", num_classes=4, average="micro")
     assert accumulator.compute()["accuracy"] == pytest.approx(float(expected))
     assert accumulator.compute()["loss"] == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-6)
@@ -332,15 +347,15 @@ def test_classification_ignores_missing_labels_and_takes_columns():
     task = Classification("digit", num_classes=4)
     missing = torch.cat([labels, torch.tensor([-1])])
     padded = torch.cat([logits, torch.full((1, 4), 9.0)])
-    assert torch.allclose(task.loss(padded, missing), task.loss(logits, labels))
-    assert torch.equal(task.loss(logits, labels.float().unsqueeze(1)), task.loss(logits, labels))
+    assert torch.allclose(task.loss(padded, on(missing)), task.loss(logits, on(labels)))
+    assert torch.equal(task.loss(logits, on(labels.float().unsqueeze(1))), task.loss(logits, on(labels)))
 
 
 @pytest.mark.parametrize(("objective", "reference"), [("mse", F.mse_loss), ("huber", F.huber_loss), ("l1", F.l1_loss)])
 def test_regression_losses_equal_torchs_with_their_gradients(objective, reference):
     prediction, target = regression_batch(0)
     ours, theirs = prediction.clone().requires_grad_(), prediction.clone().requires_grad_()
-    loss, expected = Regression("torque", objective).loss(ours, target), reference(theirs[:, 0], target)
+    loss, expected = Regression("torque", objective).loss(ours, on(target)), reference(theirs[:, 0], target)
     loss.backward()
     expected.backward()
     assert torch.allclose(loss, expected)
@@ -350,7 +365,7 @@ def test_regression_losses_equal_torchs_with_their_gradients(objective, referenc
 def test_regression_reports_in_its_unit_and_skips_unknown_targets():
     task = Regression("age", objective="l1", unit="years", scale=20.0)
     accumulator = task.accumulator()
-    accumulator.update(torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([[0.5], [0.0], [math.nan]]))
+    accumulator.update(torch.tensor([[0.0], [1.0], [5.0]]), on(torch.tensor([[0.5], [0.0], [math.nan]])))
     assert accumulator.compute() == pytest.approx({"loss": 0.75, "mae": 15.0, "mse": (100 + 400) / 2})
     assert [metric.unit for metric in task.metrics] == ["years", "years²"]
 
@@ -436,7 +451,7 @@ def test_dense_metrics_equal_their_definitions_over_uneven_batches(kind, seed, c
             labels[labels == 4] = 0
     accumulator = task.accumulator(convention)
     for batch in batches:
-        accumulator.update(*batch)
+        accumulator.update(*pair(batch))
     found = accumulator.compute()
     expected = reference(kind, batches, 5, convention == "published")
     assert found.keys() == expected.keys()
@@ -446,9 +461,9 @@ def test_dense_metrics_equal_their_definitions_over_uneven_batches(kind, seed, c
 
 def test_images_of_one_pixel():
     depth, normals = Depth("d").accumulator(), Normals("n").accumulator()
-    depth.update(torch.full((1, 1, 1, 1), 3.0), torch.full((1, 1, 1, 1), 2.0))
+    depth.update(torch.full((1, 1, 1, 1), 3.0), on(torch.full((1, 1, 1, 1), 2.0)))
     assert depth.compute() == pytest.approx({"loss": 1, "abs_err": 1, "rel_err": 0.5})
-    normals.update(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), torch.tensor([0.0, 0, 2]).view(1, 3, 1, 1))
+    normals.update(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), on(torch.tensor([0.0, 0, 2]).view(1, 3, 1, 1)))
     found = normals.compute()
     assert found == pytest.approx({**dict.fromkeys(found, 0), "loss": 2, "mean_angle": 90, "median_angle": 90})
 
@@ -470,7 +485,7 @@ def test_a_label_that_is_no_class_is_named_with_its_task(kind, shape, label, ign
     wanted = rf"'sem'.*label {label:g};.*ignore_index {ignore_index}"
     for use in (task.loss, task.terms, task.sums, task.accumulator().update, lambda _, found: task.check(found)):
         with pytest.raises(UserError, match=wanted):
-            use(prediction, target)
+            use(prediction, on(target))
 
 
 @pytest.mark.parametrize(("kind", "shape"), LABELLED)
@@ -481,8 +496,8 @@ def test_every_class_and_the_ignored_label_are_taken(kind, shape, ignore_index, 
         pytest.skip("a byte has no such value")
     task = kind("sem", num_classes=5, ignore_index=ignore_index)
     for label in (*range(5), ignore_index):
-        task.check(torch.full(shape, label, dtype=dtype))
-    task.check(torch.zeros(0))
+        task.check(on(torch.full(shape, label, dtype=dtype)))
+    task.check(on(torch.zeros(0)))
 
 
 def test_on_a_gpu_a_label_that_is_no_class_makes_the_loss_nan_and_asserts_nothing():

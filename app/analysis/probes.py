@@ -140,7 +140,7 @@ class ProbeMap:
     @cached_property
     def _chances(self) -> dict[str, dict[str, float]]:
         targets = self._batch()[1]
-        return {task.name: probing.chance(task, targets[task.name]) for task in self._shown_tasks()}
+        return {task.name: task.chance(task.target_of((None, targets))) for task in self._shown_tasks()}
 
     # -- the work --------------------------------------------------------------------------------------------------
     def _work(self, finest: float, patience: float) -> None:

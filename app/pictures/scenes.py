@@ -181,6 +181,4 @@ def _uploaded(loaded: LoadedModel, token: str, uploads: UploadStore) -> Scene:
 
 
 def _metrics(task: Task, prediction: Tensor, target: Tensor) -> dict[str, float | None]:
-    accumulator = task.accumulator()
-    accumulator.update(prediction, target)
-    return {name: value if np.isfinite(value) else None for name, value in accumulator.compute().items()}
+    return {name: value if np.isfinite(value) else None for name, value in task.score(prediction, target).items()}

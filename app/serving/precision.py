@@ -18,9 +18,6 @@ from palora_core.serving import LiveNetwork
 from palora_core.simplex import simplex_lattice
 from palora_core.tasks import Task
 
-LABELS_AGREE = 0.995
-VALUES_AGREE = 0.01
-ANGLES_AGREE = 1.0
 # A lower precision must be worth its small differences.
 WORTH = 0.85
 # Shares of the layers, counted from the input, that stay exact; the fastest first.
@@ -82,17 +79,7 @@ def _probes(num_tasks: int) -> list[Tensor]:
 
 
 def _agree(task: Task, first: Tensor, second: Tensor) -> bool:
-    if not torch.isfinite(second).all():
-        return False
-    if task.kind == "segmentation":
-        return bool((first.argmax(1) == second.argmax(1)).float().mean() >= LABELS_AGREE)
-    if task.kind == "classification":
-        return bool((first.softmax(1) - second.softmax(1)).abs().max() <= VALUES_AGREE)
-    if task.kind == "normals":
-        cosine = torch.nn.functional.cosine_similarity(first, second, dim=1).clamp(-1, 1)
-        return bool(torch.rad2deg(torch.acos(cosine)).mean() <= ANGLES_AGREE)
-    extent = float(first.max() - first.min()) or 1.0
-    return bool((first - second).abs().mean() <= VALUES_AGREE * extent)
+    return bool(torch.isfinite(second).all()) and task.agrees(first, second)
 
 
 def _seconds(network: LiveNetwork, x: Tensor, preference: Tensor, runs: int = 4) -> float:

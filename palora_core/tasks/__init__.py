@@ -4,7 +4,8 @@ A `Task` says how a prediction is scored and has no parameters or state of its o
 over elements of the split (`Task.sums`), so accumulators of several machines are merged by adding their tensors.
 """
 
-from palora_core.tasks.base import LOSS, Accumulator, Convention, Metric, Sums, Task
+from palora_core.objectives import LOSS, Accumulator, Convention, Metric, Sums
+from palora_core.tasks.base import Task
 from palora_core.tasks.classification import Classification
 from palora_core.tasks.depth import Depth
 from palora_core.tasks.normals import Normals, angles_between, histogram_median

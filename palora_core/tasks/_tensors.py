@@ -51,6 +51,14 @@ def single(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
-def sum_dtype(tensor: Tensor) -> torch.dtype:
-    """Type for sums over a split; Apple's GPUs have no float64."""
-    return torch.float32 if tensor.device.type == "mps" else torch.float64
+def common_class(labels: Tensor, ignore_index: int) -> int:
+    """The most frequent label that counts; 0 where none does."""
+    known = labels[labels != ignore_index]
+    return int(known.mode().values) if known.numel() else 0
+
+
+def relative_change(first: Tensor, second: Tensor) -> Tensor:
+    """Per item, mean |a − b| over the mean of |a| and |b|, [B]; 0 where both are 0."""
+    a, b = single(first).flatten(1), single(second).flatten(1)
+    size = (a.abs().mean(1) + b.abs().mean(1)) / 2
+    return torch.where(size > 0, (a - b).abs().mean(1) / size.clamp(min=torch.finfo(size.dtype).tiny), 0.0)

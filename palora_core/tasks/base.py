@@ -1,68 +1,48 @@
-"""What a task and its metrics are, and how a split is added up."""
+"""What a task is: an objective that compares one output with one target, and knows its kind."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from palora_core import batches
+from palora_core.batches import Batch
 from palora_core.errors import UserError
-from palora_core.tasks._tensors import foreign_label, sum_dtype
+from palora_core.objectives import Convention, Objective, Sums, sum_dtype
+from palora_core.tasks._tensors import foreign_label
 
-Convention = Literal["exact", "published"]
-Sums = dict[str, Tensor]
+VALUES_AGREE = 0.01  # of the extent of what is compared
 
-
-@dataclass(frozen=True)
-class Metric:
-    """What a number means.
-
-    Args:
-        name: Key in tables and files.
-        label: Short text for axes and columns.
-        unit: Unit of the value; "%" says that the value is a fraction in [0, 1] to be shown times 100.
-        higher_is_better: Direction of improvement.
-    """
-
-    name: str
-    label: str
-    unit: str
-    higher_is_better: bool
-
-    def format(self, value: float) -> str:
-        """The value with its unit, for people: '95.5 %', '12.31 °', '0.0141'."""
-        if self.unit == "%":
-            return f"{100 * value:.1f} %"
-        return f"{value:.4g} {self.unit}".rstrip()
-
-
-LOSS = Metric("loss", "loss", "", False)
+Select = str | int | Callable[[Any], Tensor] | None
 
 
 @dataclass(frozen=True)
-class Task:
-    """One objective of a benchmark.
+class Task(Objective):
+    """A supervised objective: a prediction among the outputs against a target of the batch.
 
-    Subclasses define `out_channels`, `metrics` and the hooks `_terms` (the loss, as a sum and a number of elements),
-    `_measure` (further sums over a batch) and `_summarise` (metrics from sums).
+    Subclasses, one file per kind, define `out_channels`, `summed_metrics` and the hooks `_terms` (the loss, as a sum
+    and a number of elements), `_measure` (further sums over a batch) and `_summarise` (metrics from sums); and what
+    only the kind knows: `constant_answer` (for chance level), `effect` (how much two predictions differ).
 
     Args:
         name: Name of the task, as in the tables of its benchmark.
+        output: Which output it reads: a key, an index, an attribute or a function of the outputs. By default the one
+            called like the task, or the outputs themselves where they are one tensor.
+        target: Which target it reads, likewise.
     """
 
-    name: str
-    kind: ClassVar[str] = ""
-    # Metrics that the paper's code averages over batches, whatever their size, instead of over elements.
-    averaged_over_batches: ClassVar[tuple[str, ...]] = ("loss",)
+    output: Select = field(default=None, kw_only=True)
+    target: Select = field(default=None, kw_only=True)
+    kind: ClassVar[str] = "task"
+    effect_unit: ClassVar[str] = "%"  # of `effect`: a share of changed items unless the kind says otherwise
 
     @property
     def out_channels(self) -> int:
         """Channels (or features) the network's head must put out."""
-        raise NotImplementedError
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The metrics that `Accumulator.compute` returns besides the loss."""
         raise NotImplementedError
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,44 +51,109 @@ class Task:
 
     def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
         """Further sums over the batch that the metrics are made of."""
-        raise NotImplementedError
+        return {}
 
     def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
         """Metrics as scalars from sums over any number of batches; NaN without a valid element."""
+        return {}
+
+    # -- what the kind knows -----------------------------------------------------------------------------------------
+    def constant_answer(self, target: Tensor) -> Tensor:
+        """The best prediction for ``target`` that never looks at the input, the same for every item."""
         raise NotImplementedError
 
-    def check(self, target: Tensor) -> None:
-        """Refuse a target on the CPU with values that no target has; one on another device is not looked at.
+    def chance(self, target: Tensor) -> dict[str, float]:
+        """Metrics and loss of :meth:`constant_answer`, by metric name."""
+        return self.score(self.constant_answer(target), target)
+
+    def effect(self, first: Tensor, second: Tensor) -> Tensor:
+        """How much two predictions for the same B inputs differ: per item [B], in ``effect_unit``, "%" as fractions."""
+        raise NotImplementedError
+
+    def agrees(self, first: Tensor, second: Tensor) -> bool:
+        """Whether a person could not tell two predictions apart, one of them computed in a coarser number format."""
+        extent = float(first.max() - first.min()) or 1.0
+        return bool((first - second).abs().mean() <= VALUES_AGREE * extent)
+
+    def _check(self, target: Tensor) -> None:
+        """Refuse a target on the CPU with values that no target has; one on another device is not looked at."""
+
+    # -- a prediction and a target -----------------------------------------------------------------------------------
+    def prediction_of(self, outputs: Any) -> Tensor:
+        """The task's prediction among a network's outputs.
 
         Raises:
-            UserError: naming the task and the value.
+            UserError: the outputs lack it.
         """
+        return self._selected(outputs, self.output, "output")
 
-    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The training loss as a sum over the valid elements, with its graph, and their number."""
-        self.check(target)
-        return self._terms(prediction, target)
+    def target_of(self, batch: Batch) -> Tensor:
+        """The task's target in a batch.
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The training loss: mean over the valid elements of the batch, and 0 (with a gradient of 0) without any."""
-        total, count = self.terms(prediction, target)
-        return total / count.clamp(min=1)
+        Raises:
+            UserError: the batch lacks it.
+        """
+        if not isinstance(batch, tuple) or len(batch) != 2:
+            raise UserError(
+                f"The task {self.name!r} expects a batch (inputs, targets), found {batches.describe(batch)}."
+            )
+        return self._selected(batch[1], self.target, "target")
 
-    def sums(self, prediction: Tensor, target: Tensor) -> Sums:
-        """All sums over a batch, outside the graph."""
+    def _selected(self, tree: Any, select: Select, what: str) -> Tensor:
+        if callable(select):
+            return select(tree)
+        if select is None and isinstance(tree, Tensor):
+            return tree
+        key = self.name if select is None else select
+        try:
+            found = tree[key] if isinstance(key, int) or isinstance(tree, Mapping) else getattr(tree, key)
+        except (KeyError, IndexError, TypeError, AttributeError):
+            found = None
+        if isinstance(found, Tensor):
+            return found
+        raise UserError(
+            f"The task {self.name!r} reads the {what} {key!r}, found {batches.describe(tree)}; name the one to read by "
+            f"{what}=."
+        )
+
+    def score(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """The metrics and the loss of predictions for a whole split."""
+        sums = {name: value.to(sum_dtype(value)) for name, value in self._sums(prediction, target).items()}
+        return {name: float(value) for name, value in self.summarise(sums).items()}
+
+    def _sums(self, prediction: Tensor, target: Tensor) -> Sums:
+        self._check(target)
         with torch.no_grad():
-            total, count = self.terms(prediction, target)
+            total, count = self._terms(prediction, target)
             return {"loss": total.to(sum_dtype(total)), "count": count, **self._measure(prediction, target)}
 
-    def accumulator(self, convention: Convention = "exact") -> "Accumulator":
-        """A new accumulator over a split.
+    # -- as an objective ---------------------------------------------------------------------------------------------
+    def terms(self, outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The training loss as a sum over the valid elements, with its graph, and their number."""
+        target = self.target_of(batch)
+        self._check(target)
+        return self._terms(self.prediction_of(outputs), target)
 
-        Args:
-            convention: "exact" averages over all valid elements of the split. "published" follows the paper's code,
-                for comparing with its tables: losses, depth errors and normal angles are means over batches, and
-                classes that occur nowhere count as an IoU of 0.
-        """
-        return Accumulator(self, convention)
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
+        """The training loss: mean over the valid elements of the batch, and 0 (with a gradient of 0) without any."""
+        total, count = self.terms(outputs, batch)
+        return total / count.clamp(min=1)
+
+    def check(self, batch: Batch) -> None:
+        """Refuse targets on the CPU with values that no target has."""
+        self._check(self.target_of(batch))
+
+    def sums(self, outputs: Any, batch: Batch) -> Sums:
+        """All sums over a batch, outside the graph."""
+        return self._sums(self.prediction_of(outputs), self.target_of(batch))
+
+    def summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
+        """The mean loss and the metrics."""
+        return {"loss": sums["loss"] / sums["count"], **self._summarise(sums, convention)}
+
+    def read(self, outputs: Any, batch: Batch) -> tuple[Any, ...]:
+        """(prediction, target)."""
+        return self.prediction_of(outputs), self.target_of(batch)
 
     def _reject(self, prediction: Tensor, target: Tensor, wanted: str) -> UserError:
         found = f"a prediction {list(prediction.shape)} and a target {list(target.shape)}"
@@ -128,55 +173,3 @@ def check_labels(task: Task, target: Tensor, num_classes: int, ignore_index: int
             f"or ignore_index {ignore_index} where there is none. Correct the labels, or give the task "
             f"ignore_index={found:g} if that marks what is not labelled."
         )
-
-
-class Accumulator:
-    """Adds up a split batch by batch.
-
-    `state` holds plain sums; to combine processes, add each of its tensors (all-reduce) before `compute`.
-    """
-
-    def __init__(self, task: Task, convention: Convention = "exact") -> None:
-        if convention not in ("exact", "published"):
-            raise UserError(f"convention is {convention!r}; expected 'exact' or 'published'")
-        self.task = task
-        self.convention: Convention = convention
-        self.state: Sums = {}
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Add a batch; nothing is copied from the device."""
-        with torch.no_grad():
-            sums = self.task.sums(prediction, target)
-            if self.convention == "published":
-                means = with_loss(self.task, sums, self.convention)
-                for name in self.task.averaged_over_batches:
-                    valid = torch.isfinite(means[name])
-                    sums[f"batch/{name}"] = torch.where(valid, means[name], 0)
-                    sums[f"batches/{name}"] = valid.long()
-            for name, value in sums.items():
-                self.state[name] = self.state[name].to(value.device) + value if name in self.state else value
-
-    def merge(self, other: "Accumulator") -> None:
-        """Add what another accumulator of the same task and convention has seen."""
-        for name, value in other.state.items():
-            self.state[name] = self.state[name] + value.to(self.state[name].device) if name in self.state else value
-
-    def compute(self) -> dict[str, float]:
-        """The metrics of the task and its "loss"; NaN where the split had no valid element.
-
-        Raises:
-            UserError: If no batch was added.
-        """
-        if not self.state:
-            raise UserError(f"task {self.task.name!r} has seen no batch; call update at least once before compute")
-        values = with_loss(self.task, self.state, self.convention)
-        if self.convention == "published":
-            for name in self.task.averaged_over_batches:
-                values[name] = self.state[f"batch/{name}"] / self.state[f"batches/{name}"]
-        return {name: float(value) for name, value in values.items()}
-
-
-def with_loss(task: Task, sums: Sums, convention: Convention) -> Sums:
-    """The metrics of ``task`` from sums, and its mean loss."""
-    wide = {name: value.to(sum_dtype(value)) for name, value in sums.items()}
-    return {"loss": wide["loss"] / wide["count"], **task._summarise(wide, convention)}

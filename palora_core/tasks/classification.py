@@ -1,12 +1,15 @@
 """Classification: one class per sample."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from palora_core.tasks._tensors import cross_entropy_terms
-from palora_core.tasks.base import Convention, Metric, Sums, Task, check_labels
+from palora_core.objectives import Convention, Metric, Sums
+from palora_core.tasks._tensors import common_class, cross_entropy_terms
+from palora_core.tasks.base import VALUES_AGREE, Task, check_labels
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,30 @@ class Classification(Task):
         return self.num_classes
 
     @property
-    def metrics(self) -> tuple[Metric, ...]:
+    def summed_metrics(self) -> tuple[Metric, ...]:
         """Top-1 accuracy."""
         return (Metric("accuracy", "accuracy", "%", True),)
 
-    def check(self, target: Tensor) -> None:
-        """Refuse labels that are no class; see :meth:`Task.check`."""
+    def constant_answer(self, target: Tensor) -> Tensor:
+        """Logits [B, C] for the commonest class."""
+        labels = target.reshape(len(target), -1)[:, 0]
+        logits = torch.zeros(len(labels), self.num_classes, device=target.device)
+        logits[:, common_class(labels, self.ignore_index)] = 1.0
+        return logits
+
+    def chance(self, target: Tensor) -> dict[str, float]:
+        """A fair guess among the classes."""
+        return {**super().chance(target), "loss": math.log(self.num_classes), "accuracy": 1 / self.num_classes}
+
+    def effect(self, first: Tensor, second: Tensor) -> Tensor:
+        """1 where the class changes, else 0."""
+        return (first.argmax(1) != second.argmax(1)).float()
+
+    def agrees(self, first: Tensor, second: Tensor) -> bool:
+        """Probabilities within a hundredth."""
+        return bool((first.softmax(1) - second.softmax(1)).abs().max() <= VALUES_AGREE)
+
+    def _check(self, target: Tensor) -> None:
         check_labels(self, target, self.num_classes, self.ignore_index)
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from palora_core.tasks._tensors import masked_error, single, sum_dtype
-from palora_core.tasks.base import Convention, Metric, Sums, Task
+from palora_core.objectives import Convention, Metric, Sums, sum_dtype
+from palora_core.tasks._tensors import masked_error, relative_change, single
+from palora_core.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,19 @@ class Depth(Task):
         return 1
 
     @property
-    def metrics(self) -> tuple[Metric, ...]:
+    def summed_metrics(self) -> tuple[Metric, ...]:
         """Absolute and relative error."""
         return Metric("abs_err", "absolute error", "", False), Metric("rel_err", "relative error", "", False)
+
+    def constant_answer(self, target: Tensor) -> Tensor:
+        """The median of the known depths, [B, 1, H, W]."""
+        known = target[torch.isfinite(target) & (target != 0)]
+        middle = known.float().median() if known.numel() else target.new_zeros(())
+        return middle.expand(len(target), 1, *target.shape[-2:]).contiguous()
+
+    def effect(self, first: Tensor, second: Tensor) -> Tensor:
+        """Mean change of depth over the mean depth."""
+        return relative_change(first, second)
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         error, _, valid = self._errors(prediction, target)

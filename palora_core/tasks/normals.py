@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from palora_core.errors import UserError
-from palora_core.tasks._tensors import masked_error, single, sum_dtype
-from palora_core.tasks.base import Convention, Metric, Sums, Task
+from palora_core.objectives import Convention, Metric, Sums, sum_dtype
+from palora_core.tasks._tensors import masked_error, single
+from palora_core.tasks.base import Task
 
 _NORMAL_EPSILON = 1e-4
 _BINS_PER_DEGREE = 100
+ANGLES_AGREE = 1.0  # degrees
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Normals(Task):
 
     objective: Literal["l1", "cosine"] = "l1"
     kind: ClassVar[str] = "normals"
+    effect_unit: ClassVar[str] = "°"
     thresholds: ClassVar[tuple[float, ...]] = (11.25, 22.5, 30.0)
     averaged_over_batches: ClassVar[tuple[str, ...]] = (
         "loss",
@@ -36,6 +39,7 @@ class Normals(Task):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.objective not in ("l1", "cosine"):
             raise UserError(f"objective is {self.objective!r}; expected 'l1' or 'cosine'")
 
@@ -45,10 +49,23 @@ class Normals(Task):
         return 3
 
     @property
-    def metrics(self) -> tuple[Metric, ...]:
+    def summed_metrics(self) -> tuple[Metric, ...]:
         """Mean and median angle, and the fractions of pixels within 11.25°, 22.5° and 30°."""
         angles = Metric("mean_angle", "mean angle", "°", False), Metric("median_angle", "median angle", "°", False)
         return *angles, *(Metric(f"within_{t:g}", f"within {t:g}°", "%", True) for t in self.thresholds)
+
+    def constant_answer(self, target: Tensor) -> Tensor:
+        """The mean direction everywhere, [B, 3, H, W]."""
+        mean = torch.nan_to_num(target.float()).sum((0, 2, 3), keepdim=True)
+        return mean.expand(len(target), -1, *target.shape[2:])
+
+    def effect(self, first: Tensor, second: Tensor) -> Tensor:
+        """Mean angle between the two."""
+        return angles_between(single(first), single(second)).flatten(1).mean(1)
+
+    def agrees(self, first: Tensor, second: Tensor) -> bool:
+        """A degree apart at most, on average."""
+        return bool(self.effect(first, second).mean() <= ANGLES_AGREE)
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         ours, theirs, valid = self._directions(prediction, target)

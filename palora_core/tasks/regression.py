@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from palora_core.errors import UserError
-from palora_core.tasks._tensors import masked_error, single, sum_dtype
-from palora_core.tasks.base import Convention, Metric, Sums, Task
+from palora_core.objectives import Convention, Metric, Sums, sum_dtype
+from palora_core.tasks._tensors import masked_error, relative_change, single
+from palora_core.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Regression(Task):
     averaged_over_batches: ClassVar[tuple[str, ...]] = ("loss", "mae", "mse")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.objective not in ("mse", "huber", "l1"):
             raise UserError(f"objective is {self.objective!r}; expected 'mse', 'huber' or 'l1'")
 
@@ -37,13 +39,23 @@ class Regression(Task):
         return 1
 
     @property
-    def metrics(self) -> tuple[Metric, ...]:
+    def summed_metrics(self) -> tuple[Metric, ...]:
         """Mean absolute and mean squared error."""
         squared = f"{self.unit}²" if self.unit else ""
         return (
             Metric("mae", "mean absolute error", self.unit, False),
             Metric("mse", "mean squared error", squared, False),
         )
+
+    def constant_answer(self, target: Tensor) -> Tensor:
+        """The median of the known targets, [B, 1]."""
+        known = target[torch.isfinite(target)]
+        middle = known.float().median() if known.numel() else target.new_zeros(())
+        return middle.expand(len(target), 1).contiguous()
+
+    def effect(self, first: Tensor, second: Tensor) -> Tensor:
+        """Change of the number over its size."""
+        return relative_change(first.reshape(len(first), -1), second.reshape(len(second), -1))
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         error, valid = self._errors(prediction, target)

@@ -1,13 +1,17 @@
 """Segmentation: one class per pixel."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from palora_core.tasks._tensors import cross_entropy_terms
-from palora_core.tasks.base import Convention, Metric, Sums, Task, check_labels
+from palora_core.objectives import Convention, Metric, Sums
+from palora_core.tasks._tensors import common_class, cross_entropy_terms
+from palora_core.tasks.base import Task, check_labels
+
+LABELS_AGREE = 0.995  # share of pixels
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,30 @@ class Segmentation(Task):
         return self.num_classes
 
     @property
-    def metrics(self) -> tuple[Metric, ...]:
+    def summed_metrics(self) -> tuple[Metric, ...]:
         """Mean intersection over union and pixel accuracy."""
         return Metric("miou", "mIoU", "%", True), Metric("pixel_accuracy", "pixel accuracy", "%", True)
 
-    def check(self, target: Tensor) -> None:
-        """Refuse labels that are no class; see :meth:`Task.check`."""
+    def constant_answer(self, target: Tensor) -> Tensor:
+        """Logits [B, C, H, W] for the commonest class everywhere."""
+        labels = target.squeeze(1) if target.ndim == 4 else target
+        logits = torch.zeros(len(labels), self.num_classes, *labels.shape[1:], device=target.device)
+        logits[:, common_class(labels, self.ignore_index)] = 1.0
+        return logits
+
+    def chance(self, target: Tensor) -> dict[str, float]:
+        """The commonest class everywhere; the loss is that of equal probabilities."""
+        return {**super().chance(target), "loss": math.log(self.num_classes)}
+
+    def effect(self, first: Tensor, second: Tensor) -> Tensor:
+        """Share of pixels whose class changes."""
+        return (first.argmax(1) != second.argmax(1)).float().flatten(1).mean(1)
+
+    def agrees(self, first: Tensor, second: Tensor) -> bool:
+        """All but a few labels equal."""
+        return bool(1 - self.effect(first, second).mean() >= LABELS_AGREE)
+
+    def _check(self, target: Tensor) -> None:
         check_labels(self, target, self.num_classes, self.ignore_index)
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

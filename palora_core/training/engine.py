@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from palora_core.balancing.base import Balancer, Step
 from palora_core.conditioning.base import ParetoModel, Pass
 from palora_core.data import Batch
 from palora_core.machine import autocast
-from palora_core.tasks import Task
+from palora_core.objectives import Objective
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Engine:
     """
 
     model: ParetoModel
-    tasks: Sequence[Task]
+    tasks: Sequence[Objective]
     balancer: Balancer
     dtype: torch.dtype = torch.float32
 
@@ -57,7 +57,7 @@ class Sequential(Engine):
         self, batch: Batch, preferences: Tensor, held_out: Callable[[], Batch] | None = None, lr: float = 0.0
     ) -> tuple[Tensor, Step]:
         """As :meth:`Engine.__call__`, for every conditioning and every balancer."""
-        x, targets = batch
+        x = batch[0]
         model, tasks, dtype = self.model, self.tasks, self.dtype
         rows: list[Tensor] = []
         self.balancer.begin_step(preferences, lambda at: losses_without_graph(model, batch, tasks, at, dtype))
@@ -67,7 +67,7 @@ class Sequential(Engine):
                 one = at(preference)
                 with autocast(x.device, dtype):
                     outputs = one.forward(x)
-                losses = task_losses(tasks, outputs, targets)
+                losses = objective_losses(tasks, outputs, batch)
                 probe = _held_out_losses(one, tasks, dtype, held_out) if held_out else None
                 step = Step(losses, one, model, outputs, probe, lr)
                 rows.append(torch.stack([loss.detach() for loss in losses]))
@@ -81,7 +81,7 @@ class Sequential(Engine):
 def choose_engine(
     name: str,
     model: ParetoModel,
-    tasks: Sequence[Task],
+    tasks: Sequence[Objective],
     balancer: Balancer,
     dtype: torch.dtype,
     device: torch.device,
@@ -110,34 +110,34 @@ def choose_engine(
     return at_once, "stacked: a small network on a GPU"
 
 
-def task_losses(tasks: Sequence[Task], outputs: Any, targets: Mapping[str, Tensor]) -> list[Tensor]:
+def objective_losses(tasks: Sequence[Objective], outputs: Any, batch: Batch) -> list[Tensor]:
     """The T losses, each with a graph of its own; on several ranks those of the global batch."""
     if distributed.world_size() == 1:
-        return [task.loss(outputs[task.name], targets[task.name]) for task in tasks]
-    terms = [task.terms(outputs[task.name], targets[task.name]) for task in tasks]
+        return [task.checked(task.loss(outputs, batch)) for task in tasks]
+    terms = [task.terms(outputs, batch) for task in tasks]
     return distributed.join_losses(*zip(*terms))
 
 
 @torch.no_grad()
 def losses_without_graph(
-    model: ParetoModel, batch: Batch, tasks: Sequence[Task], preference: Tensor, dtype: torch.dtype
+    model: ParetoModel, batch: Batch, tasks: Sequence[Objective], preference: Tensor, dtype: torch.dtype
 ) -> Tensor:
     """The losses [T] of ``model`` as it is now, at one λ."""
-    x, targets = batch
+    x = batch[0]
     with autocast(x.device, dtype):
         outputs = model(x, preference)
-    return torch.stack(task_losses(tasks, outputs, targets))
+    return torch.stack(objective_losses(tasks, outputs, batch))
 
 
 def _held_out_losses(
-    one: Pass, tasks: Sequence[Task], dtype: torch.dtype, held_out: Callable[[], Batch]
+    one: Pass, tasks: Sequence[Objective], dtype: torch.dtype, held_out: Callable[[], Batch]
 ) -> Callable[[], Sequence[Tensor]]:
     """The pass's losses on a held-out batch, on its own leaves: a balancer may have moved them."""
 
     def losses() -> Sequence[Tensor]:
-        x, targets = held_out()
-        with autocast(x.device, dtype):
-            outputs = one.forward(x)
-        return [task.loss(outputs[task.name], targets[task.name]) for task in tasks]
+        batch = held_out()
+        with autocast(batch[0].device, dtype):
+            outputs = one.forward(batch[0])
+        return [task.checked(task.loss(outputs, batch)) for task in tasks]
 
     return losses

@@ -76,7 +76,7 @@ class Feed:
         """``batch``, whose targets go to a GPU, where a loss could only look by waiting; on a CPU it looks itself."""
         if self.device.type != "cpu":
             for task in self.benchmark.tasks:
-                task.check(batch[1][task.name])
+                task.check(batch)
         return batch
 
     def _order(self, epoch: int) -> Tensor:

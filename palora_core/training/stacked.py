@@ -24,7 +24,7 @@ from palora_core.conditioning.lowrank import LowRankModel
 from palora_core.data import Batch
 from palora_core.machine import autocast
 from palora_core.normalisation import batch_norms
-from palora_core.tasks import Task
+from palora_core.objectives import Objective
 from palora_core.training.engine import Engine
 
 SMALL = 2_000_000  # parameters; a larger network fills a GPU with one preference
@@ -50,7 +50,7 @@ class Stacked(Engine):
         self, batch: Batch, preferences: Tensor, held_out: Callable[[], Batch] | None = None, lr: float = 0.0
     ) -> tuple[Tensor, Step]:
         """As :class:`palora_core.training.engine.Sequential`, for Σ_m λ_mᵀL(λ_m) only (see :func:`obstacle`)."""
-        x, targets = batch
+        x = batch[0]
         model, tasks = self.model, self.tasks
         layers, norms = model.layers, batch_norms(model.network)
         preferences = preferences.to(next(model.parameters()))
@@ -65,7 +65,7 @@ class Stacked(Engine):
 
         with autocast(x.device, self.dtype):
             outputs = vmap(one, randomness="different")(preferences, weights, buffers)
-        losses = torch.stack([_losses(task, outputs[task.name], targets[task.name]) for task in tasks], 1)
+        losses = torch.stack([_losses(task, outputs, batch) for task in tasks], 1)
         (preferences.to(losses) * losses).sum().backward()
         extra = model.regulariser()
         if extra is not None:
@@ -91,9 +91,9 @@ def _copies(norm: nn.Module, key: str, count: int) -> Tensor:
     return buffer.expand(count, *buffer.shape).clone()
 
 
-def _losses(task: Task, predictions: Tensor, target: Tensor) -> Tensor:
-    """Losses [M] from predictions [M, B, …]; on several ranks those of the global batch."""
-    totals, counts = vmap(task.terms, (0, None))(predictions, target)
+def _losses(objective: Objective, outputs: Any, batch: Batch) -> Tensor:
+    """Losses [M] from outputs [M, B, …]; on several ranks those of the global batch."""
+    totals, counts = vmap(lambda one: objective.terms(one, batch))(outputs)
     if distributed.world_size() > 1:
         return torch.stack(distributed.join_losses(list(totals), list(counts)))
     return totals / counts.clamp(min=1)

@@ -5,6 +5,7 @@ import torch
 
 from app.serving import precision
 from app.serving.precision import ServedNetwork
+from palora_core.tasks import base, segmentation
 from tests.app.test_inference import answer, request
 
 
@@ -24,8 +25,8 @@ def searched(loaded, monkeypatch, seconds):
 @pytest.fixture
 def lenient(monkeypatch):
     """The toys are hardly trained: many of their labels are near to a tie."""
-    monkeypatch.setattr(precision, "LABELS_AGREE", 0.9)
-    monkeypatch.setattr(precision, "VALUES_AGREE", 0.1)
+    monkeypatch.setattr(segmentation, "LABELS_AGREE", 0.9)
+    monkeypatch.setattr(base, "VALUES_AGREE", 0.1)
 
 
 def agreement(loaded, network):

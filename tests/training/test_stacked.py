@@ -84,7 +84,7 @@ def test_every_preference_has_batch_statistics_of_its_own():
     _, tasks, batch = prepared("lenet with BatchNorm")
     with torch.no_grad():
         outputs = alone(batch[0], annealed_preferences(2, 3, 0.7, 0.5).double()[2])
-    losses = [task.loss(outputs[task.name], batch[1][task.name]) for task in tasks]
+    losses = [task.loss(outputs, batch) for task in tasks]
     assert torch.allclose(second[2], torch.stack(losses), rtol=1e-12)
 
 
@@ -139,7 +139,7 @@ class Waits(TorchDispatchMode):
 def test_a_step_never_waits_for_the_device(monkeypatch):
     model, tasks, batch = prepared("lenet")
     for kind in {type(task) for task in tasks}:
-        monkeypatch.setattr(kind, "check", lambda task, target: None)  # it looks at targets on the CPU alone
+        monkeypatch.setattr(kind, "_check", lambda task, target: None)  # it looks at targets on the CPU alone
     with Waits() as waits:
         Stacked(model, tasks, Linear())(batch, annealed_preferences(2, 2, 1.0))
         assert waits.found == []
