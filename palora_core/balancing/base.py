@@ -6,6 +6,7 @@ An interface that only returns one scalar loss cannot express gradient surgery, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from palora_core import distributed
 from palora_core.conditioning.base import ParetoModel, Pass
+from palora_core.errors import UserError
 from palora_core.registry import Registry
 
 balancers: Registry = Registry("balancer", package="palora_core.balancing")
@@ -31,6 +33,7 @@ class Step:
         outputs: the pass's predictions.
         held_out: losses [T] on a held-out batch, through the leaves of ``one`` (for meta-learning balancers).
         lr: the optimizer's current learning rate.
+        names: the T tasks' names, for messages.
     """
 
     losses: Sequence[Tensor]
@@ -39,6 +42,31 @@ class Step:
     outputs: Any = None
     held_out: Callable[[], Sequence[Tensor]] | None = None
     lr: float = 0.0
+    names: Sequence[str] = ()
+
+    def values(self) -> Tensor:
+        """The losses' values [T], without graph."""
+        return torch.stack([loss.detach() for loss in self.losses])
+
+    def values_from(self, least: float, method: str) -> Tensor:
+        """:meth:`values`, for a method that is not defined for smaller ones than ``least``.
+
+        Raises:
+            UserError: naming the task and its loss.
+        """
+        values = self.values()
+        self.check_from(least, method, values)
+        return values
+
+    def check_from(self, least: float, method: str, values: Tensor) -> None:
+        """Refuse loss values [T] below ``least``, as :meth:`values_from` does."""
+        for task, value in enumerate(values.tolist()):
+            if value < least:
+                name = repr(self.names[task]) if self.names else f"number {task + 1}"
+                raise UserError(
+                    f"{method} is defined for losses of at least {least:g}, and that of task {name} is {value:g}; add "
+                    "a constant to this loss, or choose a method that looks at gradients only."
+                )
 
     @property
     def preference(self) -> Tensor:
@@ -163,6 +191,8 @@ class GradientBalancer(Balancer):
     ) -> None:
         """Add Σ_t weights_t · ∇L_t to the shared leaves and heads_t · ∇L_t to those of task t's head."""
         factors = weights.tolist()
+        if not all(map(math.isfinite, factors)):
+            raise FloatingPointError("the weights of the task gradients are not finite")
         for leaf, rows in zip(step.one.shared, zip(*shared)):
             combined = torch.zeros_like(leaf)
             for weight, row in zip(factors, rows):

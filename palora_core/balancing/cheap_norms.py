@@ -48,7 +48,7 @@ class CentreNormalised(_ReusedNorms):
         """Exact at the nearest preference, with its norms elsewhere."""
         distance = float((step.preference - 1 / len(step.losses)).norm())
         self.nearest = min(self.nearest, (distance, self.position))
-        due = not self.norms or self.position == self.place
+        due = not self.norms or 0.0 in self.norms or self.position == self.place  # 0: that task was not there
         self.position += 1
         if not due:
             return self.reused(step, torch.tensor(self.norms).to(step.preference))
@@ -90,7 +90,7 @@ class LastLayerNormalised(_ReusedNorms):
 
     def backward(self, step: Step) -> Tensor:
         """Exact when due, else with the last layer's norms."""
-        due = self.passes % self.refresh == 0
+        due = self.passes % self.refresh == 0 or 0.0 in self.ratios  # 0: that task was not there
         self.passes += 1
         # Layers come in the order of the network; biases and the like have one dimension.
         weights = [i for i, leaf in enumerate(step.one.shared) if leaf.dim() > 1]

@@ -40,7 +40,10 @@ class Cosmos(Balancer):
         if self.direction == "reversed" and len(losses) > 1:
             direction = (1 - direction) / (len(losses) - 1)
         seen = losses.detach().requires_grad_()
-        total = direction.dot(seen) - self.coefficient * F.cosine_similarity(seen, direction, dim=0)
+        # The cosine of the tasks that are here; that of large numbers is sought at their own scale.
+        scale = seen.detach().abs().max().clamp_min(torch.finfo(seen.dtype).tiny)
+        cosine = F.cosine_similarity(seen / scale, direction * (seen.detach() != 0), dim=0)
+        total = direction.dot(seen) - self.coefficient * cosine
         (weights,) = torch.autograd.grad(total, seen)
         losses.backward(weights)
         return weights

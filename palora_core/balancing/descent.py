@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from palora_core.balancing.base import GradientBalancer, Step, balancers
-from palora_core.balancing.solvers import as_array, as_weights, conflict_averse_weights, min_norm_weights
+from palora_core.balancing.solvers import conflict_averse_weights, min_norm_weights, over_active
 from palora_core.ranges import NotNegative
 
 
@@ -32,12 +32,14 @@ class MGDA(GradientBalancer):
 
     def weights(self, gramian: Tensor, step: Step) -> Tensor:
         """T times the min-norm weights."""
-        losses = torch.stack([loss.detach() for loss in step.losses]).to(gramian)
-        norms = gramian.diagonal().clamp_min(0).sqrt()
+        scaled = self.normalisation in ("loss", "loss+")
+        wide = gramian.double()
+        losses = (step.values_from(0.0, "MGDA's normalisation by losses") if scaled else step.values()).to(wide)
+        norms = wide.diagonal().clamp_min(0).sqrt()
         divisors = {"none": torch.ones_like(norms), "l2": norms, "loss": losses, "loss+": losses * norms}
         divisor = divisors[self.normalisation].clamp_min(1e-12)
-        weights = min_norm_weights(as_array(gramian / torch.outer(divisor, divisor)))
-        return as_weights(len(weights) * weights, gramian)
+        wide = wide / torch.outer(divisor, divisor)
+        return over_active(wide, lambda array: len(array) * min_norm_weights(array)).to(gramian)
 
     def head_weights(self, weights: Tensor, step: Step) -> Tensor:
         """Heads follow the weighted losses."""
@@ -60,10 +62,12 @@ class CAGrad(GradientBalancer):
 
     def weights(self, gramian: Tensor, step: Step) -> Tensor:
         """Weights of the conflict-averse direction."""
-        array = as_array(gramian)
+        return over_active(gramian, self._solve)
+
+    def _solve(self, array: np.ndarray) -> np.ndarray:
         size = len(array)
         dual = conflict_averse_weights(array, self.radius)
         mean_norm = np.sqrt(max(array.mean(), 0.0))
         dual_norm = np.sqrt(max(dual @ array @ dual, 0.0))
         weights = np.full(size, 1 / size) + self.radius * mean_norm / (dual_norm + 1e-8 * (mean_norm + 1e-300)) * dual
-        return as_weights(size * weights / (1 + self.radius**2), gramian)
+        return size * weights / (1 + self.radius**2)

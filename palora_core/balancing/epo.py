@@ -37,6 +37,11 @@ def epo_weights(gramian: np.ndarray, losses: np.ndarray, preference: np.ndarray,
     """
     if not (np.isfinite(gramian).all() and np.isfinite(losses).all()):
         raise FloatingPointError("the losses or their gradients are not finite")
+    active = gramian.diagonal() > 0
+    if active.any() and not active.all():  # a task without a gradient can be helped by no direction
+        weights = np.zeros(len(losses))
+        weights[active] = epo_weights(gramian[np.ix_(active, active)], losses[active], preference[active], tolerance)
+        return weights
     mu, a = non_uniformity(losses, preference)
     matrix = gramian / max(float(np.abs(gramian).max()), _TINY)  # the programs do not see the scale, a solver does
     change = matrix @ a
@@ -80,7 +85,7 @@ class EPO(Balancer):
     def backward(self, step: Step) -> Tensor:
         """One backward pass per task, then their weighted sum."""
         shared, specific = step.task_gradients()
-        losses = torch.stack([loss.detach() for loss in step.losses])
+        losses = step.values_from(0.0, "EPO")
         gramian, found, preference = (
             t.double().cpu().numpy() for t in (step.gramian(shared), losses, step.preference.clamp_min(0))
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from palora_core.balancing.base import Step, balancers
 from palora_core.balancing.learnt import LearntVector
-from palora_core.balancing.losses import LossBalancer
+from palora_core.balancing.losses import LossBalancer, silent
 from palora_core.ranges import NotNegative
 
 _TINY = 1e-8
@@ -51,18 +51,30 @@ class Famo(LossBalancer):
 
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The weighted logarithms, normalised so that the tasks' weights are a convex combination at the centre."""
-        shares = self.logits.values.softmax(dim=0)
+        left_out = silent(losses)
+        shares = self._shares(left_out)
         shifted = losses - self.minimum + _TINY
-        norm = (shares / shifted).sum().detach()
-        return (preference * len(losses) * shares * shifted.log()).sum() / norm
+        norm = (shares / shifted).sum().detach().clamp_min(torch.finfo(losses.dtype).tiny)
+        return (preference * len(losses) * shares * torch.where(left_out, 0, shifted.log())).sum() / norm
+
+    def backward(self, step: Step) -> Tensor:
+        """As every loss balancer's, where no loss is below its minimum."""
+        step.check_from(self.minimum, "FAMO (with its option minimum)", step.values())
+        return super().backward(step)
 
     def after_step(self, step: Step, losses_now: Callable[[], Tensor]) -> None:
         """Move ξ by what the step did to the losses."""
-        before = torch.stack([loss.detach() for loss in step.losses])
-        with torch.no_grad():
-            change = self._log(before) - self._log(losses_now().to(before))
-        shares = self.logits.values.softmax(dim=0)
+        before = step.values()
+        now = losses_now().to(before)
+        step.check_from(self.minimum, "FAMO (with its option minimum)", now)
+        left_out = silent(before) | silent(now)
+        change = torch.where(left_out, 0, self._log(before) - self._log(now))
+        shares = self._shares(left_out)
         self.logits.descend(shares * (change - (shares * change).sum()))
+
+    def _shares(self, left_out: Tensor) -> Tensor:
+        """z [T] over the tasks that are not left out; zeros where all are."""
+        return self.logits.values.masked_fill(left_out & ~left_out.all(), -torch.inf).softmax(dim=0) * ~left_out
 
     def _log(self, losses: Tensor) -> Tensor:
         return torch.log(losses - self.minimum + _TINY)

@@ -20,8 +20,8 @@ class GradNorm(GradientBalancer):
     """Σ_t w_t L_t, w learnt on Σ_t |w_t‖∇L_t‖ − n̄ r_t^a|, then rescaled to sum T (Chen et al.: GradNorm, ICML 2018).
 
     n̄ is the mean of the w_t‖∇L_t‖ and r_t the task's inverse training rate: L_t over its first value, divided by the
-    tasks' mean of that. The target is held constant. Norms are over all shared parameters; the paper's last shared
-    layer is a saving that the T backward passes made here do not need. w moves once per step.
+    tasks' mean of that; losses of 0 are left out. The target is held constant. Norms are over all shared weights; the
+    paper's last shared layer is a saving that the T backward passes made here do not need. w moves once per step.
 
     Attributes:
         asymmetry: a, how strongly slow tasks are pulled ahead.
@@ -50,15 +50,23 @@ class GradNorm(GradientBalancer):
 
     def weights(self, gramian: Tensor, step: Step) -> Tensor:
         """The present w; collects its gradient for the end of the step."""
-        losses = torch.stack([loss.detach() for loss in step.losses])
-        self.first = self.first or losses.tolist()
-        rates = losses / torch.tensor(self.first).to(losses).clamp_min(1e-12)
+        losses = step.values_from(0.0, "GradNorm")
+        first = self.first or [0.0] * len(losses)
+        self.first = [old or new for old, new in zip(first, losses.tolist())]
         norms = gramian.diagonal().clamp_min(0).sqrt()
+        if not torch.isfinite(norms).all():
+            raise FloatingPointError("the norms of the task gradients are not finite")
         present = self.task_weights.values.to(norms)
-        scaled = present * norms
-        target = scaled.mean() * (rates / rates.mean()).pow(self.asymmetry)
-        self.gradient += (torch.sign(scaled - target) * norms).to(self.gradient)
+        here = losses != 0
+        if here.any():
+            self.gradient[here] += self._pull(losses[here], here, present[here] * norms[here], norms[here])
         return present
+
+    def _pull(self, losses: Tensor, here: Tensor, scaled: Tensor, norms: Tensor) -> Tensor:
+        """Gradient of the weights of the tasks that are here."""
+        rates = losses / torch.tensor(self.first).to(losses)[here]
+        target = scaled.mean() * (rates / rates.mean()).pow(self.asymmetry)
+        return (torch.sign(scaled - target) * norms).to(self.gradient)
 
     def head_weights(self, weights: Tensor, step: Step) -> Tensor:
         """Each head follows its weighted loss."""

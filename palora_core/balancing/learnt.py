@@ -26,8 +26,14 @@ class LearntVector:
         self.optimizer = torch.optim.Adam([self.values], lr=lr, weight_decay=weight_decay)
 
     def descend(self, gradient: Tensor) -> None:
-        """One step against ``gradient`` [T]."""
+        """One step against ``gradient`` [T].
+
+        Raises:
+            FloatingPointError: its squares are not finite: Adam would keep them, and the vector never move again.
+        """
         self.values.grad = gradient.detach().to(self.values)
+        if not torch.isfinite(self.values.grad.square()).all():
+            raise FloatingPointError("the gradient of the task weights is not finite")
         self.optimizer.step()
         self.values.grad = None
 

@@ -41,9 +41,9 @@ class GradientNormalised(Balancer):
 
     xi: Positive = 1e-3
 
-    def task_weights(self, losses: Tensor) -> Tensor:
+    def task_weights(self, step: Step) -> Tensor:
         """Factors [T] on the losses before normalisation; ones here."""
-        return torch.ones_like(losses)
+        return torch.ones_like(step.values())
 
     def backward(self, step: Step) -> Tensor:
         """Backward per task, then one weighted sum."""
@@ -53,6 +53,8 @@ class GradientNormalised(Balancer):
     def combine(self, step: Step, shared: list[list[Tensor]], specific: list[list[Tensor]], norms: Tensor) -> Tensor:
         """Accumulate the weighted sum of the tasks' gradients; returns the weights [T]."""
         weights = self.weights(step, norms)
+        if not torch.isfinite(torch.stack([weights, norms.to(weights)])).all():
+            raise FloatingPointError("the norms of the task gradients are not finite")
         for task, weight in enumerate(weights.tolist()):
             for leaf, gradient in zip([*step.one.shared, *step.one.specific[task]], [*shared[task], *specific[task]]):
                 accumulate_gradient(leaf, gradient, weight)
@@ -60,7 +62,7 @@ class GradientNormalised(Balancer):
 
     def weights(self, step: Step, norms: Tensor) -> Tensor:
         """λ_t w_t / (w_t ‖∇L_t‖ + ξ) for the factors w and the plain losses' norms [T]."""
-        prior = self.task_weights(torch.stack([loss.detach() for loss in step.losses]))
+        prior = self.task_weights(step)
         return step.preference * prior / (norms * prior + self.xi)
 
 
@@ -70,7 +72,7 @@ def gradient_norms(step: Step, shared: Sequence[Sequence[Tensor]]) -> Tensor:
 
 
 class _LossHistory:
-    """w_t = 1 − c_t / Σ_s c_s with c the mean of the newest losses; ones until a window is full."""
+    """w_t = 1 − c_t / Σ_s c_s with c the mean of the newest losses but zeros; ones until a window is full."""
 
     def __init__(self, window: int) -> None:
         self.window = window
@@ -80,8 +82,9 @@ class _LossHistory:
         self.losses.append(losses.tolist())
         if len(self.losses) < self.window:
             return torch.ones_like(losses)
-        mean = torch.tensor(list(self.losses), device=losses.device, dtype=losses.dtype).mean(0)
-        return 1 - mean / mean.sum()
+        newest = torch.tensor(list(self.losses), dtype=torch.float64)  # a sum of large ones may exceed float32
+        mean = newest.sum(0) / (newest != 0).sum(0).clamp(min=1)
+        return (1 - mean / mean.sum().clamp_min(torch.finfo(mean.dtype).tiny)).to(losses)
 
 
 @balancers.register("loss_normalised")
@@ -115,7 +118,7 @@ class LossNormalised(Balancer):
 
     def backward(self, step: Step) -> Tensor:
         """One backward pass of the weighted sum."""
-        weights = step.preference * self.history.weights(torch.stack([loss.detach() for loss in step.losses]))
+        weights = step.preference * self.history.weights(step.values_from(0.0, "Normalisation by losses"))
         sum(weight * loss for weight, loss in zip(weights, step.losses)).backward()
         return weights
 
@@ -138,6 +141,6 @@ class FullyNormalised(GradientNormalised):
     setup = LossNormalised.setup
     recent: ClassVar[Any] = LossNormalised.recent
 
-    def task_weights(self, losses: Tensor) -> Tensor:
+    def task_weights(self, step: Step) -> Tensor:
         """The loss window's weights."""
-        return self.history.weights(losses)  # type: ignore[attr-defined]
+        return self.history.weights(step.values_from(0.0, "Normalisation by losses"))  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,9 +21,14 @@ class LossBalancer(Balancer):
 
     The objective is differentiated at the T numbers alone. Its gradient there is the weights of the tasks, with which
     the network's graph is walked back once, from T separate scalars.
+
+    A loss of exactly 0 is that of a task without a valid element in the batch, or of one that has nothing to learn from
+    it: objectives leave it out (see :func:`silent`), so that the other tasks learn as if it were not there.
     """
 
     scalar: ClassVar[bool] = True
+    # The least loss that the objective is defined for, or bounded below for.
+    least: ClassVar[float] = -math.inf
 
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The scalar to minimise, from the loss values [T] and λ [T].
@@ -34,11 +40,22 @@ class LossBalancer(Balancer):
 
     def backward(self, step: Step) -> Tensor:
         """Gradient of the objective: by the values, then by the leaves; returns the weights [T]."""
-        values = torch.stack([loss.detach() for loss in step.losses]).requires_grad_()
+        values = step.values() if math.isinf(self.least) else step.values_from(self.least, type(self).__name__)
+        values.requires_grad_()
         self.objective(values, step.preference).backward()
         assert values.grad is not None
         torch.autograd.backward(list(step.losses), list(values.grad))
         return values.grad
+
+
+def silent(losses: Tensor) -> Tensor:
+    """Which tasks have nothing to say in this pass: their loss is exactly 0, bool [T]."""
+    return losses.detach() == 0
+
+
+def _mean_logarithm(losses: Tensor, preference: Tensor) -> Tensor:
+    """Σ_t λ_t log L_t over the tasks that are not silent."""
+    return torch.where(silent(losses), 0, preference * torch.log(losses + _TINY)).sum()
 
 
 @balancers.register("si")
@@ -46,9 +63,11 @@ class LossBalancer(Balancer):
 class ScaleInvariant(LossBalancer):
     """Σ_t λ_t log L_t: no loss's unit matters."""
 
+    least: ClassVar[float] = 0.0
+
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The weighted mean of the logarithms."""
-        return (preference * torch.log(losses + _TINY)).sum()
+        return _mean_logarithm(losses, preference)
 
 
 @balancers.register("gls")
@@ -56,9 +75,11 @@ class ScaleInvariant(LossBalancer):
 class GeometricMean(LossBalancer):
     """Π_t L_t^λ_t, the geometric mean at the centre (Chennupati et al.: MultiNet++, CVPR workshops 2019)."""
 
+    least: ClassVar[float] = 0.0
+
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The weighted geometric mean."""
-        return (preference * torch.log(losses + _TINY)).sum().exp()
+        return _mean_logarithm(losses, preference).exp()
 
 
 @balancers.register("stch")
@@ -81,13 +102,16 @@ class SmoothTchebycheff(LossBalancer):
 
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The smooth maximum."""
-        return self.mu * torch.logsumexp(preference * (losses - self.ideal) / self.mu, dim=0)
+        weighted = preference * (losses - self.ideal) / self.mu
+        left_out = silent(losses) & ~silent(losses).all()
+        return self.mu * torch.logsumexp(weighted.masked_fill(left_out, -math.inf), dim=0)
 
 
 class _LearntScales(LossBalancer):
     """Base of objectives with one learnt number s_t per task, zero at the start, trained by the main optimizer."""
 
     state: ClassVar[tuple[str, ...]] = ("scales",)
+    least: ClassVar[float] = 0.0  # below it, the objective falls without end along s_t
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Zeros."""
@@ -109,7 +133,7 @@ class UncertaintyWeighting(_LearntScales):
 
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The tasks' negative log-likelihoods."""
-        terms = torch.exp(-self.scales) * losses + self.scales
+        terms = torch.where(silent(losses), 0, torch.exp(-self.scales) * losses + self.scales)
         return (preference * len(losses) * terms).sum() / 2
 
 
@@ -120,7 +144,7 @@ class ImpartialLosses(_LearntScales):
 
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The tasks' scaled losses."""
-        terms = torch.exp(self.scales) * losses - self.scales
+        terms = torch.where(silent(losses), 0, torch.exp(self.scales) * losses - self.scales)
         return (preference * len(losses) * terms).sum()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ def order_penalty(losses: Tensor, preferences: Tensor, temperature: float = 1.0)
     """
     ordered = losses.gather(0, preferences.argsort(dim=0, stable=True).to(losses.device))
     rises = temperature * ordered.diff(dim=0).relu()
-    return (rises.exp().mean(0)).log().sum()
+    return (rises.logsumexp(0) - math.log(len(rises))).sum()
 
 
 @balancers.register("multi_forward")
@@ -79,6 +80,8 @@ class MultiForward(GradientNormalised):
         shared, specific = step.task_gradients()
         norms = step.gramian(shared).diagonal().clamp_min(0).sqrt()
         weights = step.preference / (norms + self.xi) + added
+        if not torch.isfinite(torch.stack([weights, norms.to(weights)])).all():
+            raise FloatingPointError("the norms of the task gradients are not finite")
         for task, weight in enumerate(weights.tolist()):
             for leaf, gradient in zip([*step.one.shared, *step.one.specific[task]], [*shared[task], *specific[task]]):
                 accumulate_gradient(leaf, gradient, weight)

@@ -55,8 +55,11 @@ class RotoGrad(Balancer):
         features, layers = _parts(step)
         gradients = [gradient.to(layers[0].rotation) for gradient in self._task_gradients(step, features)]
         norms = _norms(gradients)
-        if self.initial is None:
-            self.initial = _averaged(norms.clone()).tolist()
+        if not torch.isfinite(norms).all():
+            raise FloatingPointError("the norms of the task gradients are not finite")
+        if self.initial is None or 0.0 in self.initial:  # 0: that task was not there
+            first = self.initial or [0.0] * len(norms)
+            self.initial = [old or new for old, new in zip(first, _averaged(norms.clone()).tolist())]
         size = common_size(norms, norms.new_tensor(self.initial))
         units = [gradient / norm.clamp_min(_TINY) for gradient, norm in zip(gradients, norms)]
         common = torch.stack(units).mean(0)

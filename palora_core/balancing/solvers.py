@@ -6,6 +6,8 @@ handful of tiny linear solves; a general convex solver (cvxpy) costs 40 to 140 t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,6 +30,20 @@ def as_array(gramian: Tensor) -> np.ndarray:
 def as_weights(weights: np.ndarray, like: Tensor) -> Tensor:
     """Weights [T] on the device and in the precision of ``like``."""
     return torch.from_numpy(weights).to(like)
+
+
+def over_active(gramian: Tensor, solve: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+    """The weights [T] that ``solve`` gives the tasks that have a gradient, from their Gramian; 0 for the others.
+
+    A task has none in a batch without a valid element of it. Left in, it would be the shortest combination of all, or
+    the one that no direction can help, and the others would not move.
+    """
+    array = as_array(gramian)
+    active = array.diagonal() > 0
+    weights = np.zeros(len(array))
+    if active.any():
+        weights[active] = solve(array[np.ix_(active, active)])
+    return as_weights(weights, gramian)
 
 
 def quadratic_program(quadratic: np.ndarray, linear: np.ndarray, total: float | None = None) -> np.ndarray:

@@ -26,7 +26,7 @@ def projected_weights(gramian: np.ndarray, orders: Sequence[Sequence[int]]) -> n
         own = np.eye(len(gramian))[task]
         for other in order:
             product = gramian[other] @ own
-            if other != task and product < 0:
+            if other != task and product < 0 < gramian[other, other]:
                 own[other] -= product / gramian[other, other]
         total += own
     return total

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from palora_core.balancing.base import GradientBalancer, Step, balancers
-from palora_core.balancing.solvers import dual_cone_weights
+from palora_core.balancing.solvers import dual_cone_weights, over_active
 from palora_core.errors import UserError
 
 
@@ -26,9 +26,13 @@ def _weighting(name: str, **options: Any) -> Any:
     return getattr(aggregation, name)(**options)
 
 
-def _as_double(gramian: Tensor) -> Tensor:
-    """The Gramian on the CPU in float64: T × T numbers, but eigenvalues of parallel gradients are close to zero."""
-    return gramian.detach().double().cpu()
+def _weigh(gramian: Tensor, name: str, **options: Any) -> Tensor:
+    """torchjd's weights of the tasks that have a gradient.
+
+    In float64 on the CPU: T × T numbers, but eigenvalues of parallel gradients are close to zero.
+    """
+    weighting = _weighting(name, **options)
+    return over_active(gramian, lambda array: weighting(torch.from_numpy(array)).numpy())
 
 
 @balancers.register("imtl_g")
@@ -43,7 +47,7 @@ class ImpartialGradients(GradientBalancer):
 
     def weights(self, gramian: Tensor, step: Step) -> Tensor:
         """α from torchjd's pseudo-inverse form."""
-        return _weighting("IMTLGWeighting")(_as_double(gramian)).to(gramian)
+        return _weigh(gramian, "IMTLGWeighting")
 
 
 @balancers.register("aligned_mtl")
@@ -62,9 +66,9 @@ class AlignedMTL(GradientBalancer):
 
     def weigh(self, gramian: Tensor, step: Step) -> Tensor:
         """B times T·λ."""
-        preferences = _as_double(step.preference) * len(step.losses)
-        weighting = _weighting("AlignedMTLWeighting", pref_vector=preferences, scale_mode=self.scale_mode)
-        return weighting(_as_double(gramian)).to(step.preference)
+        preferences = (step.preference.detach().double().cpu() * len(step.losses))[gramian.diagonal().cpu() > 0]
+        found = _weigh(gramian, "AlignedMTLWeighting", pref_vector=preferences, scale_mode=self.scale_mode)
+        return found.to(step.preference)
 
 
 @balancers.register("upgrad")
@@ -78,7 +82,7 @@ class UPGrad(GradientBalancer):
 
     def weights(self, gramian: Tensor, step: Step) -> Tensor:
         """Weights of the mean of the projections."""
-        return _weighting("UPGradWeighting", projector=_project)(_as_double(gramian)).to(gramian)
+        return _weigh(gramian, "UPGradWeighting", projector=_project)
 
 
 def _project(rows: Tensor, gramian: Tensor) -> Tensor:

@@ -60,6 +60,7 @@ class Sequential(Engine):
         x = batch[0]
         model, tasks, dtype = self.model, self.tasks, self.dtype
         rows: list[Tensor] = []
+        names = [task.name for task in tasks]
         self.balancer.begin_step(preferences, lambda at: losses_without_graph(model, batch, tasks, at, dtype))
         rounded = dtype if self.balancer.scalar and dtype != torch.float32 else None
         with model.accumulate(rounded) as at:
@@ -69,7 +70,7 @@ class Sequential(Engine):
                     outputs = one.forward(x)
                 losses = objective_losses(tasks, outputs, batch)
                 probe = _held_out_losses(one, tasks, dtype, held_out) if held_out else None
-                step = Step(losses, one, model, outputs, probe, lr)
+                step = Step(losses, one, model, outputs, probe, lr, names)
                 rows.append(torch.stack([loss.detach() for loss in losses]))
                 self.balancer.backward(step)
         extra = model.regulariser()

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from palora_core import checkpoint, distributed, normalisation
-from palora_core.balancing.base import Step
 from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.config import name_of
 from palora_core.data import Batch, save_samples
@@ -194,14 +193,15 @@ class Trainer:
         try:
             losses, step = self.engine(batch, preferences, lambda: self.feed.held_out(self.step), lr)
         except (FloatingPointError, torch.linalg.LinAlgError) as error:  # a solver was given NaN
-            raise self._diverged("The gradients") from error
-        if not torch.isfinite(losses).all():
-            bad = [task.name for task, column in zip(self.tasks, losses.t()) if not torch.isfinite(column).all()]
-            raise self._diverged(f"The loss of {' and '.join(bad)}")
+            raise self._diverged("The gradients", self._losses_at(batch, preferences[-1])[None]) from error
         distributed.average_(self._shared_by_ranks())
+        self._check(losses)
         self._lay_out_gradients()
         self.optimizer.step()
-        self.balancer.after_step(step, lambda: self._losses_now(batch, step))
+        try:
+            self.balancer.after_step(step, lambda: self._losses_at(batch, step.preference))
+        except FloatingPointError as error:
+            raise self._diverged("The losses", self._losses_at(batch, step.preference)[None]) from error
         self.step += 1
         return losses, preferences
 
@@ -233,14 +233,27 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self.options.lr_factor**passed
 
-    def _diverged(self, what: str) -> UserError:
+    def _check(self, losses: Tensor) -> None:
+        """Refuse a step with NaN in it, or with gradients whose squares float32 has no numbers for.
+
+        Adam keeps those squares; an infinite one would hold its parameter for good, and nothing would say so.
+        """
+        size = torch.nn.utils.get_total_norm([p.grad for p in self._trained() if p.grad is not None])
+        if torch.isfinite(losses).all() & torch.isfinite(size):  # one wait for the device
+            return
+        bad = [task.name for task, column in zip(self.tasks, losses.t()) if not torch.isfinite(column).all()]
+        raise self._diverged(f"The loss of {' and '.join(bad)}" if bad else "The gradients", losses)
+
+    def _diverged(self, what: str, losses: Tensor) -> UserError:
+        means = zip(self.tasks, losses.mean(0).tolist())
         return UserError(
-            f"{what} became NaN or infinite at step {self.step + 1}; the last good state is kept. Lower --set lr=…, or "
-            "use --set precision=fp32, and start again."
+            f"{what} became NaN or infinite at step {self.step + 1}; the last good state is kept. The losses were "
+            f"{', '.join(f'{task.name} {mean:.4g}' for task, mean in means)}: scale down one that is out of "
+            "proportion, lower --set lr=…, or use --set precision=fp32, and start again."
         )
 
-    def _losses_now(self, batch: Batch, step: Step) -> Tensor:
-        return losses_without_graph(self.model, batch, self.tasks, step.preference, self.dtype)
+    def _losses_at(self, batch: Batch, preference: Tensor) -> Tensor:
+        return losses_without_graph(self.model, batch, self.tasks, preference, self.dtype)
 
     # -- evaluation --------------------------------------------------------------------------------------------------
     def calibrate(self) -> None:

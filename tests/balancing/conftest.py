@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ class Loop:
     model: ParetoModel
     num_tasks: int
     dtype: torch.dtype
+    adjust: Callable[[list[Tensor], int], list[Tensor]] = lambda losses, number: losses  # what a step's losses become
 
     def __post_init__(self) -> None:
         self.balancer = copy.deepcopy(self.balancer)
@@ -57,12 +59,13 @@ class Loop:
         with self.model.accumulate() as at:
             for preference in preferences:
                 one = at(preference)
-                losses = losses_of(one.forward(x), self.num_tasks, targets)
+                losses = self.adjust(losses_of(one.forward(x), self.num_tasks, targets), number)
 
                 def held_out(one: Pass = one) -> list[Tensor]:
-                    return losses_of(one.forward(held_x), self.num_tasks, held_targets)
+                    return self.adjust(losses_of(one.forward(held_x), self.num_tasks, held_targets), number)
 
-                step = Step(losses, one, self.model, None, held_out, 1e-2)
+                names = [f"task{t}" for t in range(self.num_tasks)]
+                step = Step(losses, one, self.model, None, held_out, 1e-2, names)
                 self.balancer.backward(step)
         return step
 
@@ -72,9 +75,10 @@ class Loop:
             x, targets = self.data(number)
             self.optimizer.step()
 
-            def losses_now(step: Step = step, x: Tensor = x, targets: Tensor = targets) -> Tensor:
+            def losses_now(step: Step = step, x: Tensor = x, targets: Tensor = targets, at: int = number) -> Tensor:
                 with torch.no_grad():
-                    return torch.stack(losses_of(self.model(x, step.preference), self.num_tasks, targets))
+                    found = losses_of(self.model(x, step.preference), self.num_tasks, targets)
+                    return torch.stack(self.adjust(found, at))
 
             self.balancer.after_step(step, losses_now)
             if number % 2 == 1:
