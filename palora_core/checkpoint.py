@@ -7,21 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from palora_core.cards import CARD, CARD_FORMAT, read_card
 from palora_core.conditioning.base import ParetoModel
 from palora_core.config import method_from_dict
-from palora_core.errors import UserError
-from palora_core.files import read_json, sha256, write_atomically, write_json
+from palora_core.errors import UserError, quoted
+from palora_core.files import sha256, write_atomically, write_json
 from palora_core.networks.base import networks
 from palora_core.normalisation import anchor_batch_norms
 
-CARD_FORMAT = 1
+__all__ = ["CARD", "CARD_FORMAT", "WEIGHTS", "build", "load", "load_weights", "read_card", "read_weights", "save"]
+
 WEIGHTS = "model.safetensors"
-CARD = "card.json"
-REQUIRED = ("format", "benchmark", "method", "network", "tasks", "weights_sha256")
+MOST_PARTS = 256  # heads, or layers
+# What network code may raise on options that it was not written for.
+NOT_BUILT = (
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    RuntimeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+)
 
 
 def save(folder: Path | str, model: ParetoModel, card: Mapping[str, Any], weights: str = WEIGHTS) -> dict[str, Any]:
@@ -49,6 +61,7 @@ def load(folder: Path | str, weights: str = WEIGHTS) -> tuple[ParetoModel, dict[
     path = folder / weights
     if not path.is_file():
         raise UserError(f"{folder} has a card but no {weights}; copy the whole model folder, or train it again.")
+    check_fit(card, path)  # before memory is spent: a card may describe any network
     state = read_weights(path)
     if sha256(path) != card["weights_sha256"]:
         raise UserError(
@@ -59,24 +72,30 @@ def load(folder: Path | str, weights: str = WEIGHTS) -> tuple[ParetoModel, dict[
     return model.eval(), card
 
 
-def read_card(folder: Path, name: str = CARD) -> dict[str, Any]:
-    """The card of a model folder, checked for what every card has."""
-    if not Path(folder).is_dir():
-        raise UserError(f"There is no model folder {folder}.")
-    card = read_json(Path(folder) / name, "model card")
-    missing = [key for key in REQUIRED if not isinstance(card, dict) or key not in card]
-    if missing:
-        raise UserError(f"{Path(folder) / name} is not a PaLoRA model card: {missing[0]!r} is missing.")
-    if card["format"] != CARD_FORMAT:
-        raise UserError(
-            f"{Path(folder) / name} has card format {card['format']!r}, this program reads {CARD_FORMAT}; update it."
-        )
-    return card
+def check_fit(card: Mapping[str, Any], path: Path) -> None:
+    """Compare a card's network, built without memory, with the names and shapes in the header of its weights.
+
+    Raises:
+        UserError: they are not those of one model, or the file is damaged.
+    """
+    with torch.device("meta"):
+        build(card, shapes(path))
+
+
+def shapes(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name, without their content."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            sizes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise damaged_weights(path, error) from None
+    return {name: torch.empty(size, device="meta") for name, size in sizes.items()}
 
 
 def build(card: Mapping[str, Any], state: Mapping[str, Tensor] | None = None) -> ParetoModel:
     """The model that a card describes, with the weights ``state`` if given, else with random ones."""
     try:
+        _check_network(card)
         options = dict(card["network"]["options"])
         if "pretrained" in options:
             options["pretrained"] = False  # a card's own weights replace ImageNet's, which the machine need not have
@@ -86,12 +105,22 @@ def build(card: Mapping[str, Any], state: Mapping[str, Tensor] | None = None) ->
         model = method.conditioning.condition(network, num_tasks)
     except UserError:
         raise
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+    except NOT_BUILT as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(f"The model card describes no network that can be built ({reason}); restore it.") from None
     if state is not None:
         load_weights(model, state)
     return model
+
+
+def _check_network(card: Mapping[str, Any]) -> None:
+    """Refuse options that would make a network of millions of layers, which takes long even without memory."""
+    for name, value in card["network"]["options"].items():
+        if isinstance(value, list | tuple | Mapping) and len(value) > MOST_PARTS:
+            raise UserError(f"The network of the card has {len(value):,} {name}; expected at most {MOST_PARTS}.")
+    layers = card["network"]["options"].get("layers")
+    if isinstance(layers, int) and layers > MOST_PARTS:
+        raise UserError(f"The network of the card has {quoted(layers)} layers; expected at most {MOST_PARTS}.")
 
 
 def load_weights(model: ParetoModel, state: Mapping[str, Tensor]) -> None:
@@ -121,8 +150,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         state = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged or not a safetensors file ({error}); copy it again.") from None
+        raise damaged_weights(path, error) from None
     bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
     if bad:
         raise UserError(f"{path} holds NaN or infinite values in {bad[0]!r}; use an earlier checkpoint.")
     return state
+
+
+def damaged_weights(path: Path, error: Exception) -> UserError:
+    """The sentence on a safetensors file that cannot be read."""
+    return UserError(f"{path} is damaged or not a safetensors file ({error}); copy it again.")

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -113,14 +114,34 @@ def from_dict(kind: Any, data: Mapping[str, Any]) -> Any:
     """A ``kind`` from its JSON form.
 
     Raises:
-        UserError: a field that ``kind`` does not have.
+        UserError: a field that ``kind`` does not have, or a value of another type than its field.
     """
     names = {field.name for field in dataclasses.fields(kind) if field.init}
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key != "name"}
     unknown = sorted(set(given) - names)
     if unknown:
         raise UserError(f"{kind.__name__} has no option {unknown[0]!r}; its options are {', '.join(sorted(names))}.")
+    hints = typing.get_type_hints(kind)
+    for key, value in given.items():
+        if not fits(hints[key], value):
+            wanted = _type_name(hints[key])
+            raise UserError(f"The option {key!r} of {kind.__name__} is {quoted(value)}; expected {wanted}.")
     return kind(**given)
+
+
+def fits(hint: Any, value: Any) -> bool:
+    """Whether a value is of an option's annotated type; types other than those of options fit always."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(argument, value) for argument in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if origin is tuple:
+        return isinstance(value, tuple) and all(fits(arguments[0], item) for item in value)
+    if hint in (int, float):
+        kinds = (int, float) if hint is float else int
+        return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, hint) if hint in (bool, str, types.NoneType) else True
 
 
 def name_of(registry: Registry, value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from palora_core.errors import UserError
 from palora_core.files import write_atomically
+from palora_core.npz import read_npz
 
 Targets = dict[str, Tensor]
 Batch = tuple[Tensor, Targets]
@@ -81,17 +81,20 @@ def load_samples(path: Path, convert: Callable[[Tensor, Targets], Batch] | None)
     """Read what :func:`save_samples` wrote.
 
     Raises:
-        UserError: missing or damaged.
+        UserError: missing, damaged, or arrays of different lengths.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        inputs = arrays.pop("inputs")
-    except FileNotFoundError:
-        raise UserError(f"There are no samples at {path}; evaluate the model on its data set instead.") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"The samples {path} are damaged ({error}); copy the model folder again.") from None
-    return ArraySplit(inputs, {name.partition(":")[2]: array for name, array in arrays.items()}, convert)
+    arrays = read_npz(path, "samples")
+    if "inputs" not in arrays:
+        raise UserError(f"The samples {path} are damaged (they have no inputs); copy the model folder again.")
+    inputs = arrays.pop("inputs")
+    targets = {name.partition(":")[2]: array for name, array in arrays.items()}
+    for name, array in {"inputs": inputs, **targets}.items():
+        if not array.ndim or len(array) != len(inputs) or not array.size:
+            found = list(array.shape)
+            raise UserError(f"The samples {path} are damaged ({name[:60]} has the shape {found}); copy them again.")
+    if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
+        raise UserError(f"The samples {path} are damaged (inputs hold NaN or infinity); copy the model folder again.")
+    return ArraySplit(inputs, targets, convert)
 
 
 def _raw(array: Any, count: int) -> np.ndarray:

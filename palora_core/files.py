@@ -1,4 +1,7 @@
-"""Writing files so that a reader, or a kill at any moment, sees the old content or the new, never half of it."""
+"""Writing files so that a reader, or a kill at any moment, sees the old content or the new, never half of it.
+
+Reading what others may have written is :mod:`palora_core.reading`; ``read_json`` is offered here as well.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from palora_core.errors import UserError
+from palora_core.reading import read_json
+
+__all__ = ["is_temporary", "plain", "read_json", "sha256", "write_atomically", "write_json"]
 
 TEMPORARY = ".unfinished"
 
@@ -41,22 +46,6 @@ def write_json(path: Path, data: Any) -> None:
     """Write JSON atomically; NaN and infinity become null."""
     text = json.dumps(plain(data), indent=1, allow_nan=False)
     write_atomically(path, lambda temporary: temporary.write_text(text + "\n"))
-
-
-def read_json(path: Path, what: str) -> Any:
-    """Read JSON.
-
-    Raises:
-        UserError: missing or not JSON; ``what`` names the file's role.
-    """
-    try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise UserError(f"There is no {what} at {path}.") from None
-    except OSError as error:
-        raise UserError(f"The {what} {path} cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError):
-        raise UserError(f"The {what} {path} is damaged (not valid JSON); restore it or make it again.") from None
 
 
 def sha256(path: Path) -> str:

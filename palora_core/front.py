@@ -11,16 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from palora_core import distributed, indicators
+from palora_core import distributed, indicators, schema
 from palora_core.conditioning.base import ParetoModel
 from palora_core.data import Batch, Split
-from palora_core.errors import UserError
-from palora_core.files import read_json, write_json
+from palora_core.errors import UserError, quoted
+from palora_core.files import write_json
+from palora_core.reading import MIB, Bounds, read_json
 from palora_core.serving import LiveNetwork
 from palora_core.simplex import describe_preferences, evaluation_preferences
 from palora_core.tasks import Convention, Task
 
 FRONT_FORMAT = 1
+MOST_METRICS = 16  # of one task
+LARGEST_WEIGHT = 100.0  # of a λ that somebody evaluates
+FRONT_BOUNDS = Bounds(64 * MIB, 3_000_000, 2 * schema.MOST_POINTS + 1000)
 GROUP_BYTES = 32 * 2**20  # inputs and targets in memory at once
 
 
@@ -120,29 +124,47 @@ class Front:
         Raises:
             UserError: missing, damaged or not a front.
         """
-        return Front.from_dict(read_json(Path(path), "front"), str(path))
+        return Front.from_dict(read_json(Path(path), "front", FRONT_BOUNDS), str(path))
 
     @staticmethod
     def from_dict(data: Any, origin: str = "front") -> Front:
-        """The front in parsed JSON; ``origin`` names it in errors."""
+        """The front in parsed JSON; ``origin`` names it in errors.
+
+        Raises:
+            UserError: it is none, or larger than a front can be.
+        """
         try:
-            if data["format"] != FRONT_FORMAT:
-                raise UserError(f"{origin} has front format {data['format']!r}, this program reads {FRONT_FORMAT}.")
-            preferences = np.array(data["preferences"], dtype=np.float64)
-            objectives = np.array(data["objectives"], dtype=np.float64)
-            metrics = {name: np.array(values, dtype=np.float64) for name, values in data["metrics"].items()}
-            tasks, reference = tuple(map(str, data["tasks"])), tuple(float(v) for v in data["reference"])
-            shape = (len(preferences), len(tasks))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, UserError):
-                raise
-            raise UserError(f"{origin} is not a front file ({error!r}); evaluate the model again.") from None
-        fits = preferences.shape == objectives.shape == shape and all(v.shape == shape[:1] for v in metrics.values())
-        if not fits or len(reference) != len(tasks) or 0 in shape:
-            raise UserError(f"{origin} is inconsistent: its tables disagree on K or T; evaluate the model again.")
-        about = data.get("about")
-        about = about if isinstance(about, dict) else {}
-        return Front(preferences, objectives, metrics, tasks, reference, about)
+            found = schema.mapping(data, "the file")
+            if found.get("format") != FRONT_FORMAT:
+                told = quoted(found.get("format"))
+                raise UserError(f"it has the front format {told}, this program reads {FRONT_FORMAT}.")
+            return _checked(found)
+        except UserError as error:
+            raise UserError(f"{origin} is not a front that can be used: {error} Evaluate the model again.") from None
+
+
+def _checked(data: dict[str, Any]) -> Front:
+    """The front in an object of the right format; tables that disagree, texts for numbers and the like are refused."""
+    tasks = schema.task_names(data.get("tasks"), "its tasks")
+    reference = schema.table([data.get("reference")], "its reference", len(tasks), 1)[0]
+    if None in reference:
+        raise UserError("its reference has a number that is not known.")
+    preferences = np.array(
+        schema.table(data.get("preferences"), "its preferences", len(tasks), schema.MOST_POINTS), float
+    )
+    objectives = np.array(schema.table(data.get("objectives"), "its objectives", len(tasks), schema.MOST_POINTS), float)
+    if not (np.abs(preferences) <= LARGEST_WEIGHT).all():  # NaN is not either
+        raise UserError(f"its preferences hold weights that are not known or beyond ±{LARGEST_WEIGHT}.")
+    columns = schema.mapping(data.get("metrics"), "its metrics")
+    if len(objectives) != len(preferences) or len(columns) > MOST_METRICS * len(tasks):
+        raise UserError("its tables disagree on K or T.")
+    metrics = {}
+    for name, values in columns.items():
+        if not isinstance(values, list) or len(values) != len(preferences):
+            raise UserError(f"its tables disagree on K or T: {quoted(name)} has not K values.")
+        metrics[schema.text(name, "a metric")] = np.array([schema.number(value, name) for value in values], float)
+    about = schema.options(data.get("about"), "its description") if isinstance(data.get("about"), dict) else {}
+    return Front(preferences, objectives, metrics, tuple(tasks), tuple(float(v or 0.0) for v in reference), about)
 
 
 def evaluate(

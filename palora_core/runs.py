@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from palora_core import schema
 from palora_core.errors import UserError
-from palora_core.files import is_temporary, plain, read_json, write_atomically, write_json
+from palora_core.events import EVENTS, newest, parse_event
+from palora_core.files import is_temporary, plain, write_atomically, write_json
+from palora_core.reading import SMALL, read_json
 
 try:
     import fcntl
@@ -27,6 +30,7 @@ except ImportError:  # pragma: no cover - not on Windows
 
 ALLOWED = ("log.txt", "process.json", "stop", "job.json")  # what a new run may find in its folder
 TAIL = 1 << 18  # bytes; an event is at most a front of a few hundred preferences
+MOST_PID = 2**31 - 1
 
 Status = Literal["new", "running", "stopping", "stopped", "finished", "failed", "crashed"]
 
@@ -106,41 +110,59 @@ class Run:
     def event(self, kind: str, **data: Any) -> None:
         """Append one event; a line is written in one call, so readers never see two mixed."""
         line = json.dumps(plain({"time": round(time.time(), 3), "kind": kind, **data}))
-        with (self.folder / "events.jsonl").open("a") as file:
+        with (self.folder / EVENTS).open("a") as file:
             file.write(line + "\n")
 
     def forget_after(self, step: int) -> None:
         """Drop the events of steps that a resumed run is going to repeat."""
         kept = [e for e in self.events() if e["kind"] not in ("end", "error") and _is_before(e, step)]
         text = "".join(json.dumps(e) + "\n" for e in kept)
-        write_atomically(self.folder / "events.jsonl", lambda path: path.write_text(text))
+        write_atomically(self.folder / EVENTS, lambda path: path.write_text(text))
 
     # -- reading (anybody) -------------------------------------------------------------------------------------------
     def config(self) -> dict[str, Any]:
-        """What runs: benchmark, method and training options."""
-        return read_json(self.folder / "config.json", "run configuration")
+        """What runs: benchmark, method and training options.
+
+        Raises:
+            UserError: missing, or not such a configuration.
+        """
+        path = self.folder / "config.json"
+        config = read_json(path, "run configuration", SMALL)
+        try:
+            return _checked_config(config)
+        except UserError as error:
+            raise UserError(f"{path} is not a run configuration: {error} Start a new run.") from None
 
     def events(self) -> list[dict[str, Any]]:
-        """All events; a line that is still being written is left out."""
+        """All events as they were written; a line that is still being written, or is no event, is left out.
+
+        Pages read :class:`palora_core.events.EventLog` instead, which checks them and keeps no more than they show.
+        """
         return list(self._lines())
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         try:
-            text = (self.folder / "events.jsonl").read_text()
+            with (self.folder / EVENTS).open("rb") as file:
+                for line in file:
+                    event = parse_event(line)
+                    if event is not None:
+                        yield event
         except FileNotFoundError:
             return
-        for line in text.splitlines():
-            event = _event(line)
-            if event is not None:
-                yield event
+        except OSError as error:
+            raise UserError(f"{self.folder / EVENTS} cannot be read ({error.strerror}).") from None
 
     def process(self) -> dict[str, Any] | None:
         """Process id and start time of whoever trains here, or was killed doing so."""
         try:
-            note = read_json(self.folder / "process.json", "process note")
+            note = schema.mapping(read_json(self.folder / "process.json", "process note", SMALL), "the note")
+            pid = schema.whole(note.get("pid"), "pid", 2, MOST_PID)
+            noted = schema.number(note.get("time"), "time")
         except UserError:
             return None
-        return note if isinstance(note, dict) and isinstance(note.get("pid"), int) else None
+        start = note.get("start")
+        known = start is None or isinstance(start, str)
+        return {"pid": pid, "start": start, "time": noted or 0.0} if pid is not None and known else None
 
     def status(self) -> Status:
         """What the run is doing, from its events and its process."""
@@ -149,7 +171,7 @@ class Run:
             return "stopping" if self.stop_requested() else "running"
         last = self.last_event()
         kind = last["kind"] if last else ""
-        if owner and last and (owner.get("time") or 0.0) > (last.get("time") or 0.0):
+        if owner and last and owner["time"] > _time(last):
             kind = ""  # the end or error of an earlier process: this one is gone without an event
         if kind == "end":
             return "finished" if last.get("reason") == "finished" else "stopped"  # type: ignore[union-attr]
@@ -161,15 +183,7 @@ class Run:
 
     def last_event(self) -> dict[str, Any] | None:
         """The newest event; only the end of the file is read, however long the run."""
-        try:
-            with (self.folder / "events.jsonl").open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - TAIL))
-                lines = file.read().decode(errors="replace").splitlines()
-        except OSError:
-            return None
-        found = (event for event in map(_event, reversed(lines)) if event is not None)
-        return next(found, None)
+        return newest(self.folder / EVENTS, TAIL)
 
     def request_stop(self) -> None:
         """Ask the run to save its state and end after the current step."""
@@ -178,7 +192,7 @@ class Run:
 
     def stop_requested(self) -> bool:
         """Whether a stop was asked for."""
-        return (self.folder / "stop").exists()
+        return os.path.lexists(self.folder / "stop")
 
     def _stop_is_for(self, pid: int) -> bool:
         """Whether the stop was asked of process ``pid``, perhaps while it was still loading its data."""
@@ -207,18 +221,28 @@ class Observer(Run):
         """Rank 0 does."""
 
 
-def _event(line: str) -> dict[str, Any] | None:
-    """The event in a line; None for one that is half written or no event."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
+def _checked_config(data: Any) -> dict[str, Any]:
+    config = schema.options(data, "the file")
+    for part in ("benchmark", "method", "training"):
+        if part in config:
+            config[part] = schema.mapping(config[part], f"its {part}")
+    for part in ("benchmark", "method"):
+        if part in config:
+            config[part]["name"] = schema.name_in(config[part].get("name"), f"the name of its {part}")
+    if "benchmark" in config:
+        config["benchmark"]["options"] = schema.mapping(config["benchmark"].get("options"), "its benchmark options")
+    return config
+
+
+def _time(event: dict[str, Any]) -> float:
+    noted = event.get("time")
+    return float(noted) if isinstance(noted, int | float) else 0.0
 
 
 def _is_before(event: dict[str, Any], step: int) -> bool:
     # The front of an epoch is evaluated after the state of its last step was saved, so a resume makes it again.
-    return event.get("step", 0) < step or (event.get("step", 0) == step and event["kind"] != "front")
+    at = event.get("step", 0)
+    return isinstance(at, int | float) and (at < step or (at == step and event["kind"] != "front"))
 
 
 def is_alive(process: dict[str, Any]) -> bool:

@@ -137,11 +137,11 @@ def test_weights_with_nan(model):
         ({"network": {"name": "lenett", "options": {}}}, "did you mean 'lenet'"),
         ({"network": {"name": "lenet", "options": {"depth": 3}}}, "no network that can be built"),
         ({"network": {"name": "lenet", "options": {"outputs": {"a": -1}}}}, "no network that can be built"),
-        ({"network": []}, "no network that can be built"),
+        ({"network": []}, "its network is \\[\\]; expected an object"),
         ({"method": {"name": "palora", "conditioning": {"name": "lowrank", "rank": 0}}}, "rank must be"),
         ({"method": {"name": "palora", "flavour": 1}}, "has no option 'flavour'"),
-        ({"method": {}}, "no network that can be built"),
-        ({"tasks": 3}, "no network that can be built"),
+        ({"method": {}}, "the name of its method"),
+        ({"tasks": 3}, "its tasks are 3"),
     ],
 )
 def test_cards_that_do_not_match(model, values, match):
