@@ -2,7 +2,7 @@
 
 ``config.json`` what runs · ``events.jsonl`` one line of JSON per event · ``process.json`` who runs it, while it runs ·
 ``state.pt`` for an exact resume · ``stop`` a file that asks for a stop · ``log.txt`` and ``job.json`` output and order
-of a process started by the dashboard ·
+of a process started by the dashboard · ``note.json`` what a person calls it ·
 ``model.safetensors``, ``card.json``, ``front.json``, ``samples.npz`` and ``best.safetensors`` the result.
 """
 
@@ -21,6 +21,7 @@ from palora_core import schema
 from palora_core.errors import UserError
 from palora_core.events import EVENTS, newest, parse_event
 from palora_core.files import is_temporary, plain, write_atomically, write_json
+from palora_core.notes import NOTE
 from palora_core.reading import SMALL, read_json
 
 try:
@@ -28,7 +29,7 @@ try:
 except ImportError:  # pragma: no cover - not on Windows
     fcntl = None  # type: ignore[assignment]
 
-ALLOWED = ("log.txt", "process.json", "stop", "job.json")  # what a new run may find in its folder
+ALLOWED = ("log.txt", "process.json", "stop", "job.json", NOTE)  # what a new run may find in its folder
 TAIL = 1 << 18  # bytes; an event is at most a front of a few hundred preferences
 MOST_PID = 2**31 - 1
 

@@ -38,10 +38,10 @@ def expansion_form(entries: Sequence[Entry], key: str = "expand") -> str | None:
         st.info("There is no trained model to expand yet; train one first, or import one on the Models page.")
         return None
     wanted = st.query_params.get("from")
-    start = list(known).index(wanted) if wanted in known else 0
-    chosen = known[
-        st.selectbox("Starts from", list(known), start, format_func=lambda i: known[i].title, key=f"{key}.source")
-    ]
+    place = f"{key}.source"
+    if st.session_state.get(place) not in known:
+        st.session_state[place] = wanted if wanted in known else next(iter(known))
+    chosen = known[st.selectbox("Starts from", list(known), format_func=lambda i: known[i].title, key=place)]
     answers = Answers()
     settings_of = f"{key}.{chosen.benchmark}"
     try:

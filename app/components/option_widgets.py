@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.components.plain import plain
 from app.jobs import FORBIDDEN_SETTINGS, as_text
 from palora_core.config import Option, options, override
 from palora_core.errors import UserError
@@ -77,8 +78,7 @@ def refusal(config: Any, option: Option, value: Any) -> str:
 
 def below(problem: str) -> None:
     """A sentence under a field, as plain text: it quotes what was typed."""
-    marked = "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|$~:" else c for c in problem)
-    st.caption(f":red[:material/error: {marked}]")
+    st.caption(f":red[:material/error: {plain(problem)}]")
 
 
 def widget(option: Option, key: str) -> Any:

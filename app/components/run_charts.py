@@ -9,34 +9,36 @@ import streamlit as st
 from app import jobs
 from app.components import run_comparison
 from app.components import training_figures as figures
+from app.components.plain import in_figure
 from app.components.run_comparison import RunTrace
 from palora_core.errors import UserError
 
 
-def compare_with(name: str, every: list[jobs.Job]) -> list[str]:
-    """Which earlier runs of the same benchmark to draw beside this one."""
-    benchmark = next(job.benchmark for job in every if job.name == name)
-    others = [job.name for job in every if job.name != name and job.benchmark == benchmark and job.total_steps]
+def compare_with(own: jobs.Job, every: list[jobs.Job]) -> dict[str, str]:
+    """Which earlier runs of the same benchmark to draw beside this one: folder → title, the run itself first."""
+    found = [job for job in every if job.name != own.name and job.benchmark == own.benchmark and job.total_steps]
+    others = {job.name: job.title for job in found}
     if not others:
-        return []
-    return st.multiselect(
+        return {}
+    chosen = st.multiselect(
         "Compare with earlier runs",
-        others,
-        key=f"compare {name}",
+        list(others),
+        key=f"compare {own.name}",
         max_selections=7,
-        format_func=lambda other: other.removeprefix(f"{benchmark}-"),
+        format_func=lambda other: others.get(other, other),
         placeholder="Compare with earlier runs of this benchmark",
         label_visibility="collapsed",
         persist_state="session",
     )
+    return {own.name: own.title} | {name: others[name] for name in chosen if name in others} if chosen else {}
 
 
-def comparison(name: str, earlier: list[str]) -> None:
+def comparison(shown: dict[str, str]) -> None:
     """Losses, newest fronts and hypervolumes of several runs."""
     runs = []
-    for other in (name, *earlier):
+    for name, title in shown.items():
         with contextlib.suppress(UserError):  # deleted meanwhile
-            runs.append(RunTrace(other, jobs.read_events(jobs.folder_of(other))))
+            runs.append(RunTrace(in_figure(title), jobs.read_events(jobs.folder_of(name))))
     runs = [run for run in runs if run.tasks == runs[0].tasks and run.of("step")]
     if not runs or not runs[0].tasks:
         st.caption("Nothing to compare yet: the first steps are still to come.")
@@ -53,10 +55,10 @@ def comparison(name: str, earlier: list[str]) -> None:
         st.plotly_chart(run_comparison.hypervolumes(runs), key="compared hypervolumes", alt="Hypervolume of the runs")
 
 
-def charts(name: str, earlier: list[str]) -> None:
+def charts(name: str, compared: dict[str, str]) -> None:
     """Losses, schedule, film of fronts, hypervolume; beside earlier runs if some were chosen."""
-    if earlier:
-        comparison(name, earlier)
+    if compared:
+        comparison(compared)
         return
     try:
         events = jobs.read_events(jobs.folder_of(name))

@@ -9,9 +9,12 @@ from typing import Any
 import streamlit as st
 
 from app import jobs
+from app.components.plain import plain
 from app.components.train_panel import duration
 from app.components.training_figures import pretty
+from app.jobs import naming
 from palora_core.errors import UserError
+from palora_core.notes import MOST_OF_NAME, MOST_OF_TEXT
 
 CHIPS = {  # status → (colour, icon, what it means)
     "new": ("gray", ":material/radio_button_unchecked:", "not started"),
@@ -26,7 +29,7 @@ CHIPS = {  # status → (colour, icon, what it means)
 }
 
 
-def panel(name: str, was_live: bool) -> None:
+def panel(name: str, title: str, was_live: bool) -> None:
     """Status, progress and buttons of one run; draws itself again every second while the run is live."""
     try:
         job = jobs.job(name)
@@ -35,7 +38,7 @@ def panel(name: str, was_live: bool) -> None:
         st.rerun()
     if job.live != was_live:
         st.rerun()  # a full run sets or drops the timers
-    head(job)
+    head(job, title)
     last = next((e for e in reversed(events) if e["kind"] == "step"), None)
     if job.status in ("failed", "crashed"):
         st.error(job.message or "The run ended with an error; its log says more.", icon=":material/error:")
@@ -49,17 +52,21 @@ def panel(name: str, was_live: bool) -> None:
         numbers(job, events, last)
 
 
-def head(job: jobs.Job) -> None:
-    """Name, chip and what can be done."""
+def head(job: jobs.Job, title: str) -> None:
+    """Name, chip, what can be done, what was set and what a person says about it."""
     colour, icon, meaning = CHIPS[job.status]
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
-            st.subheader(job.name, anchor=False, width="content")
+            st.subheader(plain(title), anchor=False, width="content")
             st.badge(job.status, color=colour, icon=icon, help=meaning)
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
             buttons(job)
-    if job.expands:
-        st.caption(f"Pareto expansion of {job.expands}")
+    if job.note.text:
+        st.text(job.note.text)
+    told = [plain(naming.described(job.settings))] if job.note.name and job.settings else []
+    if job.note.name and job.expands:
+        told.insert(0, f"Pareto expansion of {plain(job.expands)}")
+    st.caption(" · ".join([*told, f"folder `{job.name}`"]))
 
 
 def buttons(job: jobs.Job) -> None:
@@ -69,10 +76,10 @@ def buttons(job: jobs.Job) -> None:
         st.page_link("pages/explore.py", label="Explore", icon=":material/tune:", query_params={"model": model})
         there = {"benchmark": job.benchmark, "models": model}
         st.page_link("pages/compare.py", label="Compare", icon=":material/leaderboard:", query_params=there)
-        if not jobs.read_only():
-            help_text = "Pareto expansion: train new adapters on top of this network."
-            icon = ":material/open_in_full:"
-            st.button("Expand", icon=icon, key="expand", help=help_text, on_click=expand, args=(model,))
+        help_text = "Pareto expansion: train new adapters on top of this network."
+        icon = ":material/open_in_full:"
+        if not jobs.read_only() and st.button("Expand", icon=icon, key="expand", help=help_text):
+            expand(model)
     if jobs.read_only():
         return
     if job.status in ("queued", "starting", "running"):
@@ -81,16 +88,54 @@ def buttons(job: jobs.Job) -> None:
     if job.status in ("stopped", "failed", "crashed"):
         icon = ":material/play_arrow:"
         st.button("Resume", icon=icon, key="resume", type="primary", on_click=act, args=(jobs.resume, job.name))
+    with st.popover("Name", icon=":material/edit_note:", help="What you call this run, and a note on it."):
+        name_and_note(job)
     if not job.live:
         with st.popover("Delete", icon=":material/delete:"):
-            st.markdown(f"Delete **{job.name}** with its weights and its front? This cannot be undone.")
+            st.markdown(f"Delete **{plain(job.title)}** with its weights and its front? This cannot be undone.")
             st.button("Yes, delete it", key="delete", type="primary", on_click=act, args=(jobs.delete, job.name))
 
 
+def name_and_note(job: jobs.Job) -> None:
+    """The form with which a person names a run; it keeps what is being typed while the panel draws itself again."""
+    with st.form(f"note {job.name}", border=False):
+        said = "Without a name it is called by its settings."
+        name = st.text_input("Name", job.note.name, max_chars=MOST_OF_NAME, placeholder=job.title, help=said)
+        text = st.text_area("Note", job.note.text, max_chars=MOST_OF_TEXT, height=120)
+        if not st.form_submit_button("Keep", type="primary"):
+            return
+    try:
+        jobs.describe(job.name, name, text)
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.rerun()
+
+
 def expand(model: str) -> None:
-    """Go to the form of an expansion that starts from ``model``."""
+    """Go to the form of an expansion that starts from ``model``: all of the page changes, not only the panel."""
     st.session_state["kind"] = "expansion"
+    st.session_state["expand.source"] = model
     st.query_params.from_dict({"run": "new", "from": model})
+    st.rerun()
+
+
+def settings(job: jobs.Job) -> None:
+    """Everything the run was trained with, what differs from the defaults first."""
+    try:
+        every = naming.settings_of(jobs.config_of(job.name))
+    except UserError:
+        every = {}
+    own = dict(job.settings)
+    rows = [{"setting": path, "value": value, "": "changed"} for path, value in own.items()]
+    rows += [
+        {"setting": path, "value": jobs.as_text(value), "": ""} for path, value in every.items() if path not in own
+    ]
+    with st.expander("Settings", icon=":material/tune:"):
+        if not every:
+            st.caption("The training process writes down all settings when it begins.")
+        if rows:
+            st.dataframe(rows, hide_index=True, height="auto" if len(rows) < 10 else 300, key="settings")
 
 
 def act(what: Any, name: str) -> None:

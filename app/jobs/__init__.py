@@ -3,13 +3,13 @@
 ``job.json`` in a run folder holds the command line that trains it and whether it waits in the queue.
 """
 
-from app.jobs.actions import delete, resume, set_at_once, start, stop
+from app.jobs.actions import delete, describe, resume, set_at_once, start, stop
 from app.jobs.estimates import Estimate, estimate
 from app.jobs.folders import folder_of, names
 from app.jobs.limits import at_once, most_at_once, read_only
 from app.jobs.orders import FORBIDDEN_SETTINGS, Expansion, Order, as_text
 from app.jobs.queue import advance, keep_queue
-from app.jobs.status import LIVE, Job, job, jobs, log_tail, read_events
+from app.jobs.status import LIVE, Job, config_of, job, jobs, log_tail, read_events
 
 __all__ = [
     "FORBIDDEN_SETTINGS",
@@ -21,7 +21,9 @@ __all__ = [
     "advance",
     "as_text",
     "at_once",
+    "config_of",
     "delete",
+    "describe",
     "estimate",
     "folder_of",
     "job",

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 
+from app.jobs import naming
 from app.jobs.folders import folder_of, new_folder
 from app.jobs.limits import check_allowed, most_at_once
 from app.jobs.orders import Expansion, Order, read_order, write_order
@@ -16,6 +17,7 @@ from app.jobs.status import job, jobs
 from app.settings import runs_root
 from palora_core.errors import UserError
 from palora_core.files import write_json
+from palora_core.notes import Note
 from palora_core.runs import Run, is_alive
 
 MAX_QUEUED = 50
@@ -35,7 +37,7 @@ def start(order: Order | Expansion) -> str:
     order.configured()
     if sum(j.status == "queued" for j in jobs()) >= MAX_QUEUED:
         raise UserError(f"{MAX_QUEUED} runs are waiting already; let some of them finish, or take some out.")
-    folder = new_folder(order.stem)
+    folder = new_folder(naming.folder_stem(order.stem, {**order.parts, **order.settings}))
     now = time.time()
     noted = {"script": order.script, "arguments": order.arguments(), "threads": threads()}
     if isinstance(order, Expansion):
@@ -44,6 +46,18 @@ def start(order: Order | Expansion) -> str:
         write_order(folder, {**noted, "created": now, "queued": now})
     advance()
     return folder.name
+
+
+def describe(name: str, title: str, text: str) -> None:
+    """Give a run a name and a note; without both it is called by its settings again.
+
+    Raises:
+        UserError: no such run, or its folder cannot be written.
+    """
+    check_allowed()
+    folder = folder_of(name)
+    with writable():
+        Note.of(title, text).write(folder)
 
 
 def resume(name: str) -> None:

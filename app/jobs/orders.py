@@ -72,6 +72,7 @@ class Expansion:
     source: Path
     title: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    parts: ClassVar[Mapping[str, str]] = {}
 
     @property
     def stem(self) -> str:

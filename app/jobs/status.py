@@ -7,13 +7,15 @@ import itertools
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.jobs import naming
 from app.jobs.folders import created, folder_of, names
 from app.jobs.orders import read_order
 from palora_core.errors import UserError
+from palora_core.notes import Note
 from palora_core.runs import Run
 
 LIVE = ("queued", "starting", "running", "stopping")
@@ -33,6 +35,9 @@ class Job:
         total_steps: of the whole training, 0 if not known yet.
         created: time of the folder.
         expands: title of the model that a Pareto expansion starts from, "" for other runs.
+        title: what it is called: by a person, else by method, benchmark and what differs from their defaults.
+        note: what a person says about it.
+        settings: the options that differ from the defaults.
     """
 
     name: str
@@ -44,6 +49,9 @@ class Job:
     total_steps: int = 0
     created: float = 0.0
     expands: str = ""
+    title: str = ""
+    note: Note = field(default_factory=Note)
+    settings: naming.Settings = ()
 
     @property
     def live(self) -> bool:
@@ -59,6 +67,7 @@ def job(name: str) -> Job:
     status = _status(run, order, events)
     benchmark, method = _names(run, order)
     start = next((e for e in reversed(events) if e["kind"] == "start"), {})
+    expands, note, settings = str(order.get("expands") or ""), Note.read(folder), _settings(run, order)
     return Job(
         name=name,
         status=status,
@@ -68,8 +77,20 @@ def job(name: str) -> Job:
         step=max((int(e.get("step") or 0) for e in events[-1:]), default=0),
         total_steps=int(start.get("total_steps") or 0),
         created=created(folder, 0.0),
-        expands=str(order.get("expands") or ""),
+        expands=expands,
+        title=note.name or naming.title(method, benchmark, settings, expands),
+        note=note,
+        settings=settings,
     )
+
+
+def config_of(name: str) -> dict[str, Any]:
+    """The whole configuration of a run.
+
+    Raises:
+        UserError: no such run, or it has not begun.
+    """
+    return Run(folder_of(name)).config()
 
 
 def jobs() -> list[Job]:
@@ -78,7 +99,17 @@ def jobs() -> list[Job]:
     for name in names():
         with contextlib.suppress(UserError):  # deleted in this moment
             found.append(job(name))
-    return found
+    return naming.told_apart(found)
+
+
+def _settings(run: Run, order: Mapping[str, Any]) -> naming.Settings:
+    """What was asked for on the dashboard; of a run from the command line, what its configuration says."""
+    arguments = order.get("arguments")
+    if isinstance(arguments, list):
+        return naming.asked_for([str(a) for a in arguments])
+    with contextlib.suppress(UserError):
+        return naming.differing(run.config())
+    return ()
 
 
 def _status(run: Run, order: Mapping[str, Any], events: list[dict[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from palora_core import checkpoint
 from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
+from palora_core.notes import NOTE, Note
 
 # Kinds of tasks whose predictions are pictures.
 PICTURED = ("segmentation", "depth", "normals")
@@ -113,7 +114,7 @@ def read_entry(model_id: str, folder: Path, stamp: tuple[int, ...]) -> Entry:
         return Entry(model_id, folder, folder.name, "", 0, without_paths(sentence, folder), stamp)
     method = card["method"].get("name", "") if isinstance(card.get("method"), Mapping) else ""
     if model_id.startswith(RUNS):
-        title = f"{title} · {model_id.removeprefix(RUNS)}"
+        title = f"{title} · {Note.read(folder).name or model_id.removeprefix(RUNS)}"
     elif "/" in model_id:  # one of a collection, which holds several seeds of a method
         title = f"{title} · {folder.name}"
     return Entry(model_id, folder, title, benchmark, pictured, None, stamp, str(method))
@@ -121,7 +122,7 @@ def read_entry(model_id: str, folder: Path, stamp: tuple[int, ...]) -> Entry:
 
 def stamp_of(model_id: str, folder: Path) -> tuple[int, ...]:
     """Times and sizes of the files that are read, those of the samples last."""
-    own = (folder / name for name in (checkpoint.CARD, checkpoint.WEIGHTS, FRONT))
+    own = (folder / name for name in (NOTE, checkpoint.CARD, checkpoint.WEIGHTS, FRONT))
     stamp: list[int] = []
     for file in (*own, _samples_file(model_id, folder)):
         try:

@@ -8,14 +8,12 @@ import streamlit as st
 
 from app import jobs
 from app.components.expansion_form import expansion_form
+from app.components.plain import plain
 from app.components.run_charts import charts, compare_with, log
-from app.components.run_panel import CHIPS, panel
+from app.components.run_panel import CHIPS, panel, settings
 from app.components.train_panel import start_form
 from app.services import services
-from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
-from palora_core.methods.base import methods
-from palora_core.registry import Registry
 
 LISTED = 30
 
@@ -42,10 +40,11 @@ def page() -> None:
         if chosen is None:
             new_run(first=not every)
         else:
-            live = next(job.live for job in every if job.name == chosen)
-            st.fragment(panel, run_every=1 if live else None)(chosen, live)
-            earlier = compare_with(chosen, every)
-            st.fragment(charts, run_every=3 if live else None)(chosen, earlier)
+            job = next(job for job in every if job.name == chosen)
+            st.fragment(panel, run_every=1 if job.live else None)(job.name, job.title, job.live)
+            compared = compare_with(job, every)
+            st.fragment(charts, run_every=3 if job.live else None)(chosen, compared)
+            settings(job)
             log(chosen)
 
 
@@ -69,9 +68,8 @@ def new_run(first: bool) -> None:
         st.caption("No runs yet. The defaults train PaLoRA on MultiMNIST; the digits travel with the project.")
     kinds = {"new": "A new network", "expansion": "Pareto expansion of a trained one"}
     start = "expansion" if "from" in st.query_params else "new"
-    kind = st.segmented_control(
-        "What", list(kinds), default=start, format_func=kinds.get, key="kind", label_visibility="collapsed"
-    )
+    st.session_state.setdefault("kind", start)
+    kind = st.segmented_control("What", list(kinds), format_func=kinds.get, key="kind", label_visibility="collapsed")
     name = expansion_form(services().registry.entries()) if kind == "expansion" else start_form("page")
     if name:
         st.query_params["run"] = name
@@ -86,11 +84,8 @@ def list_of_runs(chosen: str | None) -> None:
         text = job.status
         if job.status == "running" and job.total_steps:
             text = f"{100 * job.step // job.total_steps} %"
-        label = f"{title(methods, job.method)} on {title(benchmarks, job.benchmark)}"
-        if job.expands:
-            label = f"Expansion of {job.expands}"
         with st.container(border=job.name == chosen, gap=None):
-            if st.button(f"**{label}**", key=f"open.{job.name}", type="tertiary", help=job.name):
+            if st.button(f"**{plain(job.title)}**", key=f"open.{job.name}", type="tertiary", help=job.name):
                 st.query_params["run"] = job.name
                 st.rerun()
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -98,11 +93,6 @@ def list_of_runs(chosen: str | None) -> None:
                 st.caption(time.strftime("%d %b, %H:%M", time.localtime(job.created)))
     if len(every) > LISTED:
         st.caption(f"and {len(every) - LISTED} older ones")
-
-
-def title(registry: Registry, name: str) -> str:
-    """The name for people of a registered method or benchmark."""
-    return (getattr(registry.get(name), "title", "") or name) if name in registry else name or "?"
 
 
 def queue_setting() -> None:

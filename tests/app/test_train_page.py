@@ -20,7 +20,11 @@ from app.components.option_widgets import step_of
 from app.components.run_comparison import RunTrace
 from app.components.train_panel import duration
 from app.jobs import queue
+from palora_core.files import plain as plain_json
+from palora_core.notes import Note
 from palora_core.runs import Run, is_alive
+from palora_core.training.card import run_config
+from palora_core.training.setup import configure
 from tests.app.browsing import WAIT, settle
 from tests.app.servers import running
 
@@ -117,11 +121,45 @@ def test_starting_a_run_puts_it_into_the_queue_with_the_changed_options_only(roo
     app.run()
     assert not app.exception
     (folder,) = [path for path in root.iterdir() if path.is_dir()]
+    assert folder.name.startswith("multimnist-palora-epochs3-rank2-20")
     arguments = json.loads((folder / "job.json").read_text())["arguments"]
     changed = ["--set", "training.epochs=3", "--set", "method.conditioning.rank=2"]
     assert arguments == ["--benchmark", "multimnist", "--method", "palora", *changed]
     assert app.query_params["run"] in (folder.name, [folder.name])
     assert "Waiting" in written(app)
+
+
+def test_two_runs_of_one_benchmark_are_told_apart_by_what_was_set(root):
+    for name, settings in (("a", ()), ("b", ("--set", "method.conditioning.rank=2", "--epochs", "3"))):
+        make_run(root, name, begin(), step(3))
+        order = {"arguments": ["--benchmark", "multimnist", "--method", "palora", *settings], "created": 5.0}
+        (root / name / "job.json").write_text(json.dumps(order))
+    listed = [button.label for button in open_page(run="a").button if (button.key or "").startswith("open.")]
+    assert sorted(listed) == ["**PaLoRA on MultiMNIST · rank 2\\, epochs 3**", "**PaLoRA on MultiMNIST**"]
+
+
+def test_a_run_can_be_named_and_noted(root):
+    name = make_run(root, "a", begin(), step(3))
+    app = open_page(run=name)
+    next(box for box in app.text_input if box.label == "Name").set_value("My [best](http://example.com) run")
+    next(box for box in app.text_area if box.label == "Note").set_value("lr is too high?")
+    next(button for button in app.button if button.label == "Keep").click()
+    app.run()
+    assert not app.exception
+    assert Note.read(root / name) == Note("My [best](http://example.com) run", "lr is too high?")
+    assert app.subheader[0].value == r"My \[best\]\(http\:\/\/example\.com\) run", "a name is no Markdown"
+    assert "lr is too high?" in " ".join(text.value for text in app.text)
+
+
+def test_the_panel_shows_every_setting_with_those_that_were_changed_first(root):
+    name = make_run(root, "a", begin(), step(3))
+    config = run_config(*configure("multimnist", "palora", {"rank": 3, "epochs": 7}))
+    (root / name / "config.json").write_text(json.dumps(plain_json(config)))
+    app = open_page(run=name)
+    frame = next(frame.value for frame in app.dataframe if "setting" in frame.value)
+    assert list(frame["setting"][:2]) == ["conditioning.rank", "epochs"] and list(frame["value"][:2]) == ["3", "7"]
+    assert list(frame[""][:3]) == ["changed", "changed", ""] and len(frame) > 20
+    assert app.subheader[0].value == "PaLoRA on MultiMNIST · rank 3\\, epochs 7"
 
 
 def start(app):
@@ -194,7 +232,7 @@ def test_a_running_run(root):
 def test_without_a_choice_the_page_shows_what_is_training(root):
     make_run(root, "old", begin(), ("end", {"step": 40, "reason": "finished"}))
     make_run(root, "live", begin(), step(3), process=os.getpid())
-    assert open_page().subheader[0].value == "live"
+    assert "folder `live`" in written(open_page())
 
 
 def test_a_stopped_run_can_be_resumed_and_deleted(root):
@@ -225,7 +263,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_a_refused_delete_stays
     next(button for button in app.button if button.label == "Yes, delete it").click()
     app.run()
     assert not app.exception and "cannot be written" in app.toast[0].value
-    assert app.query_params["run"] in (name, [name]) and app.subheader[0].value == name
+    assert app.query_params["run"] in (name, [name]) and f"folder `{name}`" in written(app)
 
 
 def test_a_run_deleted_in_another_tab_is_no_traceback(root, monkeypatch):
@@ -293,13 +331,14 @@ def test_a_run_is_drawn_beside_earlier_ones_of_its_benchmark(root, tasks):
     name = make_run(root, "new", *run, front(2, tasks))
     app = open_page(run=name)
     (choice,) = app.multiselect
-    assert choice.options == ["palora-old"], "runs that never took a step have nothing to show"
+    assert choice.options == ["PaLoRA on MultiMNIST (1)"], "runs that never took a step have nothing to show"
     choice.set_value(["multimnist-palora-old"])
     app.run()
     assert not app.exception
     losses, fronts, hypervolumes = charts(app)
     assert len(losses["data"]) == 2 * (tasks if tasks <= run_comparison.MOST_PANELS else 1)
-    assert [trace["name"] for trace in fronts["data"]] == ["new", "multimnist-palora-old"]
+    names = [trace["name"] for trace in fronts["data"]]
+    assert names == ["PaLoRA on MultiMNIST (3)", "PaLoRA on MultiMNIST (1)"], "told apart by when they were made"
     assert fronts["data"][0]["marker"]["symbol"] != fronts["data"][1]["marker"]["symbol"]
     assert len(hypervolumes["data"][0]["x"]) == 2
 
@@ -441,6 +480,26 @@ def new_page(chromium):
     yield new
     for context in contexts:
         context.close()
+
+
+@pytest.mark.browser
+def test_expand_leads_to_the_form_with_that_run_and_a_wrong_number_is_said_under_its_field(server, new_page, tmp_path):
+    root = tmp_path / "runs"
+    make_run(root, "done", begin(), step(39), front(1), ("end", {"step": 40, "reason": "finished"}))
+    for file in ("card.json", "model.safetensors", "front.json"):
+        (root / "done" / file).write_bytes((ROOT / "trained_models" / "multimnist" / file).read_bytes())
+    page = new_page()
+    page.goto(f"{server}/train?run=done")
+    page.get_by_role("button", name="Expand").click()
+    page.get_by_text("adds adapters and trains only those").wait_for()  # without a reload
+    page.wait_for_url(re.compile("from=run"))
+    assert "done" in page.get_by_role("combobox", name="Starts from").input_value()
+    type_into(page, "epochs", 0)
+    page.get_by_text("epochs must be from 1 to 1,000,000, found 0").first.wait_for()
+    assert page.get_by_role("button", name="Start training").is_disabled()
+    type_into(page, "epochs", 1)
+    page.get_by_text("epochs must be from").first.wait_for(state="hidden")
+    assert page.get_by_role("button", name="Start training").is_enabled()
 
 
 @pytest.mark.browser
