@@ -43,11 +43,29 @@ def save(folder: Path | str, model: ParetoModel, card: Mapping[str, Any], weight
         The card as written, with ``format`` and ``weights_sha256``.
     """
     folder = Path(folder)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    state = storable(model.state_dict())
     write_atomically(folder / weights, lambda path: save_file(state, path))
     written = {"format": CARD_FORMAT, **card, "weights_sha256": sha256(folder / weights)}
     write_json(folder / (CARD if weights == WEIGHTS else weights.replace(".safetensors", ".json")), written)
     return written
+
+
+def storable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``state`` as safetensors takes it: on the CPU, contiguous, no two tensors in one memory.
+
+    A parameter that a network has under several names (tied embeddings, a module that comes twice) is written under
+    each of them, so that whoever reads the file finds all names; loaded, they share memory again.
+    """
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in state.items():
+        tensor = tensor.detach().cpu().contiguous()
+        memory = tensor.untyped_storage()
+        if memory.data_ptr() in seen or memory.nbytes() > tensor.nbytes:
+            tensor = tensor.clone()
+        seen.add(memory.data_ptr())
+        result[name] = tensor
+    return result
 
 
 def load(folder: Path | str, weights: str = WEIGHTS) -> tuple[ParetoModel, dict[str, Any]]:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from palora_core.checkpoint import storable
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
 from palora_core.files import write_atomically, write_json
@@ -20,7 +21,7 @@ from palora_core.files import write_atomically, write_json
 def export_safetensors(model: ParetoModel, preference: Sequence[float], path: Path) -> dict[str, Any]:
     """The plain state_dict of ``merge(λ)``, with λ in the file's metadata."""
     plain = model.merge(torch.as_tensor(preference, dtype=torch.float32)).eval()
-    state = {name: tensor.detach().contiguous() for name, tensor in plain.state_dict().items()}
+    state = storable(plain.state_dict())
     metadata = {"preference": " ".join(f"{value:g}" for value in preference)}
     write_atomically(Path(path), lambda temporary: save_file(state, temporary, metadata))
     return _report(path, "safetensors", preference, 0.0)

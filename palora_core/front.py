@@ -48,13 +48,23 @@ class Front:
     reference: tuple[float, ...]
     about: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def measured(self) -> np.ndarray:
+        """Which tasks the split can measure, bool [T]: all, but for those without one valid element in it."""
+        return ~np.isnan(self.objectives).all(0)
+
     def hypervolume(self, reference: Sequence[float] | None = None) -> float:
-        """Dominated volume up to ``reference`` [T] (the benchmark's own by default)."""
-        return indicators.hypervolume(self.objectives, self.reference if reference is None else reference)
+        """Dominated volume up to ``reference`` [T] (the benchmark's own by default), over the measured tasks."""
+        worst = np.asarray(self.reference if reference is None else reference, dtype=np.float64)
+        seen = self.measured
+        if seen.all() or not seen.any() or len(worst) != len(seen):
+            return indicators.hypervolume(self.objectives, worst)
+        return indicators.hypervolume(self.objectives[:, seen], worst[seen])
 
     def nondominated(self) -> np.ndarray:
-        """Which points no other one dominates, bool [K]."""
-        return indicators.nondominated(self.objectives)
+        """Which points no other one dominates, bool [K], over the measured tasks."""
+        seen = self.measured
+        return indicators.nondominated(self.objectives[:, seen] if seen.any() else self.objectives)
 
     def spearman(self) -> list[float]:
         """Per task, the rank correlation of λ_t and its objective; −1 is perfect alignment."""
@@ -62,7 +72,10 @@ class Front:
 
     def spread(self) -> list[float]:
         """Per task, the extent of its objective over the non-dominated points."""
-        return indicators.spread(self.objectives)
+        seen = self.measured
+        found = np.full(len(seen), np.nan)
+        found[seen] = indicators.spread(self.objectives[:, seen]) if seen.any() else []
+        return found.tolist()
 
     def best(self, metric: str, higher_is_better: bool) -> int:
         """Index of the point with the best value of ``"task/metric"``."""
@@ -85,6 +98,7 @@ class Front:
             "spread": self.spread(),
             "best_loss": self.objectives.min(0).tolist(),
             "worst_loss": self.objectives.max(0).tolist(),
+            **({} if self.measured.all() else {"unmeasured": [t for t, m in zip(self.tasks, self.measured) if not m]}),
         }
 
     @staticmethod

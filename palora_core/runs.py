@@ -20,7 +20,7 @@ from typing import Any, Literal
 from palora_core import schema
 from palora_core.errors import UserError
 from palora_core.events import EVENTS, newest, parse_event
-from palora_core.files import is_temporary, plain, write_atomically, write_json
+from palora_core.files import cannot_write, is_temporary, plain, write_atomically, write_json
 from palora_core.notes import NOTE
 from palora_core.reading import SMALL, read_json
 
@@ -111,8 +111,12 @@ class Run:
     def event(self, kind: str, **data: Any) -> None:
         """Append one event; a line is written in one call, so readers never see two mixed."""
         line = json.dumps(plain({"time": round(time.time(), 3), "kind": kind, **data}))
-        with (self.folder / EVENTS).open("a") as file:
-            file.write(line + "\n")
+        path = self.folder / EVENTS
+        try:
+            with path.open("a") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise cannot_write(path, error.strerror or str(error)) from None
 
     def forget_after(self, step: int) -> None:
         """Drop the events of steps that a resumed run is going to repeat."""

@@ -6,10 +6,11 @@ import copy
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.config import name_of
 from palora_core.data import Batch, save_samples
 from palora_core.errors import UserError
-from palora_core.files import write_atomically
+from palora_core.files import is_sealed, seal, write_atomically
 from palora_core.front import Front, evaluate
 from palora_core.machine import autocast, channels_last_, choose_device, precision_dtype
 from palora_core.methods.base import Method, methods
@@ -137,7 +138,8 @@ class Trainer:
                 self.run.event("end", step=self.step, reason="finished" if finished else "stopped")
             except Exception as error:
                 message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-                self.run.event("error", step=self.step, message=message)
+                with suppress(UserError):  # where the disk is full, this is not written either
+                    self.run.event("error", step=self.step, message=message)
                 raise
             finally:
                 self.run.release()
@@ -160,9 +162,11 @@ class Trainer:
             self._front_event(self.front("val", self.options.front_points or None))  # where an expansion starts
         while self.step < self.total_steps:
             first = self.step % self.steps_per_epoch
+            heard = torch.zeros(len(self.tasks), dtype=torch.bool, device=self.device)
             for index in range(first, self.steps_per_epoch):
                 losses, preferences = self._train_step()
                 self._report(losses, preferences)
+                heard |= (losses != 0).any(0)
                 if index == self.steps_per_epoch - 1:
                     break  # the end of an epoch is saved below, after the balancer has seen it
                 if self._stop_wanted():
@@ -171,11 +175,25 @@ class Trainer:
                 if time.monotonic() - self._saved > self.options.checkpoint_seconds:
                     self.save_state()
             self.balancer.end_epoch()
+            if first == 0:
+                self._say_silent(heard)
             self.save_state()
             if self._stop_wanted() and self.step < self.total_steps:
                 return False  # the front of this epoch is made on resuming
             self._end_of_epoch_work()
         return True
+
+    def _say_silent(self, heard: Tensor) -> None:
+        """Note the tasks whose loss was exactly 0 over a whole epoch."""
+        silent = [task.name for task, found in zip(self.tasks, heard.tolist()) if not found]
+        if silent:
+            names = " and ".join(silent)
+            self.run.event(
+                "warning",
+                step=self.step,
+                message=f"The loss of {names} was exactly 0 in the whole epoch: nothing was learnt from it. Check that "
+                "the training split has targets for it, and which ones are ignored.",
+            )
 
     def _stop_wanted(self) -> bool:
         return distributed.any_rank(self._stop or self.run.stop_requested())
@@ -305,7 +323,8 @@ class Trainer:
         self.calibrate()
         front = self.front("val", self.options.front_points or None)
         summary = self._front_event(front)
-        score = [summary["hypervolume"], -float(front.objectives.mean())]
+        known = front.objectives[np.isfinite(front.objectives)]  # a task without labels in the split has no loss there
+        score = [summary["hypervolume"], -float(known.mean() if known.size else 0)]
         if self.best is None or score > self.best:
             self.best = score
             if distributed.is_main():
@@ -399,7 +418,7 @@ class Trainer:
         if self.device.type == "cuda":
             state["device_rng"] = torch.cuda.get_rng_state(self.device)
         if distributed.is_main():
-            write_atomically(self.saved_state, lambda path: torch.save(state, path))
+            write_atomically(self.saved_state, lambda path: _save_sealed(state, path))
         self._saved = time.monotonic()
 
     def load_state(self) -> None:
@@ -407,6 +426,11 @@ class Trainer:
         path = self.saved_state
         if not path.exists():
             return
+        if not is_sealed(path):
+            raise UserError(
+                f"{path} is damaged or belongs to another run or version: its content is not what its hash says. Start "
+                "a new run instead, with --set start_from=… from the weights of this one if you like."
+            )
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
             checkpoint.load_weights(self.model, state["model"])
@@ -438,6 +462,11 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _save_sealed(state: dict[str, Any], path: Path) -> None:
+    torch.save(state, path)
+    seal(path)
 
 
 def _number(value: float) -> float | None:

@@ -1,6 +1,7 @@
 """Training: reproducible, stoppable, resumable, and clear about what goes wrong."""
 
 import os
+import random
 import signal
 from pathlib import Path
 
@@ -187,6 +188,24 @@ def test_a_damaged_state_is_refused_and_nothing_changes(tmp_path, content):
     assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
 
 
+def test_any_flipped_bit_of_the_state_is_refused_and_nothing_is_loaded(tmp_path):
+    run = Run(tmp_path / "run")
+    trainer(run.folder, progress=At(2, run.request_stop)).start()
+    state, source = run.folder / "state.pt", random.Random(0)
+    whole, again = state.read_bytes(), resume_trainer(run, NOWHERE, "cpu")
+    before = {name: tensor.clone() for name, tensor in again.model.state_dict().items()}
+    for _ in range(100):
+        flipped = bytearray(whole)
+        flipped[source.randrange(len(whole))] ^= 1 << source.randrange(8)
+        state.write_bytes(flipped)
+        with pytest.raises(UserError, match=r"state\.pt is damaged"):
+            again.load_state()
+    assert equal(again.model.state_dict(), before) and again.step == 0
+    state.write_bytes(whole)
+    again.load_state()
+    assert again.step == 2
+
+
 def test_the_state_of_another_run_is_refused(whole, tmp_path):
     run = Run(tmp_path / "run")
     trainer(run.folder, rank=2, progress=At(2, run.request_stop)).start()
@@ -322,3 +341,33 @@ def test_statistics_are_estimated_from_the_first_items_in_batches_of_one_size(it
     found = list(first_inputs(split, items, batch_size))
     assert [len(x) for x in found] == sizes
     assert torch.cat(found)[:, 0].tolist() == list(range(sum(sizes)))
+
+
+def test_losses_out_of_proportion_are_named_before_they_hold_parameters_for_good(tmp_path, monkeypatch):
+    """Adam would keep infinite squares of such gradients, and those parameters never move again."""
+    run = Run(tmp_path / "run")
+    work = trainer(run.folder)
+    terms = type(work.tasks[0]).terms
+    huge = work.tasks[1].name
+
+    def scaled(task, prediction, target):
+        total, count = terms(task, prediction, target)
+        return (total * 1e30 if task.name == huge else total), count
+
+    monkeypatch.setattr(type(work.tasks[0]), "terms", scaled)
+    with pytest.raises(UserError, match=r"gradients became NaN or infinite at step 1.*bottom_right 2\.\d+e\+30: scale"):
+        work.start()
+    assert run.status() == "failed"
+
+
+def test_a_negative_loss_is_named_with_its_task(tmp_path, monkeypatch):
+    work = trainer(tmp_path / "run", "gls", num_preferences=1)
+    terms = type(work.tasks[0]).terms
+
+    def lowered(task, prediction, target):
+        total, count = terms(task, prediction, target)
+        return (total - 9 * count if task.name == "top_left" else total), count
+
+    monkeypatch.setattr(type(work.tasks[0]), "terms", lowered)
+    with pytest.raises(UserError, match=r"GeometricMean is defined for losses of at least 0.*task 'top_left' is -"):
+        work.start()
