@@ -14,15 +14,19 @@ if str(HERE.parent) not in sys.path:
     sys.path.insert(0, str(HERE.parent))
 
 import streamlit as st  # noqa: E402
+from starlette.middleware import Middleware  # noqa: E402
 from starlette.routing import Route, WebSocketRoute  # noqa: E402
 from streamlit.runtime.pages_manager import PagesManager  # noqa: E402
 
 from app.assets import asset, plotly_script  # noqa: E402
+from app.serving.access import Gate, tell_streamlit  # noqa: E402
 from app.serving.channel import live_socket  # noqa: E402
 
 # Streamlit takes a folder called "pages" for its older way of navigation until main.py has run once; a link straight to
 # a page of a fresh server would then show that page alone.
 PagesManager.uses_pages_directory = False
+
+tell_streamlit()
 
 app = st.App(
     HERE / "main.py",
@@ -31,4 +35,5 @@ app = st.App(
         Route("/palora/assets/{version}/{name:path}", asset),
         Route("/palora/plotly.min.js", plotly_script),
     ],
+    middleware=[Middleware(Gate)],
 )

@@ -20,7 +20,7 @@ def runs_root() -> Path:
     return Path(os.environ.get("PALORA_RUNS") or "runs")
 
 
-def allowed_origins() -> frozenset[str]:
-    """Hosts besides the server's own whose pages may open its socket (``PALORA_ORIGINS``, separated by commas)."""
-    hosts = os.environ.get("PALORA_ORIGINS", "")
-    return frozenset(host.strip() for host in hosts.split(",") if host.strip())
+def origins_setting() -> list[str]:
+    """Further names of this server, whose pages may open its sockets (``PALORA_ORIGINS``, separated by commas)."""
+    names = os.environ.get("PALORA_ORIGINS", "").split(",")
+    return [name.strip().rstrip("/") for name in names if name.strip()]

@@ -31,11 +31,6 @@ class Encoded:
     header: dict[str, Any]
     blobs: tuple[bytes, ...]
 
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes."""
-        return 600 + sum(len(blob) + 60 for blob in self.blobs)
-
 
 @dataclass(eq=False)
 class Scene:
@@ -131,10 +126,9 @@ def make_scene(loaded: LoadedModel, image: str, uploads: UploadStore) -> Scene:
     """
     if not image.startswith(SAMPLE):
         return _uploaded(loaded, image, uploads)
-    index = image.removeprefix(SAMPLE)
-    if loaded.samples is None or not index.isdecimal() or int(index) >= len(loaded.samples):
+    if loaded.samples is None or image not in sample_ids(loaded):  # these only: keys of caches are made of them
         raise UserError("This model has no such sample; choose one of its own.")
-    x, targets = loaded.samples.batch(torch.tensor([int(index)]))
+    x, targets = loaded.samples.batch(torch.tensor([int(image.removeprefix(SAMPLE))]))
     picture = loaded.benchmark.to_image(x[0]) if loaded.has_pictures else None
     names = {task.name for task in loaded.tasks}
     return Scene(loaded, image, x, {name: target[0] for name, target in targets.items() if name in names}, picture)

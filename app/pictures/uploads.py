@@ -22,6 +22,7 @@ MAX_PIXELS = 40_000_000
 MIN_SIDE = 8
 # Networks here see at most a few hundred pixels; more would only fill memory.
 KEPT_SIDE = 1024
+MOST_KEPT = 1024
 
 
 def decode_image(data: bytes) -> np.ndarray:
@@ -98,7 +99,7 @@ class _Kept:
 
 
 class UploadStore:
-    """Decoded pictures by unguessable token; the longest unused ones go when there are too many bytes, all expire.
+    """Decoded pictures by unguessable token; the longest unused ones go when there are too many, all expire.
 
     Args:
         capacity: bytes of pixels in all.
@@ -117,7 +118,7 @@ class UploadStore:
         with self._lock:
             self._kept[token] = _Kept(pixels, name, time.monotonic())
             self._expire()
-            while sum(item.pixels.nbytes for item in self._kept.values()) > self.capacity and len(self._kept) > 1:
+            while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or self._bytes() > self.capacity):
                 self._kept.popitem(last=False)
         return token
 
@@ -135,6 +136,9 @@ class UploadStore:
             item.used = time.monotonic()
             self._kept.move_to_end(token)
             return item.pixels
+
+    def _bytes(self) -> int:
+        return sum(item.pixels.nbytes for item in self._kept.values())
 
     def __contains__(self, token: str) -> bool:
         with self._lock:

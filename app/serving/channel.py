@@ -1,50 +1,45 @@
-"""The WebSocket behind the pad: checks who asks and what, keeps one request of a session at work, drops stale ones."""
+"""The WebSocket behind the pad: checks what is asked, keeps one request of a session at work, drops stale ones."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
-import secrets
 from collections import deque
-from urllib.parse import urlparse
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.services import services
 from app.serving.inference import Inference
 from app.serving.protocol import MAX_MESSAGE, Request, parse, sequence_number
+from app.serving.seats import Seat, Seats
 from app.serving.worker import Dropped
-from app.settings import allowed_origins
 from palora_core.errors import UserError
 
-MAX_SESSIONS = 64
 # Scenes and galleries that may wait; a client asks for one of each per change of image.
 MAX_WAITING = 8
+FULL = 1013
+TOO_LARGE = 1009
+# The client's code for a place that was given to somebody else: it comes back when it has something to ask.
+GAVE_WAY = 4408
+GOODBYE = 5.0  # seconds to say it; a browser that reads nothing is left without
 
 _log = logging.getLogger(__name__)
-_open: set[str] = set()
+_seats = Seats()
 
 
 async def live_socket(socket: WebSocket) -> None:
-    """The route ``/palora/ws``."""
-    if not _is_own_page(socket):
-        await socket.close(4403, "foreign origin")
+    """The route ``/palora/ws``; whose pages may open it is the gate's business."""
+    seat = _seats.take(socket.client.host if socket.client else "")
+    if seat is None:
+        await socket.close(FULL, "too many sessions")
         return
-    if len(_open) >= MAX_SESSIONS:
-        await socket.close(1013, "too many sessions")
-        return
-    session = secrets.token_hex(8)
-    _open.add(session)
-    await socket.accept()
-    conversation = Conversation(socket, session, services().inference)
     try:
-        await conversation.run()
-    except (WebSocketDisconnect, RuntimeError):
-        # Starlette raises RuntimeError when a browser leaves between two sends.
-        pass
+        await socket.accept()
+        await Conversation(socket, seat, services().inference).run()
     finally:
-        _open.discard(session)
+        _seats.leave(seat)
 
 
 class Conversation:
@@ -53,34 +48,47 @@ class Conversation:
     Predictions have one place to wait in: a newer λ takes the place of an older one, which is answered as dropped.
     """
 
-    def __init__(self, socket: WebSocket, session: str, inference: Inference) -> None:
+    def __init__(self, socket: WebSocket, seat: Seat, inference: Inference) -> None:
         self.socket = socket
-        self.session = session
+        self.seat = seat
+        self.session = seat.session
         self.inference = inference
         self.waiting: deque[Request] = deque()
         self.latest: Request | None = None
         self._arrived = asyncio.Event()
 
     async def run(self) -> None:
-        """Read until the browser leaves."""
-        answering = asyncio.create_task(self._answer_all())
+        """Talk until the browser leaves, says too much, or its place is given away."""
+        parts = [asyncio.create_task(part) for part in (self._read_all(), self._answer_all(), self.seat.taken.wait())]
         try:
-            while not answering.done():
-                message = await self.socket.receive()
-                if message["type"] == "websocket.disconnect":
-                    return
-                text = message.get("text")
-                if text is None:
-                    await self._error("Messages must be text (JSON).", None)
-                elif len(text) > MAX_MESSAGE:
-                    await self.socket.close(1009, "message too large")
-                    return
-                else:
-                    await self._take(text)
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.inference.forget(self.session)
-            answering.cancel()
-            await asyncio.gather(answering, return_exceptions=True)
+            for part in parts:
+                part.cancel()
+            await asyncio.wait(parts)
+        for part in parts:
+            error = None if part.cancelled() else part.exception()
+            # Starlette raises RuntimeError when a browser leaves between two sends.
+            if error and not isinstance(error, WebSocketDisconnect | RuntimeError):
+                raise error
+        if self.seat.taken.is_set():
+            with contextlib.suppress(asyncio.TimeoutError, WebSocketDisconnect, RuntimeError):
+                await asyncio.wait_for(self.socket.close(GAVE_WAY, "idle"), GOODBYE)
+
+    async def _read_all(self) -> None:
+        while True:
+            message = await self.socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text")
+            if text is None:
+                await self._error("Messages must be text (JSON).", None)
+            elif len(text) > MAX_MESSAGE:
+                await self.socket.close(TOO_LARGE, "message too large")
+                return
+            else:
+                await self._take(text)
 
     async def _take(self, text: str) -> None:
         try:
@@ -88,6 +96,7 @@ class Conversation:
         except UserError as error:
             await self._error(str(error), sequence_number(text))
             return
+        self.seat.use()
         if request.type == "predict":
             if self.latest is not None:
                 await self._send_json({"type": "dropped", "seq": self.latest.seq})
@@ -132,12 +141,3 @@ class Conversation:
     async def _send_json(self, data: dict[str, object]) -> None:
         if self.socket.application_state is WebSocketState.CONNECTED:
             await self.socket.send_text(json.dumps(data))
-
-
-def _is_own_page(socket: WebSocket) -> bool:
-    """Whether the page that opens the socket came from this server: browsers let any page open a socket anywhere."""
-    origin = socket.headers.get("origin")
-    if origin is None:
-        return True
-    host = urlparse(origin).netloc
-    return host == socket.headers.get("host") or host in allowed_origins()

@@ -5,32 +5,53 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
+from torch import Tensor
 
-from app.library.entries import Entry
+from app.library.entries import PICTURED, Entry
 from app.library.loading import LoadedModel
 from app.library.models import ModelRegistry
-from app.pictures.scenes import SAMPLE, Encoded, Scene, make_scene, thumbnail
+from app.pictures.scenes import SAMPLE, Encoded, thumbnail
 from app.pictures.uploads import UploadStore
 from app.serving.cache import ByteCache
-from app.serving.precision import ServedNetwork
 from app.serving.protocol import STEPS, Request, pack, snap
+from app.serving.stage import Stage
 from app.serving.worker import Worker
-from palora_core.errors import UserError
+from palora_core.errors import UserError, quoted
 from palora_core.simplex import simplex_lattice
 
 CACHE_BYTES = 192 * 2**20
-KEPT_SCENES = 24
-KEPT_NETWORKS = 4
+KEPT_STAGES = 4
+# Models whose answers are looked up without asking the worker.
+KEPT_SHOWN = 64
 # Views whose lattice is computed ahead; more sessions than this share what the others computed.
 KEPT_VIEWS = 8
 
 Key = tuple[str, str, tuple[float, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A model that was answered for: the key of its answers, whose they are, and its tasks with pictures."""
+
+    key: str
+    entry: Entry
+    pictured: tuple[str, ...]
+
+    @classmethod
+    def of(cls, loaded: LoadedModel) -> Shown:
+        """What is noted of a model."""
+        return cls(loaded.key, loaded.entry, tuple(task.name for task in loaded.tasks if task.kind in PICTURED))
+
+    def errors(self, request: Request) -> tuple[str, ...]:
+        """Those of the tasks named that can be shown as errors: what is made up by a client is in no key."""
+        with_truth = request.image.startswith(SAMPLE)
+        return tuple(name for name in self.pictured if with_truth and name in request.errors)
 
 
 @dataclass(frozen=True)
@@ -55,13 +76,12 @@ class Inference:
     def __init__(self, registry: ModelRegistry, uploads: UploadStore, work_ahead: bool = True) -> None:
         self.registry = registry
         self.uploads = uploads
-        self.answers: ByteCache[Encoded] = ByteCache(CACHE_BYTES, lambda answer: answer.size)
+        self.answers: ByteCache[Encoded] = ByteCache(CACHE_BYTES)
         self._sessions: set[str] = set()  # who is here; one may leave while it is being answered
         self._views: OrderedDict[str, View] = OrderedDict()
         self._views_lock = threading.Lock()
-        self._shown: dict[str, tuple[str, Entry]] = {}  # by model id: the key of its answers, and whose they are
-        self._scenes: OrderedDict[tuple[str, str], Scene] = OrderedDict()
-        self._networks: OrderedDict[str, ServedNetwork] = OrderedDict()
+        self._shown: OrderedDict[str, Shown] = OrderedDict()  # by model id
+        self._stages: OrderedDict[str, Stage] = OrderedDict()
         self._worker = Worker(self._work_ahead if work_ahead else None, _one_thread)
 
     # -- called from any thread --------------------------------------------------------------------------------------
@@ -74,12 +94,11 @@ class Inference:
             shown = self._shown.get(request.model)
         if shown is None:
             return None
-        key, entry = shown
-        preference = snap(request.preference, request.exact)
-        answer = self.answers.get((key, request.image, preference, request.errors))
-        if answer is None or not entry.is_current():  # trained again or replaced: the worker looks what is there
+        preference, errors = snap(request.preference, request.exact), shown.errors(request)
+        answer = self.answers.get((shown.key, request.image, preference, errors))
+        if answer is None or not shown.entry.is_current():  # trained again or replaced: the worker looks what is there
             return None
-        self._looks_at(session, request, preference)
+        self._looks_at(session, View(request.model, request.image, errors, preference))
         self._worker.stay_away()
         return pack({**answer.header, "seq": request.seq, "cached": True}, answer.blobs)
 
@@ -89,12 +108,12 @@ class Inference:
             self._sessions.add(session)
         return self._worker.submit(session, request.type, lambda: self._answer(session, request))
 
-    def _looks_at(self, session: str, request: Request, preference: tuple[float, ...]) -> None:
+    def _looks_at(self, session: str, view: View) -> None:
         """Note what a session has on screen, for working ahead."""
         with self._views_lock:
             self._views.pop(session, None)
             if session in self._sessions:
-                self._views[session] = View(request.model, request.image, request.errors, preference)
+                self._views[session] = view
 
     def forget(self, session: str) -> None:
         """A session has gone."""
@@ -110,67 +129,68 @@ class Inference:
     # -- called in the worker's thread -------------------------------------------------------------------------------
     def _answer(self, session: str, request: Request) -> bytes:
         loaded = self.registry.get(request.model)
-        with self._views_lock:
-            self._shown[request.model] = (loaded.key, loaded.entry)
+        shown = self._note(request.model, loaded)
         if request.type == "gallery":
             small = [thumbnail(loaded, image, self.uploads) for image in request.images]
             header = {"type": "gallery", "seq": request.seq, "images": list(request.images)}
             return pack(header, [picture or b"" for picture in small])
         if request.type == "scene":
-            answer = self._scene(loaded, request.image).describe()
+            answer = self._stage(loaded).scene(request.image).describe()
             return pack({**answer.header, "seq": request.seq}, answer.blobs)
         _check_length(loaded, request)
-        preference = snap(request.preference, request.exact)
+        preference, errors = snap(request.preference, request.exact), shown.errors(request)
         start = time.perf_counter()
-        answer = self.predict(loaded, request.image, preference, request.errors)
-        self._looks_at(session, request, preference)
+        answer = self.predict(loaded, request.image, preference, errors)
+        self._looks_at(session, View(request.model, request.image, errors, preference))
         spent = round(1000 * (time.perf_counter() - start), 1)
         return pack({**answer.header, "seq": request.seq, "cached": False, "total_ms": spent}, answer.blobs)
 
     def predict(
         self, loaded: LoadedModel, image: str, preference: tuple[float, ...], errors: tuple[str, ...] = ()
     ) -> Encoded:
-        """The pictures of ``image`` at λ [T], from the cache or computed; only for the worker's thread."""
+        """The pictures of ``image`` at λ [T], from the cache or computed; only for the worker's thread.
+
+        Raises:
+            UserError: no such image, or a model that gives no numbers at this λ.
+        """
         key: Key = (loaded.key, image, preference, errors)
         answer = self.answers.get(key)
         if answer is not None:
             return answer
-        scene = self._scene(loaded, image)
-        served = self._network(loaded, scene)
+        stage = self._stage(loaded)
+        scene = stage.scene(image)
+        served = stage.network(scene)
         start = time.perf_counter()
         predictions = served.network(scene.x, torch.tensor(preference))
         spent = 1000 * (time.perf_counter() - start)
+        _check_numbers(loaded, predictions, preference)
         with torch.inference_mode():
             answer = scene.draw(predictions, errors)
         answer.header.update(preference=list(preference), network_ms=round(spent, 2), precision=served.format)
         self.answers.put(key, answer)
         return answer
 
-    def _scene(self, loaded: LoadedModel, image: str) -> Scene:
-        key = (loaded.key, image)
-        if not image.startswith(SAMPLE):
-            self.uploads.get(image)  # refuses expired ones, and notes that this one is in use
-        scene = self._scenes.get(key)
-        if scene is None:
-            scene = self._scenes[key] = make_scene(loaded, image, self.uploads)
-            while len(self._scenes) > KEPT_SCENES:
-                self._scenes.popitem(last=False)
-        self._scenes.move_to_end(key)
-        return scene
+    def _note(self, model: str, loaded: LoadedModel) -> Shown:
+        shown = Shown.of(loaded)
+        with self._views_lock:
+            self._shown[model] = shown
+            self._shown.move_to_end(model)
+            while len(self._shown) > KEPT_SHOWN:
+                self._shown.popitem(last=False)
+        return shown
 
-    def _network(self, loaded: LoadedModel, scene: Scene) -> ServedNetwork:
-        served = self._networks.get(loaded.key)
-        if served is None:
-            example = scene.x if loaded.example is None else loaded.example
-            served = self._networks[loaded.key] = ServedNetwork(loaded, example)
-            while len(self._networks) > KEPT_NETWORKS:
-                self._networks.popitem(last=False)
-        self._networks.move_to_end(loaded.key)
-        return served
+    def _stage(self, loaded: LoadedModel) -> Stage:
+        stage = self._stages.get(loaded.key)
+        if stage is None:
+            stage = self._stages[loaded.key] = Stage(loaded, self.uploads)
+            while len(self._stages) > KEPT_STAGES:
+                self._stages.popitem(last=False)
+        self._stages.move_to_end(loaded.key)
+        return stage
 
     def _work_ahead(self) -> bool:
         """Look for a faster format, then compute one more λ of the views on screen; False when all are complete."""
-        if any(served.improve() for served in reversed(self._networks.values())):
+        if any(stage.improve() for stage in reversed(self._stages.values())):
             return True
         with self._views_lock:
             views = list(self._views.values())[-KEPT_VIEWS:]
@@ -204,6 +224,17 @@ def _check_length(loaded: LoadedModel, request: Request) -> None:
         raise UserError(
             f"The preference has {len(request.preference)} numbers, this model has {loaded.num_tasks} tasks."
         )
+
+
+def _check_numbers(loaded: LoadedModel, predictions: Mapping[str, Tensor], preference: Sequence[float]) -> None:
+    """Refuse what could only be drawn as a picture of nothing."""
+    for task in loaded.tasks:
+        if not torch.isfinite(predictions[task.name]).all():
+            told = ", ".join(f"{value:.2f}" for value in preference[:4]) + (", …" if len(preference) > 4 else "")
+            raise UserError(
+                f"At λ = ({told}) this model's {quoted(task.name)} is no finite number: its training diverged, or λ is "
+                "too far off the simplex; choose another λ or another model."
+            )
 
 
 def _one_thread() -> None:

@@ -71,7 +71,7 @@ def parse(text: str) -> Request:
     if kind not in ("predict", "scene", "gallery"):
         raise UserError("The message's type must be 'predict', 'scene' or 'gallery'.")
     seq = data.get("seq", 0)
-    if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq < 2**53:
+    if not _is_sequence_number(seq):
         raise UserError("The message's seq must be a whole number of at least 0.")
     images = _names(data.get("images") if kind == "gallery" else [data.get("image")], "image", MAX_GALLERY)
     model = _names([data.get("model")], "model", 1)[0]
@@ -90,7 +90,11 @@ def sequence_number(text: str) -> int | None:
         seq = json.loads(text).get("seq")
     except (ValueError, AttributeError, RecursionError):
         return None
-    return seq if isinstance(seq, int) and not isinstance(seq, bool) else None
+    return seq if _is_sequence_number(seq) else None
+
+
+def _is_sequence_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
 def _names(value: Any, what: str, most: int) -> tuple[str, ...]:
@@ -104,12 +108,16 @@ def _names(value: Any, what: str, most: int) -> tuple[str, ...]:
 def _preference(value: Any) -> tuple[float, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_TASKS:
         raise UserError("The message's preference must be a list with one number per task.")
-    numbers = []
-    for number in value:
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            raise UserError("The message's preference must hold finite numbers only.")
-        numbers.append(min(LIMIT, max(-LIMIT, float(number))))
-    return tuple(numbers)
+    if not all(map(_is_finite, value)):
+        raise UserError("The message's preference must hold finite numbers only.")
+    # Clamped before they become floats: whole numbers of hundreds of digits have none.
+    return tuple(float(min(LIMIT, max(-LIMIT, number))) for number in value)
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def snap(preference: Sequence[float], exact: bool = False) -> tuple[float, ...]:

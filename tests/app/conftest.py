@@ -60,12 +60,17 @@ def roots(model_root, run_root, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def served(model_root, run_root, tmp_path_factory):
+def server_log(tmp_path_factory) -> Path:
+    """What the real server prints."""
+    return tmp_path_factory.mktemp("server") / "log.txt"
+
+
+@pytest.fixture(scope="session")
+def served(model_root, run_root, server_log):
     """Address and process of a real server."""
     script = Path(__file__).with_name("serve.py")
-    log = tmp_path_factory.mktemp("server") / "log.txt"
     roots = {"PALORA_MODELS": str(model_root), "PALORA_RUNS": str(run_root), "OMP_WAIT_POLICY": "PASSIVE"}
-    with running(lambda port: [sys.executable, str(script), port], log, **roots) as found:
+    with running(lambda port: [sys.executable, str(script), port], server_log, **roots) as found:
         yield found
 
 

@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 200  # seconds until it is healthy
 ATTEMPTS = 3
 
+HERE = "http://localhost:8501"  # what the app in this process is asked for as
+SOCKET = "ws://localhost:8501/palora/ws"
+
 
 @contextmanager
 def running(

@@ -166,6 +166,26 @@ def test_pictures_are_the_same_as_files(open_page, model_root):
         assert (abs(first - second).max(axis=1) <= 1).mean() > 0.99, task
 
 
+def test_a_place_that_was_given_away_is_taken_again_with_the_next_movement(open_page):
+    sockets = []
+
+    def route(socket):
+        sockets.append(socket)
+        socket.connect_to_server()
+
+    page = open_page("model=two&preference=0.5,0.5", before=lambda page: page.route_web_socket("**/palora/ws", route))
+    wait_painted(page, [0.5, 0.5])
+    page.wait_for_function("() => !document.querySelector('.palora').explorer.connection.inFlight")
+    sockets[0].close(code=4408, reason="idle")
+    page.wait_for_function("() => document.querySelector('.palora').explorer.connection.away")
+    page.wait_for_timeout(1200)  # it would come back by itself after half a second, and others would be sent away
+    assert len(sockets) == 1 and "lost" not in page.locator(".p-status").inner_text()
+    page.locator(".p-pad").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    wait_painted(page, [0.4, 0.6])
+    assert len(sockets) == 2
+
+
 def test_two_sessions_see_their_own_preference(open_page, model_root):
     first, second = open_page("model=two"), open_page("model=two")
     drag(first, 0.5, 0.9)

@@ -1,23 +1,26 @@
 import json
+import logging
 
 import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from app.serving.protocol import MAX_MESSAGE, unpack
+from tests.app.messages import check, malformed
+from tests.app.servers import HERE, SOCKET
 
 
 @pytest.fixture(scope="module")
 def client():
     from app.app import app
 
-    with TestClient(app) as client:
+    with TestClient(app, base_url=HERE) as client:
         yield client
 
 
 @pytest.fixture
 def socket(client, roots):
-    with client.websocket_connect("/palora/ws") as socket:
+    with client.websocket_connect(SOCKET) as socket:
         yield socket
 
 
@@ -53,7 +56,7 @@ def test_hot_path_and_cache_hit(socket):
 
 
 def test_each_session_gets_its_own_preference(client, roots):
-    with client.websocket_connect("/palora/ws") as first, client.websocket_connect("/palora/ws") as second:
+    with client.websocket_connect(SOCKET) as first, client.websocket_connect(SOCKET) as second:
         for step in range(10):
             a, b = step / 10, 1 - step / 10
             first.send_text(json.dumps(message(seq=step, preference=(a, 1 - a))))
@@ -76,17 +79,17 @@ def test_stale_preferences_are_dropped_and_said_to_be(socket):
     assert answered[-1] == 39 and sorted(answered) == answered and sorted(answered + dropped) == list(range(40))
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "https://testserver.evil.example", "null"])
+@pytest.mark.parametrize("origin", ["http://evil.example", "https://localhost.evil.example", "null"])
 def test_foreign_origins_are_refused(client, origin):
     with (
         pytest.raises(WebSocketDisconnect),
-        client.websocket_connect("/palora/ws", headers={"origin": origin}) as socket,
+        client.websocket_connect(SOCKET, headers={"origin": origin}) as socket,
     ):
         socket.receive_bytes()
 
 
 def test_own_origin_is_let_in(client, roots):
-    with client.websocket_connect("/palora/ws", headers={"origin": "http://testserver"}) as socket:
+    with client.websocket_connect(SOCKET, headers={"origin": HERE}) as socket:
         assert ask(socket)[0]["seq"] == 1
 
 
@@ -143,6 +146,18 @@ def test_pseudo_preferences_are_clamped(socket):
     assert ask(socket, preference=(50, -50))[0]["preference"] == [2.0, -2.0]
 
 
+def test_every_message_gets_its_own_answer(socket, caplog):
+    kinds = []
+    with caplog.at_level(logging.WARNING):
+        for seq, text in malformed(11, 1500):
+            if len(text) <= MAX_MESSAGE:
+                socket.send_text(text)
+                event = socket.receive()
+                kinds.append(check(event.get("text") or event["bytes"], seq, text))
+    assert {"error", "prediction", "scene", "gallery"} <= set(kinds)
+    assert not [record for record in caplog.records if record.exc_info], caplog.text
+
+
 def test_binary_messages_are_refused_politely(socket):
     socket.send_bytes(b"\x00\x01")
     assert "text" in json.loads(socket.receive_text())["error"]
@@ -168,15 +183,15 @@ def test_gallery(socket):
 
 def test_sessions_leave_nothing_behind(client, roots):
     for _ in range(20):
-        with client.websocket_connect("/palora/ws") as socket:
+        with client.websocket_connect(SOCKET) as socket:
             ask(socket)
             socket.send_text(json.dumps(message(seq=2, preference=(0.11, 0.89), exact=True)))
-    with client.websocket_connect("/palora/ws") as socket:
+    with client.websocket_connect(SOCKET) as socket:
         ask(socket)
         assert len(roots.inference._views) == 1
     from app.serving import channel
 
-    assert len(channel._open) <= 1
+    assert len(channel._seats) <= 1
 
 
 def test_scripts_are_served_and_nothing_else(client):

@@ -82,7 +82,7 @@ def test_the_answer_says_its_format(roots, monkeypatch, lenient):
     roots.inference._worker._idle = None  # no search meanwhile
     header, _ = answer(roots, request())
     assert header["precision"] == "fp32", "what is served at once is exact"
-    served = next(iter(roots.inference._networks.values()))
+    served = next(iter(roots.inference._stages.values())).served
     served.network = served.network.in_format(torch.bfloat16, 1)
     header, _ = answer(roots, request(preference=(0.6, 0.4)))
     assert header["precision"] == "bf16, first 1 layers fp32"

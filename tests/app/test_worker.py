@@ -3,7 +3,6 @@ import time
 
 import pytest
 
-from app.serving.cache import ByteCache
 from app.serving.worker import IDLE_AFTER, Dropped, Worker
 
 PATIENCE = 60  # seconds; nothing waits this long
@@ -97,17 +96,3 @@ def test_idle_time_is_used_and_requests_go_first():
     worker.close()
     assert done.index("request") <= 1, "after what was begun before it came, at most"
     assert done.count("idle") == 5
-
-
-def test_byte_cache_is_bounded_and_keeps_what_was_used_last():
-    cache = ByteCache(100, len)
-    for key in "abc":
-        cache.put(key, b"x" * 40)
-    assert cache.get("a") is None and cache.get("b") and cache.used == 80
-    cache.get("b")
-    cache.put("d", b"x" * 40)
-    assert "b" in cache and "c" not in cache
-    cache.put("b", b"x" * 10)
-    assert cache.used == 50
-    cache.put("huge", b"x" * 500)
-    assert len(cache) == 1

@@ -2,6 +2,8 @@
 
 const RETRY_FIRST = 500;
 const RETRY_LAST = 8000;
+// The server has few places: one that is idle is given to whoever needs it, and taken again with the next request.
+const GAVE_WAY = 4408;
 
 function unpack(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
@@ -25,10 +27,12 @@ export class Connection {
     this.newest = null;
     this.retry = RETRY_FIRST;
     this.ended = false;
+    this.away = false;
     this.open();
   }
 
   open() {
+    this.away = false;
     const address = new URL('palora/ws', document.baseURI);
     address.protocol = address.protocol.replace('http', 'ws');
     const socket = new WebSocket(address);
@@ -42,8 +46,10 @@ export class Connection {
       this.pump();
     };
     socket.onmessage = (event) => this.receive(event.data);
-    socket.onclose = () => {
+    socket.onclose = (event) => {
       if (this.ended || socket !== this.socket) return;
+      this.away = event.code === GAVE_WAY && !this.inFlight && !this.newest;
+      if (this.away) return;
       this.handlers.closed();
       setTimeout(() => this.ended || this.open(), this.retry);
       this.retry = Math.min(RETRY_LAST, 2 * this.retry);
@@ -61,6 +67,7 @@ export class Connection {
 
   /** Ask for a scene or a gallery; nothing happens while the socket is closed (opened() asks again). */
   ask(message) {
+    if (this.away) this.open();
     if (!this.ready) return null;
     const request = { ...message, seq: (this.sequence += 1), sent: performance.now() };
     this.requests.set(request.seq, request);
@@ -76,6 +83,7 @@ export class Connection {
   }
 
   pump() {
+    if (this.newest && this.away) this.open();
     if (!this.newest || this.inFlight || !this.ready) return;
     const message = this.newest;
     this.newest = null;
