@@ -9,6 +9,7 @@ if str(HERE.parent) not in sys.path:  # for AppTest and `streamlit run app/main.
 
 import streamlit as st  # noqa: E402
 
+from app.components.shell import shell  # noqa: E402
 from app.components.train_panel import train_popover  # noqa: E402
 
 # section, file, title, icon; files that do not exist yet are left out
@@ -21,7 +22,9 @@ PAGES = (
     ("Understand", "learn.py", "Learn", ":material/school:"),
 )
 
-st.set_page_config(page_title="PaLoRA", page_icon=str(HERE / "icon.png"), layout="wide", initial_sidebar_state=260)
+st.set_page_config(
+    page_title="PaLoRA Studio", page_icon=str(HERE / "icon.png"), layout="wide", initial_sidebar_state=260
+)
 
 st.html(HERE / "style.css")
 
@@ -33,4 +36,5 @@ for section, file, title, icon in PAGES:
 chosen = st.navigation(sections)
 with st.sidebar:  # before the page, so that it stands in the same place on all of them and is there at once
     train_popover()
+    shell()
 chosen.run()

@@ -1,4 +1,4 @@
-"""What a session remembers: the chosen model, and per model the image and λ; mirrored in the URL."""
+"""What a session remembers on all pages: the chosen model, and per model the image, λ and what is pinned."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import streamlit as st
 
+from app import links
+from app.analysis.queries import on_simplex
 from app.library.entries import Entry
 from app.library.loading import LoadedModel
 from app.pictures.scenes import labelled, sample_ids
-from app.serving.protocol import LIMIT
+from app.serving.protocol import LIMIT, snap
 
 MAX_UPLOADS_SHOWN = 8
 # More models than this are chosen in two steps.
@@ -19,76 +21,111 @@ MANY = 15
 
 
 def choose_model(entries: Sequence[Entry]) -> Entry:
-    """The model choice in the sidebar; a link or the last choice of this session decides where it begins.
+    """The model choice in the sidebar; a link that was just followed or this session's last choice stands in it.
 
     Where there are many models, their group (shipped, own runs, a collection) is chosen first.
     """
     by_id = {entry.id: entry for entry in entries}
-    wanted = st.session_state.get("chosen_model") or st.query_params.get("model")
+    link = links.followed()
+    if link.get("model") in by_id:
+        st.session_state["chosen_model"] = link["model"]
+        st.session_state["link"] = link
     best = max(
         entries, key=lambda entry: (not entry.problem, not entry.is_run, not entry.in_collection, entry.pictured)
     )
-    start = by_id.get(wanted or "", best)
+    start = by_id.get(st.session_state.get("chosen_model") or "", best)
     groups = list(dict.fromkeys(entry.group for entry in entries))
     if len(groups) > 1 and len(entries) > MANY:
-        if st.session_state.get("group") not in groups:
-            st.session_state["group"] = start.group
-        names = {entry.group: entry.group_title for entry in entries}
-        group = st.sidebar.selectbox("Group", groups, key="group", format_func=lambda g: names.get(g, g))
-        entries = [entry for entry in entries if entry.group == group]
-    ids = [entry.id for entry in entries]
-    if st.session_state.get("model") not in ids:
-        st.session_state["model"] = start.id if start.id in ids else ids[0]
+        start, entries = choose_group(entries, groups, start)
     titles = {entry.id: ("⚠ " if entry.problem else "") + entry.short_title for entry in entries}
-    chosen = st.sidebar.selectbox(
-        "Model", ids, key="model", format_func=lambda model_id: titles.get(model_id, model_id)
+    # Set at every run: a widget's own memory ends with its page.
+    st.session_state["model"] = st.session_state["chosen_model"] = start.id
+    st.sidebar.selectbox(
+        "Model", list(titles), key="model", format_func=lambda model: titles.get(model, model), on_change=_chosen
     )
-    st.session_state["chosen_model"] = chosen
-    return entries[ids.index(chosen)]
+    return start
+
+
+def choose_group(entries: Sequence[Entry], groups: Sequence[str], start: Entry) -> tuple[Entry, list[Entry]]:
+    """The choice of a group, and what is in it; ``start`` stays if it is."""
+    names = {entry.group: entry.group_title for entry in entries}
+    st.session_state["group"] = start.group
+
+    def changed() -> None:
+        group = st.session_state["group"]
+        st.session_state["chosen_model"] = next(entry.id for entry in entries if entry.group == group)
+
+    group = st.sidebar.selectbox("Group", groups, key="group", format_func=lambda g: names.get(g, g), on_change=changed)
+    return start, [entry for entry in entries if entry.group == group]
+
+
+def _chosen() -> None:
+    st.session_state["chosen_model"] = st.session_state["model"]
 
 
 def view(loaded: LoadedModel) -> dict[str, Any]:
-    """The image and λ of this session for a model; from the URL at first. The dictionary may be changed in place."""
+    """What this session sees of a model, the same on all pages; it may be changed in place.
+
+    ``image``; ``preference``, λ [T]; ``pinned``, the λ to compare with, or None; ``off``, a λ off the simplex that the
+    Probe page stands at, or None.
+    """
     views = st.session_state.setdefault("views", {})
     if loaded.entry.id not in views:
-        samples = sample_ids(loaded)
-        from_url = st.query_params if st.query_params.get("model") == loaded.entry.id else {}
-        sample = from_url.get("sample")
-        preference = parse_preference(from_url.get("preference", ""), loaded.num_tasks)
-        views[loaded.entry.id] = {
-            "image": sample if sample in samples else (samples or [""])[0],
-            "preference": preference or [1 / loaded.num_tasks] * loaded.num_tasks,
-        }
-    return views[loaded.entry.id]
+        centre = checked_preference([1 / loaded.num_tasks] * loaded.num_tasks, loaded.num_tasks)
+        image = (sample_ids(loaded) or [""])[0]
+        views[loaded.entry.id] = {"image": image, "preference": centre, "pinned": None, "off": None}
+    own = views[loaded.entry.id]
+    link = st.session_state.get("link") or {}
+    if link.get("model") == loaded.entry.id:
+        st.session_state["link"] = None
+        if link.get("sample") in sample_ids(loaded):
+            own["image"] = link["sample"]
+        move(own, parse_preference(link.get("preference", ""), loaded.num_tasks))
+        own["pinned"] = parse_preference(link.get("pinned", ""), loaded.num_tasks) or own["pinned"]
+    return own
+
+
+def move(own: dict[str, Any], preference: list[float] | None) -> None:
+    """Take a view to λ [T]; None leaves it where it is."""
+    if preference is None:
+        return
+    own["off"] = None if on_simplex(preference) else preference
+    own["preference"] = preference if on_simplex(preference) else own["preference"]
 
 
 def remember(loaded: LoadedModel, seen: Any) -> None:
-    """Take over what a component reports (image and λ), if it makes sense, and put it into the URL."""
+    """Take over what a component reports (image, λ and pinned λ), if it makes sense."""
     own = view(loaded)
     if not isinstance(seen, dict):
         return
-    preference = checked_preference(seen.get("preference"), loaded.num_tasks)
-    if preference is not None:
-        own["preference"] = preference
+    move(own, checked_preference(seen.get("preference"), loaded.num_tasks))
+    if "pinned" in seen:
+        own["pinned"] = checked_preference(seen["pinned"], loaded.num_tasks)
     if seen.get("image") in [image for image, _ in images(loaded)]:
         own["image"] = seen["image"]
-    write_url(loaded)
 
 
-def write_url(loaded: LoadedModel) -> None:
-    """Make the address reproduce this view; people's own pictures are not in it."""
+def address(loaded: LoadedModel, off: bool = False) -> dict[str, str]:
+    """What reproduces the view, for the browser to write; people's own pictures are not in it.
+
+    Args:
+        loaded: the model.
+        off: whether the page shows λ off the simplex.
+    """
     own = view(loaded)
-    parameters = {"model": loaded.entry.id, "preference": ",".join(f"{v:g}" for v in own["preference"])}
+    preference = own["off"] if off and own["off"] else own["preference"]
+    told = {"model": loaded.entry.id, "preference": links.written(preference)}
+    if own["pinned"]:
+        told["pinned"] = links.written(own["pinned"])
     if own["image"] in sample_ids(loaded):
-        parameters["sample"] = own["image"]
-    if dict(st.query_params) != parameters:
-        st.query_params.from_dict(parameters)
+        told["sample"] = own["image"]
+    return links.told(told)
 
 
 def images(loaded: LoadedModel) -> list[tuple[str, str]]:
-    """(image id, label) of the samples of a model and of this session's own pictures."""
-    own = [(token, name) for token, name in st.session_state.get("uploads", [])]
-    return labelled(loaded) + own * loaded.has_pictures
+    """(image id, label) of this session's own pictures, the newest first, and of the samples of a model."""
+    own = [(token, name) for token, name in reversed(st.session_state.get("uploads", []))]
+    return own * loaded.has_pictures + labelled(loaded)
 
 
 def add_upload(token: str, name: str) -> None:
@@ -103,7 +140,9 @@ def send(loaded: LoadedModel, **what: Any) -> None:
     number = st.session_state.get("command_number", 0) + 1
     st.session_state["command_number"] = number
     st.session_state["command"] = {"id": number, "model": loaded.entry.id, **what}
-    view(loaded).update(what)
+    own = view(loaded)
+    move(own, what.get("preference"))
+    own["image"] = what.get("image", own["image"])
 
 
 def command(loaded: LoadedModel) -> dict[str, Any] | None:
@@ -121,9 +160,9 @@ def parse_preference(text: str, num_tasks: int) -> list[float] | None:
 
 
 def checked_preference(value: Any, num_tasks: int) -> list[float] | None:
-    """λ [T] as floats within the limits, or None."""
+    """λ [T] within the limits, in the four decimals that all pages, files and the address have; or None."""
     if not isinstance(value, list | tuple) or len(value) != num_tasks:
         return None
     if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in value):
         return None
-    return [min(LIMIT, max(-LIMIT, float(v))) for v in value]
+    return list(snap([min(LIMIT, max(-LIMIT, float(v))) for v in value], exact=True))

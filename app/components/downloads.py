@@ -11,7 +11,6 @@ from app.exports import exporting
 from app.exports.merged import merged_safetensors
 from app.exports.report.compose import report
 from app.library.loading import LoadedModel
-from app.library.transfer import safe_name
 from app.services import services
 from palora_core.errors import UserError
 
@@ -28,13 +27,13 @@ def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[
         label: the input for people.
         preference: λ [T].
     """
-    stem = safe_name(loaded.entry.id)
     told = ", ".join(f"{v:.2f}" for v in preference[:6]) + (", …" if len(preference) > 6 else "")
-    st.caption(f"The plain network at λ = ({told}): no adapters, the weights' own names.")
+    at = f" at λ = ({told})" if loaded.model.controllable else ", trained for one trade-off"
+    st.caption(f"The plain network{at}: no adapters, the weights' own names.")
     st.download_button(
         "Merged weights (safetensors)",
         lambda: merged_safetensors(loaded, preference),
-        file_name=f"{stem}-merged.safetensors",
+        file_name=exporting.view_name(loaded, "merged.safetensors", preference),
         icon=":material/download:",
         on_click="ignore",
         key="download_merged",
@@ -56,8 +55,8 @@ def _onnx(loaded: LoadedModel, preference: Sequence[float]) -> File:
 
 
 def _report(loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> File:
-    stem = safe_name(loaded.entry.id)
-    return f"{stem}-report.html", report(services(), loaded, image, label, preference), ""
+    name = exporting.view_name(loaded, "report.html", preference)
+    return name, report(services(), loaded, image, label, preference), ""
 
 
 def made_on_demand(what: str, meanwhile: str, wanted: tuple[Any, ...], make: Callable[[], File]) -> None:

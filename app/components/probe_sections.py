@@ -13,7 +13,7 @@ from app.components import probe_figures as figures
 from app.library.entries import PICTURED
 from app.library.loading import LoadedModel
 from app.pictures import drawing
-from app.pictures.drawing import Style
+from app.pictures.scenes import style_of
 from palora_core import probing
 
 SECTIONS = ("On and off the simplex", "Switch adapters off", "Inside the adapters")
@@ -122,7 +122,7 @@ def picture(loaded: LoadedModel, t: int, prediction: torch.Tensor, name: str) ->
     """The prediction of one item: as a picture, or in words."""
     task = loaded.tasks[t]
     if task.kind in PICTURED:
-        style = Style(*loaded.depth_ranges.get(task.name, (0.0, 1.0)))
+        style = style_of(loaded, task)
         drawn = drawing.draw_prediction(task, prediction, style).to_rgb()
         told = f"{name} with these adapters"
         st.image(drawn, caption=told, width="stretch", output_format="PNG", alt=told)

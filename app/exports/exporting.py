@@ -87,9 +87,22 @@ def export(loaded: LoadedModel, form: Form, preference: Sequence[float] | None) 
 def file_name(loaded: LoadedModel, form: str, preference: Sequence[float] | None) -> str:
     """``model-at-0.30-0.70.onnx``, or ``model-controllable.onnx``."""
     stem = safe_name(loaded.entry.id)
-    weights = [f"{v:.2f}" for v in preference or ()]
-    told = "-".join(weights if len(weights) <= 4 else ["preference"])
-    return f"{stem}-at-{told}.{form}" if weights else f"{stem}-controllable.{form}"
+    return f"{stem}-at-{_weights(preference)}.{form}" if preference else f"{stem}-controllable.{form}"
+
+
+def view_name(loaded: LoadedModel, what: str, preference: Sequence[float]) -> str:
+    """``model-report-at-0.30-0.70.html``: a file on a view; without λ where the model has none."""
+    stem, _, ending = what.partition(".")
+    at = f"-at-{_weights(preference)}" if loaded.model.controllable else ""
+    return f"{safe_name(loaded.entry.id)}-{stem}{at}.{ending}"
+
+
+def _weights(preference: Sequence[float]) -> str:
+    """λ in a file's name, as many of its four decimals as it needs and two at least; too many weights are left out."""
+    if len(preference) > 4:
+        return "preference"
+    decimals = (f"{value:.4f}" for value in preference)
+    return "-".join(text[:-2] + text[-2:].rstrip("0") for text in decimals)
 
 
 def carry_out(folder: Path) -> None:

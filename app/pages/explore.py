@@ -12,6 +12,7 @@ from app.components.downloads import downloads
 from app.components.explorer import explorer_data, show_explorer
 from app.components.finder import finder
 from app.library.loading import LoadedModel
+from app.pictures.scenes import note
 from app.pictures.uploads import SUFFIXES, decode_image
 from app.services import services
 from app.settings import MAX_UPLOAD_BYTES, ROOT
@@ -45,6 +46,10 @@ def page() -> None:
             tools(loaded)
     for problem in loaded.problems:
         st.warning(problem, icon=":material/info:")
+    off = state.view(loaded)["off"]
+    if off:
+        told = ", ".join(f"{value:g}" for value in off).replace("-", "−")
+        st.info(f"λ = ({told}) is off the simplex: the Probe page shows it. Here stands the last λ on the simplex.")
     explorer(loaded)
 
 
@@ -65,9 +70,11 @@ def sidebar(loaded: LoadedModel) -> None:
 def tools(loaded: LoadedModel) -> None:
     """Own pictures, wishes, download."""
     if loaded.has_pictures:
-        with st.popover("Your picture", icon=":material/add_photo_alternate:"):
+        if st.session_state.pop("picture_taken", False):
+            st.session_state["own_picture"] = False  # closed: the result is what is to be seen now
+        with st.popover("Your picture", icon=":material/add_photo_alternate:", key="own_picture", on_change="rerun"):
             own_picture(loaded)
-    if loaded.front is not None and loaded.num_tasks > 1:
+    if loaded.front is not None and loaded.num_tasks > 1 and loaded.model.controllable:
         with st.popover("Find a preference", icon=":material/search:"), st.container(width=380):
             finder(loaded)
     place = st.popover("Download", icon=":material/download:", key="downloads", on_change="rerun")
@@ -91,22 +98,25 @@ def own_picture(loaded: LoadedModel) -> None:
     if sent is None:
         st.caption("It stays in this server's memory for an hour and is never written to disk.")
         return
-    take_picture(loaded, sent.getvalue(), sent.name)
+    if take_picture(loaded, sent.getvalue(), sent.name):
+        st.session_state["picture_taken"] = True
+        st.rerun()
 
 
-def take_picture(loaded: LoadedModel, data: bytes, name: str) -> None:
-    """Decode a picture once and show it in the explorer, or say why not."""
+def take_picture(loaded: LoadedModel, data: bytes, name: str) -> bool:
+    """Decode a picture once and show it in the explorer, or say why not; whether there is a new one."""
     digest = hashlib.sha256(data).hexdigest()
     if st.session_state.get("taken") == digest:
-        return
+        return False
     try:
         token = services().uploads.put(decode_image(data), name)
     except UserError as error:
         st.error(str(error), icon=":material/broken_image:")
-        return
+        return False
     st.session_state["taken"] = digest
     state.add_upload(token, name)
     state.send(loaded, image=token)
+    return True
 
 
 @st.fragment
@@ -123,9 +133,10 @@ def explorer(loaded: LoadedModel) -> None:
         reported: Any = st.session_state.get(key)
         state.remember(loaded, reported["view"] if reported else None)
 
-    data = explorer_data(loaded, images, view["image"], view["preference"], state.command(loaded))
+    data = explorer_data(loaded, images, view, state.address(loaded), state.command(loaded))
+    for image in data["images"]:
+        image["note"] = note(loaded, image["id"], services().uploads)
     show_explorer(key, data, viewed)
-    state.write_url(loaded)
 
 
 page()

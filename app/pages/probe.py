@@ -78,24 +78,18 @@ def choose_plane(loaded: LoadedModel) -> Plane:
 
 
 def view(loaded: LoadedModel, probe: ProbeMap) -> dict[str, Any]:
-    """This session's image and λ for a plane; from the URL at first. It may be changed in place."""
-    own = st.session_state.setdefault("probes", {})
-    key = (loaded.entry.id, probe.plane)
-    if key not in own:
-        shared = state.view(loaded)
-        from_url = st.query_params if st.query_params.get("model") == loaded.entry.id else {}
-        linked = state.parse_preference(from_url.get("preference", ""), loaded.num_tasks)
-        start = linked or shared["preference"]
-        if not probe.plane.holds(start, 1e-3) and linked is None:
-            controls = probing.control_preferences(loaded.num_tasks, probe.plane.first, probe.plane.second or 0)
-            start = list(controls.values())[-1]
-        own[key] = {"image": shared["image"], "preference": start}
-    return own[key]
+    """This session's image, and its λ as far as it lies in the plane; otherwise a point of the plane to begin at."""
+    shared = state.view(loaded)
+    preference = shared["off"] or shared["preference"]
+    if not probe.plane.holds(preference, 1e-3):
+        controls = probing.control_preferences(loaded.num_tasks, probe.plane.first, probe.plane.second or 0)
+        preference = state.checked_preference(list(controls.values())[-1], loaded.num_tasks)
+    return {"image": shared["image"], "preference": preference}
 
 
 def go_to(loaded: LoadedModel, probe: ProbeMap, preference: list[float]) -> None:
     """Have the maps jump to a λ (a button's callback)."""
-    view(loaded, probe)["preference"] = preference
+    state.move(state.view(loaded), state.checked_preference(preference, loaded.num_tasks))
     number = st.session_state.get("probe_command", {}).get("id", 0) + 1
     st.session_state["probe_command"] = {"id": number, "preference": preference, "model": loaded.entry.id}
 
@@ -121,13 +115,14 @@ def plane(loaded: LoadedModel, probe: ProbeMap, was_running: bool) -> None:
 
     def viewed() -> None:
         reported: Any = st.session_state.get(key)
-        take_over(loaded, own, reported["view"] if reported else None)
+        state.remember(loaded, reported["view"] if reported else None)
 
     command = st.session_state.get("probe_command")
     command = command if command and command["model"] == loaded.entry.id else None
     images = state.images(loaded)
-    show_plane(key, plane_data(loaded, probe, images, own, command, choice == "Loss"), viewed)
-    write_url(loaded, own)
+    address = state.address(loaded, off=True)
+    data = plane_data(loaded, probe, images, own, address, command, choice == "Loss")
+    show_plane(key, data, viewed)
 
 
 def progress(probe: ProbeMap) -> None:
@@ -151,24 +146,6 @@ def progress(probe: ProbeMap) -> None:
             args=(step, float("inf")),
         )
     st.caption(f"on {probe.num_samples} samples", width="content")
-
-
-def take_over(loaded: LoadedModel, own: dict[str, Any], seen: Any) -> None:
-    """Keep what the component reports (image and λ), if it makes sense."""
-    if not isinstance(seen, dict):
-        return
-    preference = state.checked_preference(seen.get("preference"), loaded.num_tasks)
-    if preference is not None:
-        own["preference"] = preference
-    if seen.get("image") in [image for image, _ in state.images(loaded)]:
-        own["image"] = seen["image"]
-
-
-def write_url(loaded: LoadedModel, own: dict[str, Any]) -> None:
-    """Make the address reproduce this view."""
-    wanted = {"model": loaded.entry.id, "preference": ",".join(f"{value:g}" for value in own["preference"])}
-    if dict(st.query_params) != wanted:
-        st.query_params.from_dict(wanted)
 
 
 def meaning(loaded: LoadedModel, preference: list[float], probe: ProbeMap) -> str:

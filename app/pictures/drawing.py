@@ -88,35 +88,51 @@ class Picture:
         return self.pixels if self.palette is None else self.palette[self.pixels]
 
 
-_VIRIDIS = np.vstack([palettes.ramp(palettes.VIRIDIS, _RAMP_LEVELS), [palettes.rgb(palettes.UNKNOWN)]]).astype(np.uint8)
-_MAGMA = np.vstack([palettes.ramp(palettes.MAGMA, _RAMP_LEVELS), [palettes.rgb(palettes.UNKNOWN)]]).astype(np.uint8)
+# Depth is bright where it is near, whether it is measured as distance or as its inverse.
+DISTANCE, INVERSE = palettes.VIRIDIS[::-1], palettes.VIRIDIS
+
+
+def _with_unknown(stops: tuple[str, ...]) -> np.ndarray:
+    return np.vstack([palettes.ramp(stops, _RAMP_LEVELS), [palettes.rgb(palettes.UNKNOWN)]]).astype(np.uint8)
+
+
+_DISTANCE, _INVERSE, _MAGMA = (_with_unknown(stops) for stops in (DISTANCE, INVERSE, palettes.MAGMA))
 # correct (clear), wrong, unknown (clear)
 _MISTAKES = np.array([(0, 0, 0), palettes.rgb(palettes.WRONG), (0, 0, 0)], dtype=np.uint8)
 
 
 @dataclass(frozen=True)
 class Style:
-    """What drawing a task needs to know besides the task: ``low`` and ``high`` are the ends of the depth colours."""
+    """What drawing a task needs to know besides the task.
+
+    Attributes:
+        low: of the depth colours.
+        high: of the depth colours.
+        inverse: whether depth is given as its inverse, so that large is near.
+        colours: of the classes; () for those of the list.
+    """
 
     low: float = 0.0
     high: float = 1.0
+    inverse: bool = False
+    colours: tuple[str, ...] = ()
 
 
 def draw_prediction(task: Task, prediction: Tensor, style: Style) -> Picture:
     """A picture of one prediction [C, H, W] of a pictured task."""
     if task.kind == "segmentation":
-        return _labels(_classes(prediction), task)
+        return _labels(_classes(prediction), task, style)
     if task.kind == "depth":
-        return _ramp(prediction[0], style.low, style.high, _VIRIDIS)
+        return _ramp(prediction[0], style.low, style.high, _INVERSE if style.inverse else _DISTANCE)
     return _normals(prediction)
 
 
 def draw_truth(task: Task, target: Tensor, style: Style) -> Picture:
     """A picture of the ground truth of one item; unknown pixels are clear or grey."""
     if task.kind == "segmentation":
-        return _labels(target.squeeze(0) if target.dim() == 3 else target, task)
+        return _labels(target.squeeze(0) if target.dim() == 3 else target, task, style)
     if task.kind == "depth":
-        return _ramp(_known_depth(target), style.low, style.high, _VIRIDIS)
+        return _ramp(_known_depth(target), style.low, style.high, _INVERSE if style.inverse else _DISTANCE)
     return _normals(target)
 
 
@@ -172,12 +188,13 @@ def legend(task: Task, style: Style, names: Mapping[str, Any]) -> dict[str, Any]
         classes = [str(known[i]) if i < len(known) else f"class {i}" for i in range(count)]
         if task.kind == "classification" and not known:
             classes = [str(i) for i in range(count)]
-        return {"classes": classes, "colours": palettes.class_colours(count), "wrong": palettes.WRONG}
+        return {"classes": classes, "colours": _class_colours(count, style), "wrong": palettes.WRONG}
     if task.kind == "depth":
         limit = DEPTH_ERROR_SHARE * (style.high - style.low)
         return {
-            "ramp": list(palettes.VIRIDIS),
+            "ramp": list(INVERSE if style.inverse else DISTANCE),
             "range": [style.low, style.high],
+            "ends": ["far", "near"] if style.inverse else ["near", "far"],
             "unit": unit,
             "error": {"ramp": list(palettes.MAGMA), "range": [0.0, limit], "unit": unit},
         }
@@ -186,17 +203,21 @@ def legend(task: Task, style: Style, names: Mapping[str, Any]) -> dict[str, Any]
     return {"unit": unit or str(getattr(task, "unit", ""))}
 
 
-def _labels(labels: Tensor, task: Task) -> Picture:
-    palette = _class_palette(task.out_channels)
+def _labels(labels: Tensor, task: Task, style: Style) -> Picture:
+    palette = _class_palette(task.out_channels, style)
     void = task.out_channels
     known = (labels >= 0) & (labels < void) & (labels != getattr(task, "ignore_index", -1))
     return Picture(torch.where(known, labels, void).to(torch.uint8).numpy(), palette, clear=(void,))
 
 
+def _class_colours(count: int, style: Style) -> list[str]:
+    return list(style.colours) if len(style.colours) == count else palettes.class_colours(count)
+
+
 @lru_cache
-def _class_palette(count: int) -> np.ndarray:
+def _class_palette(count: int, style: Style) -> np.ndarray:
     """Colours [count + 1, 3] of the classes and of void; looked up for every frame."""
-    return np.array([palettes.rgb(c) for c in palettes.class_colours(count)] + [(0, 0, 0)], dtype=np.uint8)
+    return np.array([palettes.rgb(c) for c in _class_colours(count, style)] + [(0, 0, 0)], dtype=np.uint8)
 
 
 def _classes(scores: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from app.library.entries import PICTURED
 from app.library.loading import LoadedModel
-from app.pictures import drawing
+from app.pictures import drawing, palettes
 from app.pictures.drawing import Picture, Style
 from app.pictures.uploads import UploadStore
 from palora_core.errors import UserError
@@ -51,8 +51,8 @@ class Scene:
     picture: np.ndarray | None
 
     def style(self, task: Task) -> Style:
-        """Ends of a depth task's colours, the same for all inputs of a model."""
-        return Style(*self.loaded.depth_ranges.get(task.name, (0.0, 1.0)))
+        """How a task is drawn, the same for all inputs of a model."""
+        return style_of(self.loaded, task)
 
     def describe(self) -> Encoded:
         """The input, the ground truth and the legends."""
@@ -144,6 +144,25 @@ def labelled(loaded: LoadedModel) -> list[tuple[str, str]]:
     return [(image, f"sample {number}") for number, image in enumerate(sample_ids(loaded), start=1)]
 
 
+def note(loaded: LoadedModel, image: str, uploads: UploadStore) -> str:
+    """What is to be known of a person's own picture under this model; "" for samples and expired pictures."""
+    if image.startswith(SAMPLE) or image not in uploads:
+        return ""
+    rows, columns = uploads.get(image).shape[:2]
+    kept = loaded.benchmark.part(rows, columns)
+    lost = [
+        f"{100 * (1 - k / n):.0f} % of its {side}"
+        for k, n, side in zip(kept, (rows, columns), ("height", "width"))
+        if k < n
+    ]
+    cut = f"The middle is used: {' and '.join(lost)} is cut off. " if lost else ""
+    title = loaded.benchmark.title or loaded.entry.benchmark
+    return (
+        f"Your own picture; this model was trained on other data, {title}: expect mistakes. {cut}"
+        "Its ground truth is unknown, so no figures stand here."
+    )
+
+
 def thumbnail(loaded: LoadedModel, image: str, uploads: UploadStore) -> bytes | None:
     """A small WebP picture of an input, or None where inputs are no pictures."""
     scene = make_scene(loaded, image, uploads)
@@ -154,6 +173,14 @@ def thumbnail(loaded: LoadedModel, image: str, uploads: UploadStore) -> bytes | 
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=80)
     return buffer.getvalue()
+
+
+def style_of(loaded: LoadedModel, task: Task) -> Style:
+    """How a task of a model is drawn: ends and direction of depth's colours, colours of the classes."""
+    low, high = loaded.depth_ranges.get(task.name, (0.0, 1.0))
+    names = task_names(loaded, task)["classes"] if task.kind == "segmentation" else None
+    colours = tuple(palettes.colours_of([str(name) for name in names])) if names else ()
+    return Style(low, high, bool(getattr(loaded.benchmark, "depth_is_inverse", False)), colours)
 
 
 def task_names(loaded: LoadedModel, task: Task) -> dict[str, Any]:

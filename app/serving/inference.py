@@ -19,6 +19,7 @@ from app.library.models import ModelRegistry
 from app.pictures.scenes import SAMPLE, Encoded, thumbnail
 from app.pictures.uploads import UploadStore
 from app.serving.cache import ByteCache
+from app.serving.precision import written
 from app.serving.protocol import STEPS, Request, pack, snap
 from app.serving.stage import Stage
 from app.serving.worker import Worker
@@ -32,7 +33,7 @@ KEPT_SHOWN = 64
 # Views whose lattice is computed ahead; more sessions than this share what the others computed.
 KEPT_VIEWS = 8
 
-Key = tuple[str, str, tuple[float, ...], tuple[str, ...]]
+Key = tuple[str, str, tuple[float, ...], tuple[str, ...], bool]
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Inference:
         if shown is None:
             return None
         preference, errors = snap(request.preference, request.exact), shown.errors(request)
-        answer = self.answers.get((shown.key, request.image, preference, errors))
+        answer = self.answers.get((shown.key, request.image, preference, errors, request.exact))
         if answer is None or not shown.entry.is_current():  # trained again or replaced: the worker looks what is there
             return None
         self._looks_at(session, View(request.model, request.image, errors, preference))
@@ -140,20 +141,25 @@ class Inference:
         _check_length(loaded, request)
         preference, errors = snap(request.preference, request.exact), shown.errors(request)
         start = time.perf_counter()
-        answer = self.predict(loaded, request.image, preference, errors)
+        answer = self.predict(loaded, request.image, preference, errors, request.exact)
         self._looks_at(session, View(request.model, request.image, errors, preference))
         spent = round(1000 * (time.perf_counter() - start), 1)
         return pack({**answer.header, "seq": request.seq, "cached": False, "total_ms": spent}, answer.blobs)
 
     def predict(
-        self, loaded: LoadedModel, image: str, preference: tuple[float, ...], errors: tuple[str, ...] = ()
+        self,
+        loaded: LoadedModel,
+        image: str,
+        preference: tuple[float, ...],
+        errors: tuple[str, ...] = (),
+        exact: bool = False,
     ) -> Encoded:
         """The pictures of ``image`` at λ [T], from the cache or computed; only for the worker's thread.
 
         Raises:
             UserError: no such image, or a model that gives no numbers at this λ.
         """
-        key: Key = (loaded.key, image, preference, errors)
+        key: Key = (loaded.key, image, preference, errors, exact)
         answer = self.answers.get(key)
         if answer is not None:
             return answer
@@ -161,12 +167,13 @@ class Inference:
         scene = stage.scene(image)
         served = stage.network(scene)
         start = time.perf_counter()
-        predictions = served.network(scene.x, torch.tensor(preference))
+        network = served.exact if exact else served.network
+        predictions = network(scene.x, torch.tensor(preference))
         spent = 1000 * (time.perf_counter() - start)
         _check_numbers(loaded, predictions, preference)
         with torch.inference_mode():
             answer = scene.draw(predictions, errors)
-        answer.header.update(preference=list(preference), network_ms=round(spent, 2), precision=served.format)
+        answer.header.update(preference=list(preference), network_ms=round(spent, 2), precision=written(network))
         self.answers.put(key, answer)
         return answer
 
@@ -203,7 +210,7 @@ class Inference:
         try:
             loaded = self.registry.get(view.model)
             for preference in islice(_nearest_first(view.preference), room):
-                if (loaded.key, view.image, preference, view.errors) not in self.answers:
+                if (loaded.key, view.image, preference, view.errors, False) not in self.answers:
                     self.predict(loaded, view.image, preference, view.errors)
                     return True
         except UserError:

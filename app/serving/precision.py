@@ -30,20 +30,22 @@ class ServedNetwork:
     Args:
         loaded: the model.
         example: inputs [B, …] to fold and compare with, or None.
+
+    Attributes:
+        network: what answers while somebody drags.
+        exact: what answers where λ rests, so that one λ has one set of figures on all pages, at any time.
     """
 
     def __init__(self, loaded: LoadedModel, example: Tensor | None) -> None:
         self._tasks, self._probes = loaded.tasks, _probes(loaded.num_tasks)
-        self.network = LiveNetwork(loaded.model, example)
+        self.network = self.exact = LiveNetwork(loaded.model, example)
         pictures = example is not None and example.dim() == 4
         self._search = self._trials(example) if pictures and has_fast_bf16(torch.device("cpu")) else iter(())
 
     @property
     def format(self) -> str:
-        """The number format in words."""
-        if self.network.dtype == torch.float32:
-            return "fp32"
-        return f"bf16, first {self.network.exact} layers fp32" if self.network.exact else "bf16"
+        """The number format of what answers while somebody drags, in words."""
+        return written(self.network)
 
     def improve(self) -> bool:
         """Do one more step of the search, as long as a few forward passes; returns False when it is over."""
@@ -70,6 +72,13 @@ class ServedNetwork:
                 if _seconds(trial, one, centre) < WORTH * _seconds(exact, one, centre):
                     self.network = trial
                 return
+
+
+def written(network: LiveNetwork) -> str:
+    """The number format of a network in words."""
+    if network.dtype == torch.float32:
+        return "fp32"
+    return f"bf16, first {network.exact} layers fp32" if network.exact else "bf16"
 
 
 def _probes(num_tasks: int) -> list[Tensor]:

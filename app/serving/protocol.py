@@ -35,7 +35,7 @@ class Request:
         model: model id.
         images: image ids; exactly one except for a gallery.
         preference: λ [T], clamped to ±``LIMIT``.
-        exact: compute at this very λ instead of the nearest one of the lattice.
+        exact: compute at this very λ, in the exact format, instead of at the nearest one of the lattice.
         errors: names of the tasks whose error is wanted instead of the prediction.
     """
 

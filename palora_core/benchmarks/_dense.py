@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from palora_core.benchmarks._backbones import Dense, dense_network, restored, standardised
+from palora_core.benchmarks._pictures import largest, middle
 from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
@@ -122,13 +123,11 @@ class DenseScenes(Benchmark):
 
     def to_input(self, image: np.ndarray) -> Tensor:
         """The middle of the picture in the benchmark's shape, resized with antialiasing."""
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-        rows, columns = pixels.shape[-2:]
-        wanted = self.size[1] / self.size[0]
-        crop = min(rows, max(1, round(columns / wanted))), min(columns, max(1, round(rows * wanted)))
-        top, left = (rows - crop[0]) // 2, (columns - crop[1]) // 2
-        middle = pixels[..., top : top + crop[0], left : left + crop[1]]
-        return self.scaled(F.interpolate(middle, self.size, mode="bilinear", antialias=True).clamp(0, 1))
+        return self.scaled(middle(image, self.size))
+
+    def part(self, rows: int, columns: int) -> tuple[int, int]:
+        """The largest part with these proportions."""
+        return largest(rows, columns, self.size)
 
     def to_image(self, x: Tensor) -> np.ndarray:
         """The RGB picture."""

@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from palora_core.benchmarks._backbones import restored, standardised
+from palora_core.benchmarks._pictures import largest, middle
 from palora_core.benchmarks.base import Benchmark
 from palora_core.data import Batch, Targets
 from palora_core.errors import UserError
@@ -64,12 +64,11 @@ class Faces(Benchmark):
 
     def to_input(self, image: np.ndarray) -> Tensor:
         """The middle square, resized with antialiasing."""
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-        rows, columns = pixels.shape[-2:]
-        side = min(rows, columns)
-        top, left = (rows - side) // 2, (columns - side) // 2
-        square = pixels[..., top : top + side, left : left + side]
-        return self._scaled(F.interpolate(square, (SIZE, SIZE), mode="bilinear", antialias=True).clamp(0, 1))
+        return self._scaled(middle(image, (SIZE, SIZE)))
+
+    def part(self, rows: int, columns: int) -> tuple[int, int]:
+        """The largest part with these proportions."""
+        return largest(rows, columns, (SIZE, SIZE))
 
     def to_image(self, x: Tensor) -> np.ndarray:
         """The RGB picture."""

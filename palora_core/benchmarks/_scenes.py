@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from palora_core import scenes
 from palora_core.benchmarks._backbones import Dense, dense_network, restored, standardised
+from palora_core.benchmarks._pictures import largest, middle
 from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
@@ -106,16 +106,11 @@ class GeneratedScenes(Benchmark):
 
     def to_input(self, image: np.ndarray) -> Tensor:
         """Cropped to the benchmark's shape around the centre, then resized with antialiasing."""
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-        rows, columns = pixels.shape[-2:]
-        wanted = self.image_width / self.height
-        crop_rows = min(rows, max(1, round(columns / wanted)))
-        crop_columns = min(columns, max(1, round(rows * wanted)))
-        top, left = (rows - crop_rows) // 2, (columns - crop_columns) // 2
-        cropped = pixels[..., top : top + crop_rows, left : left + crop_columns]
-        size = (self.height, self.image_width)
-        small = F.interpolate(cropped, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
-        return self._scaled(small)
+        return self._scaled(middle(image, (self.height, self.image_width)))
+
+    def part(self, rows: int, columns: int) -> tuple[int, int]:
+        """The largest part with these proportions."""
+        return largest(rows, columns, (self.height, self.image_width))
 
     def to_image(self, x: Tensor) -> np.ndarray:
         """The RGB picture."""

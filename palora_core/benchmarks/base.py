@@ -102,6 +102,10 @@ class Benchmark:
         """A network input [1, C, H, W] from an RGB uint8 image [H, W, 3] of any size (for a user's own photo)."""
         raise NotImplementedError
 
+    def part(self, rows: int, columns: int) -> tuple[int, int]:
+        """How many (rows, columns) of a picture :meth:`to_input` uses, from its middle; all of them by default."""
+        return rows, columns
+
     def to_image(self, x: Tensor) -> np.ndarray:
         """The uint8 picture [H, W, 3] of one network input [C, H, W]."""
         raise NotImplementedError

@@ -39,6 +39,7 @@ class CityScapes(DenseScenes):
     citation: ClassVar[str] = "Cordts et al.: The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016"
     licence: ClassVar[str] = "Frames: CityScapes, non-commercial research and teaching only. Weights: the same."
     depth_unit: ClassVar[str] = "inverse depth"
+    depth_is_inverse: ClassVar[bool] = True
     name: ClassVar[str] = "cityscapes"
     size: ClassVar[tuple[int, int]] = (128, 256)
     official_train: ClassVar[int] = 2975

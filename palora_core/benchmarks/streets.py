@@ -22,6 +22,7 @@ class Streets(GeneratedScenes):
     kind: ClassVar[str] = "streets"
     classes: ClassVar[tuple[str, ...]] = STREET_CLASSES
     depth_unit: ClassVar[str] = "1/m"
+    depth_is_inverse: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(
         epochs=30,
         batch_size=8,

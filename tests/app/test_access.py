@@ -100,7 +100,7 @@ def test_an_answer_that_is_there_before_its_scene_counts_only_with_it(open_page)
     sockets[0].send(scenes[0])
     page.wait_for_selector(".palora[data-painted]")
     page.locator(".p-pin").click()
-    assert page.locator(".p-kept").first.inner_text().startswith("pinned: ")
+    expect(page.locator(".p-kept").first).to_have_text(re.compile("^pinned: "), timeout=WAIT)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -133,4 +133,46 @@ def test_many_tasks_as_axes_and_in_pairs(open_page):
     expect(page.locator(".p-marker")).to_be_visible(timeout=WAIT)
     assert page.locator(".p-axis:visible").count() == 2
     page.locator(".p-pin").click()
-    assert page.locator(".p-kept").first.inner_text().startswith("pinned: ")
+    expect(page.locator(".p-kept").first).to_have_text(re.compile("^pinned: "), timeout=WAIT)
+
+
+def test_the_content_is_a_few_keys_away(open_page):
+    page = open_page("model=two")
+    page.evaluate("() => document.activeElement.blur()")
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.textContent") == "Skip to the content"
+    assert page.locator(".palora-skip").bounding_box()["y"] > 0, "it is seen while it has the focus"
+    page.keyboard.press("Enter")
+    reached = []
+    for _ in range(7):
+        page.keyboard.press("Tab")
+        reached.append(focused(page))
+    assert any("p-pad" in name for name in reached), reached
+    page.locator("[data-testid=stSidebarNavLink]").nth(1).focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    outline = """() => {
+        const style = getComputedStyle(document.activeElement);
+        return [style.outlineStyle, parseFloat(style.outlineWidth)];
+    }"""
+    style, width = page.evaluate(outline)
+    assert style == "solid" and width >= 2, "which page would be opened is seen"
+
+
+def test_a_popover_takes_the_keyboard_along(open_page):
+    page = open_page("model=two")
+    button = page.get_by_role("button", name="Find a preference")
+    button.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.activeElement.closest('[data-testid=stPopoverBody]')")
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-testid=stPopoverBody]")).to_have_count(0, timeout=WAIT)
+    expect(button).to_be_focused(timeout=WAIT)
+
+
+def test_buttons_of_a_phone_are_large_enough(open_page):
+    page = open_page("model=three")
+    page.set_viewport_size({"width": 400, "height": 800})
+    small = """() => [...document.querySelectorAll('.palora button')].filter((node) => node.checkVisibility())
+        .map((node) => [node.textContent, node.getBoundingClientRect().height]).filter(([, height]) => height < 36)"""
+    wait_for_none(page, small)

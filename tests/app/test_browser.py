@@ -69,13 +69,14 @@ def expected_pixels(model_root, model: str, preference) -> np.ndarray:
     import torch
 
     from app.library.models import ModelRegistry
-    from app.pictures.drawing import Style, draw_prediction
+    from app.pictures.drawing import draw_prediction
+    from app.pictures.scenes import style_of
 
     loaded = ModelRegistry(model_root, model_root / "no runs").get(model)
     x, _ = loaded.samples.batch(torch.tensor([0]))
     with torch.no_grad():
         prediction = loaded.model(x, torch.tensor(preference))["segmentation"][0]
-    data, _ = draw_prediction(loaded.tasks[0], prediction, Style()).encode()
+    data, _ = draw_prediction(loaded.tasks[0], prediction, style_of(loaded, loaded.tasks[0])).encode()
     return np.array(Image.open(io.BytesIO(data)).convert("RGBA")).reshape(-1, 4)
 
 
@@ -288,6 +289,16 @@ def test_pictures_of_ones_own(open_page):
     page.wait_for_function("() => document.querySelector('.palora').explorer.latest.image.startsWith('upload-')")
     expect(page.locator(".p-panel[data-task=depth] .p-views"), "there is no truth to show").to_be_hidden(timeout=WAIT)
     assert "upload" not in page.url
+    expect(page.locator("[data-testid=stPopoverBody]"), "nothing covers the result").to_have_count(0, timeout=WAIT)
+    notice = page.locator(".p-notice")
+    expect(notice).to_contain_text("trained on other data, Toy", timeout=WAIT)
+    assert page.locator(".p-numbers b").count() == 0, "figures of the test split say nothing of this picture"
+    own = page.locator(".p-gallery button").first
+    assert own.get_attribute("aria-label") == "mine.png", "it comes first"
+    page.wait_for_function("() => document.querySelector('.p-gallery img').naturalWidth > 0")
+    page.locator(".p-gallery button").nth(1).click()
+    expect(notice).to_be_hidden(timeout=WAIT)
+    expect(page.locator(".p-numbers b").first).to_be_visible(timeout=WAIT)
 
 
 @pytest.mark.parametrize("model", ["one", "forty", "digits"])

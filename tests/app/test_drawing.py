@@ -61,6 +61,36 @@ def test_class_colours_are_distinct_beyond_the_list():
     assert len(set(colours)) == 28
 
 
+def test_classes_have_the_colours_that_people_expect_and_stay_apart():
+    from palora_core.benchmarks.cityscapes import NINETEEN, SEVEN
+    from palora_core.benchmarks.nyuv2 import FORTY, THIRTEEN
+
+    for names in (SEVEN, NINETEEN, THIRTEEN, FORTY, ("a", "b", "sky")):
+        colours = palettes.colours_of(names)
+        assert len(set(colours)) == len(names)
+    for names in (SEVEN, THIRTEEN):
+        values = np.array([palettes.rgb(colour) for colour in palettes.colours_of(names)], float)
+        gaps = np.linalg.norm(values[:, None] - values[None], axis=-1) + 1e3 * np.eye(len(names))
+        assert gaps.min() > 45, names
+    red, green, blue = np.array([palettes.rgb(colour) for colour in palettes.colours_of(SEVEN)]).T
+    sky, nature, road = (SEVEN.index(name) for name in ("sky", "nature", "flat"))
+    assert blue[sky] > green[sky] > red[sky] and green[nature] > max(red[nature], blue[nature])
+    assert max(red[road], green[road], blue[road]) - min(red[road], green[road], blue[road]) < 16
+
+
+def test_near_is_bright_in_metres_and_in_inverse_depth():
+    """The same scene, measured both ways: what is near is bright in both."""
+    distance = torch.tensor([[[1.0, 2.0, 4.0]]])
+    both = ((distance, Style(1.0, 4.0)), (1 / distance, Style(0.25, 1.0, inverse=True)))
+    for depth, style in both:
+        picture = drawing.draw_prediction(Depth("depth"), depth, style)
+        lightness = picture.to_rgb()[0].astype(float) @ [0.299, 0.587, 0.114]
+        assert lightness[0] > lightness[1] > lightness[2]
+        legend = drawing.legend(Depth("depth"), style, {"unit": "m"})
+        bright = max((0, -1), key=lambda end: sum(palettes.rgb(legend["ramp"][end])))
+        assert legend["ends"][bright] == "near"
+
+
 def test_normals_as_rgb():
     up = torch.tensor([0.0, 0.0, 2.0]).view(3, 1, 1)
     assert decoded(drawing.draw_prediction(Normals("normals"), up, STYLE))[0, 0, :3].tolist() == [128, 128, 255]

@@ -31,9 +31,21 @@ def test_first_model_is_shown(roots):
     assert not app.exception and not app.error
     data = explorer(app)
     assert [task["name"] for task in data["tasks"]] == ["segmentation", "depth", "normals"]
-    assert data["preference"] == pytest.approx([1 / 3] * 3) and data["image"] == "sample-0"
+    assert data["preference"] == [0.3334, 0.3333, 0.3333] and data["image"] == "sample-0"
     assert len(data["front"]["preferences"]) == 66 and len(data["images"]) == 4
     assert {c["key"] for c in data["front"]["columns"]} >= {"segmentation/loss", "segmentation/miou", "depth/abs_err"}
+
+
+def test_a_single_solution_has_nothing_to_steer(monkeypatch):
+    from app import services
+
+    monkeypatch.setenv("PALORA_MODELS", str(ROOT / "trained_models"))
+    services.reset()
+    app = open_app(model="multimnist-methods/uw-s0")
+    assert not app.exception and not explorer(app)["controllable"]
+    assert explorer(app)["front"]["about"] == "test split, 1 point"
+    assert "find_go" not in [button.key for button in app.button], "there is no preference to be found"
+    services.reset()
 
 
 def test_choosing_another_model(roots):
@@ -41,7 +53,7 @@ def test_choosing_another_model(roots):
     app.selectbox(key="model").set_value("two").run()
     data = explorer(app)
     assert not app.exception and data["model"] == "two" and data["even"]["cells"]
-    assert app.query_params["model"] in ("two", ["two"])
+    assert data["address"] == {"model": "two", "preference": "0.5,0.5", "sample": "sample-0"}
 
 
 def test_a_link_reproduces_the_view(roots):
@@ -180,11 +192,12 @@ def test_reports_of_a_browser_are_checked(roots):
             state.remember(loaded, report)
         st.write(state.view(loaded)["preference"] == [0.5, 0.5] and state.view(loaded)["image"] == "sample-0")
         state.remember(loaded, {"preference": [0.25, 0.75], "image": "sample-1"})
-        st.write(dict(st.query_params))
+        st.write(state.address(loaded))
 
     app = AppTest.from_function(script, default_timeout=200).run()
     assert not app.exception and "True" in texts(app.markdown)
-    assert json.loads(app.json[0].value)["preference"] == "0.25,0.75"
+    told = json.loads(app.json[0].value)
+    assert told == {"model": "two", "preference": "0.25,0.75", "sample": "sample-1"}
 
 
 def test_merged_weights_are_those_of_the_plain_network(roots):

@@ -16,6 +16,7 @@ from app.exports import exporting
 from app.exports.exporting import Exported
 from app.exports.standalone import build, runtime
 from app.library import transfer
+from app.pictures.scenes import style_of
 from palora_core.errors import UserError
 from palora_core.files import write_json
 from tests.app.browsing import WAIT
@@ -313,7 +314,7 @@ def test_the_page_runs_from_disk(controllable, chromium, tmp_path):
     wanted = torch.tensor(
         [
             [int(c[i : i + 2], 16) for i in (1, 3, 5)]
-            for c in build.describe(loaded, loaded.tasks[0], build.Style())["colours"]
+            for c in build.describe(loaded, loaded.tasks[0], style_of(loaded, loaded.tasks[0]))["colours"]
         ]
     )
     assert (colours == wanted[labels]).all(-1).float().mean() > 0.999, "what PyTorch says"

@@ -30,7 +30,7 @@ def test_a_view_of_three_pictured_tasks(roots):
     page = make(roots, "three", preference)
     assert not SOURCES.findall(page) and "<script" not in page
     assert len(pictures(page)) == 1 + 3 * 3, "the input; prediction, ground truth and error of every task"
-    assert all(f"<b>{v:.3f}</b>" in page for v in preference)
+    assert all(f"<b>{v:.4f}</b>" in page for v in preference)
     assert page.count('class="here"') == 3, "the view is marked on the front over every pair of tasks"
     assert "sample 2" in page and "Toy rooms, three tasks" in page and "test split" in page
     loaded = roots.registry.get("three")
@@ -40,14 +40,14 @@ def test_a_view_of_three_pictured_tasks(roots):
 
 
 def test_its_pictures_are_the_networks_own(roots):
-    from app.pictures.drawing import Style, draw_prediction
+    from app.pictures.drawing import draw_prediction
+    from app.pictures.scenes import style_of
 
     loaded = roots.registry.get("two")
     x, _ = loaded.samples.batch(torch.tensor([1]))
     with torch.no_grad():
-        expected = draw_prediction(
-            loaded.tasks[0], loaded.model(x, torch.tensor([0.4, 0.6]))["segmentation"][0], Style()
-        )
+        prediction = loaded.model(x, torch.tensor([0.4, 0.6]))["segmentation"][0]
+    expected = draw_prediction(loaded.tasks[0], prediction, style_of(loaded, loaded.tasks[0]))
     assert (pictures(make(roots, "two", [0.4, 0.6]))[1] == expected.to_rgb()).mean() > 0.999
 
 

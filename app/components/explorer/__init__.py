@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ _HERE = Path(__file__).resolve().parent
 def explorer_data(
     loaded: LoadedModel,
     images: Sequence[tuple[str, str]],
-    image: str,
-    preference: Sequence[float],
+    view: Mapping[str, Any],
+    address: Mapping[str, str],
     command: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What the browser is told; everything else comes over the live socket.
@@ -28,17 +28,20 @@ def explorer_data(
     Args:
         loaded: the model.
         images: (image id, label) of what can be chosen.
-        image: the one to begin with.
-        preference: λ [T] to begin with.
+        view: ``image``, ``preference`` (λ [T]) and ``pinned`` (λ [T] or None) to begin with.
+        address: what the browser's address says of it.
         command: ``{"id": n, "preference": …, "image": …}``; carried out once per id.
     """
     return {
         "model": loaded.entry.id,
         "tasks": [_task(loaded, index) for index in range(loaded.num_tasks)],
+        "controllable": loaded.model.controllable,
         "pictures": loaded.has_pictures,
         "images": [{"id": image_id, "label": label} for image_id, label in images],
-        "image": image,
-        "preference": list(preference),
+        "image": view["image"],
+        "preference": list(view["preference"]),
+        "pinned": view.get("pinned"),
+        "address": dict(address),
         "front": None if loaded.front is None else front_data(loaded, loaded.front),
         "even": None if loaded.front is None else even_steps(loaded.front),
         "command": command,
@@ -52,7 +55,7 @@ def front_data(loaded: LoadedModel, front: Front) -> dict[str, Any]:
         "preferences": front.preferences.round(5).tolist(),
         "columns": [column.to_json() for column in columns(front, loaded.tasks, loaded.units)],
         "nondominated": front.nondominated().tolist(),
-        "about": f"{split} split, {len(front.preferences)} points",
+        "about": f"{split} split, {len(front.preferences)} point{'s' * (len(front.preferences) != 1)}",
     }
 
 

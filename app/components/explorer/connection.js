@@ -24,7 +24,7 @@ export class Connection {
     this.sequence = 0;
     this.requests = new Map();
     this.inFlight = null;
-    this.newest = null;
+    this.waiting = new Map(); // what a prediction is for → the newest request for it
     this.retry = RETRY_FIRST;
     this.ended = false;
     this.away = false;
@@ -48,7 +48,7 @@ export class Connection {
     socket.onmessage = (event) => this.receive(event.data);
     socket.onclose = (event) => {
       if (this.ended || socket !== this.socket) return;
-      this.away = event.code === GAVE_WAY && !this.inFlight && !this.newest;
+      this.away = event.code === GAVE_WAY && !this.inFlight && !this.waiting.size;
       if (this.away) return;
       this.handlers.closed();
       setTimeout(() => this.ended || this.open(), this.retry);
@@ -71,22 +71,22 @@ export class Connection {
     if (!this.ready) return null;
     const request = { ...message, seq: (this.sequence += 1), sent: performance.now() };
     this.requests.set(request.seq, request);
-    const { sent, since, ...wire } = request;
+    const { sent, since, purpose, ...wire } = request;
     this.socket.send(JSON.stringify(wire));
     return request;
   }
 
-  /** Ask for a prediction; while one is in flight only the newest request is kept. */
-  predict(message) {
-    this.newest = message;
+  /** Ask for a prediction; while one is in flight only the newest request of each purpose is kept. */
+  predict(message, purpose = 'now') {
+    this.waiting.set(purpose, { ...message, purpose });
     this.pump();
   }
 
   pump() {
-    if (this.newest && this.away) this.open();
-    if (!this.newest || this.inFlight || !this.ready) return;
-    const message = this.newest;
-    this.newest = null;
+    if (this.waiting.size && this.away) this.open();
+    if (!this.waiting.size || this.inFlight || !this.ready) return;
+    const [purpose, message] = this.waiting.entries().next().value;
+    this.waiting.delete(purpose);
     this.inFlight = this.ask(message);
   }
 

@@ -32,6 +32,7 @@ export class FrontPlot {
     this.about = card.querySelector('.p-about');
     this.stage.addEventListener('keydown', (event) => this.walk(event));
     this.marker = card.querySelector('.p-marker');
+    this.marker.hidden = true; // until there is a figure to be in
     this.around = new Interpolator(front.preferences);
     this.kind = tasks.length > 3 ? 'lines' : '2d';
     this.axes = this.defaultAxes();
@@ -60,7 +61,7 @@ export class FrontPlot {
         this.axes[i] = Number(select.value);
         this.ready = this.build();
       });
-      return element('label', { className: 'p-axis' }, axis, select);
+      return element('label', { className: 'p-axis', hidden: i === 2 }, axis, select);
     });
     node.replaceChildren(...this.choices);
     // Besides the plane of two columns there is space for three tasks, and an axis per task for more.
@@ -84,6 +85,7 @@ export class FrontPlot {
       line: probe('--st-border-color', '#cccccc'),
       point: probe('--st-primary-color', '#3b5bdb'),
       paper: probe('--st-background-color', '#ffffff'),
+      here: probe('--st-orange-color', '#e8590c'),
     };
   }
 
@@ -95,6 +97,7 @@ export class FrontPlot {
       this.plot.textContent = 'The plot library did not load; reload the page.';
       return;
     }
+    this.stage.classList.toggle('p-space', this.kind === '3d');
     this.choices.forEach((choice, i) => (choice.hidden = this.kind === 'lines' || (i === 2 && this.kind !== '3d')));
     const names = this.kind === 'lines' ? 'all losses' : this.axes.slice(0, this.kind === '3d' ? 3 : 2).map((a) => this.front.columns[a].label).join(' against ');
     this.stage.setAttribute('aria-label', `Front: ${names}. The arrow keys step from point to point`);
@@ -214,11 +217,20 @@ export class FrontPlot {
     const [x, y, z] = this.axes;
     const data = { type: 'scatter3d', x: this.values(x), y: this.values(y), z: this.values(z), ...this.points([x, y, z], colours) };
     data.marker = { ...data.marker, size: 4, symbol: 'circle', line: { width: 0 } };
-    const marker = { type: 'scatter3d', mode: 'markers', x: [0], y: [0], z: [0], hoverinfo: 'skip', marker: { size: 8, symbol: 'diamond', color: colours.text } };
-    const scene = Object.fromEntries(
-      [['xaxis', x], ['yaxis', y], ['zaxis', z]].map(([name, i]) => [name, { ...this.axis(i, colours), title: { text: this.front.columns[i].label } }]),
-    );
-    return { data: [data, marker], layout: { scene: { ...scene, dragmode: 'turntable' }, dragmode: 'turntable' } };
+    const here = { size: 9, symbol: 'diamond', color: colours.here, line: { width: 2, color: colours.text } };
+    const marker = { type: 'scatter3d', mode: 'markers', x: [0], y: [0], z: [0], hoverinfo: 'skip', marker: here };
+    const scene = Object.fromEntries([['xaxis', x], ['yaxis', y], ['zaxis', z]].map(([name, i]) => [name, this.spaceAxis(i, colours)]));
+    // Far enough away that ticks and titles are inside the figure.
+    const camera = { eye: { x: 1.45, y: 1.45, z: 0.95 }, center: { x: 0, y: 0, z: -0.12 } };
+    const layout = { scene: { ...scene, camera, dragmode: 'turntable', aspectmode: 'cube' }, dragmode: 'turntable', margin: { l: 0, r: 0, t: 0, b: 0 } };
+    return { data: [data, marker], layout };
+  }
+
+  spaceAxis(index, colours) {
+    const column = this.front.columns[index];
+    const unit = column.unit ? ` [${column.unit}]` : '';
+    const [grid, font] = [{ gridcolor: colours.line, zeroline: false, showspikes: false }, { size: 10, color: colours.text }];
+    return { title: { text: `${column.label}${unit}`, font: { ...font, size: 11 } }, tickfont: font, nticks: 4, ...grid };
   }
 
   /** More than three tasks: one line per preference over all objectives, each scaled from best to worst. */

@@ -104,4 +104,4 @@ export function say(node, text, problem = false) {
 
 /** How an answer came about, in words. */
 export const origin = (header) =>
-  header.cached ? 'already computed' : `network ${header.network_ms.toFixed(0)} ms, ${header.precision}`;
+  header.cached ? 'prepared while nothing moved' : `computed in ${header.network_ms.toFixed(0)} ms`;

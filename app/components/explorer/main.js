@@ -1,11 +1,12 @@
 // The explorer: pad, sliders, pictures and front around one preference λ, fed by the live socket.
 
+import { Address } from './address.js';
 import { Connection } from './connection.js';
 import { FrontPlot } from './front.js';
 import { decode, Gallery, origin, say } from './gallery.js';
 import { Pad } from './pad.js';
 import { element, PicturePanel, pixelsOf, ValuePanel } from './panels.js';
-import { centre, formatAll, Interpolator, project, Scale } from './simplex.js';
+import { centre, formatAll, Interpolator, project, rounded, Scale } from './simplex.js';
 import { Sliders } from './sliders.js';
 
 const instances = new WeakMap();
@@ -16,17 +17,19 @@ const KEPT_TIMES = 2000;
 const SOON = 24;
 const PATIENCE = 150;
 const BEHIND = 7.5; // ms that timers come late where a page has no time for drawings in between
+const FIXED = 'This network was trained for one trade-off: it has no λ to steer. Choose a model with a front to drag one.';
 const LEGIBLE = 250; // ms that a number stays
 
 class Explorer {
   constructor(root, data) {
-    Object.assign(this, { root, data, tasks: data.tasks, image: data.image, preference: data.preference });
+    Object.assign(this, { root, data, tasks: data.tasks, image: data.image, preference: rounded(data.preference) });
     this.command = data.command?.id ?? 0;
     this.find = (name) => root.querySelector(`.p-${name}`);
     this.status = this.find('status');
     this.times = [];
     this.exact = false; // measurements set it: then no answer comes from the grid computed ahead
-    this.pinned = null;
+    this.pinned = data.pinned; // λ to compare with, or null
+    this.address = new Address();
     this.now = () => this.preference; // what the controls step from
     this.round = this.late = 0; // ms: of the last answer's way; of the page behind its timers, smoothed
     this.painted = 0;
@@ -42,7 +45,9 @@ class Explorer {
       answered: (header, request) => this.answered(header, request),
       failed: (sentence, request) => this.failed(sentence, request),
     });
+    this.showPin();
     this.show();
+    this.address.show(data.address);
     root.explorer = this; // for measurements and tests
   }
 
@@ -52,7 +57,7 @@ class Explorer {
     const change = (preference, time) => this.set(preference, time);
     const options = { now: this.now, change, commit: () => this.commit(), scale: this.scale };
     const node = this.find('pad');
-    const drawn = this.tasks.length === 2 || this.tasks.length === 3;
+    const drawn = this.data.controllable && (this.tasks.length === 2 || this.tasks.length === 3);
     if (drawn) this.pad = new Pad(node, this.tasks, options);
     else node.remove();
     this.sliders = new Sliders(this.find('sliders'), this.tasks, options);
@@ -60,11 +65,18 @@ class Explorer {
       this.set(centre(this.tasks.length), event.timeStamp);
       this.commit();
     });
-    this.find('balance').hidden = this.find('pin').hidden = this.tasks.length === 1;
+    const steered = this.tasks.length > 1 && this.data.controllable;
+    this.find('balance').hidden = this.find('pin').hidden = !steered;
+    this.find('fixed').hidden = steered;
+    this.find('fixed').textContent = this.data.controllable ? '' : FIXED;
+    if (!this.data.controllable) {
+      this.find('sliders').hidden = true;
+      this.root.querySelector('.p-card h3').textContent = 'One solution';
+    }
     this.find('pin').addEventListener('click', () => this.pin(!this.pinned));
     this.find('wipe').querySelector('input').addEventListener('input', (event) => this.setWipe(event.target.value / 100));
     const even = this.find('even');
-    even.hidden = !this.data.even;
+    even.hidden = !this.data.even || !this.data.controllable;
     even.querySelector('input').addEventListener('change', (event) => {
       this.scale.on = event.target.checked;
       this.show();
@@ -74,14 +86,15 @@ class Explorer {
   buildPanels() {
     this.panels = this.tasks.map((task) => {
       const pictured = PICTURED.includes(task.kind);
-      return pictured ? new PicturePanel(task, { viewChanged: () => this.ask() }) : new ValuePanel(task);
+      return pictured ? new PicturePanel(task, { viewChanged: () => this.askAll() }) : new ValuePanel(task);
     });
     this.inputCanvas = element('canvas', { width: 640, height: 480, role: 'img', 'aria-label': 'input' });
     const head = element('header', {}, element('h3', { textContent: 'Input' }));
     const row = element('div', { className: 'p-gallery', role: 'radiogroup', 'aria-label': 'Input' });
     this.gallery = new Gallery(row, (image) => this.choose(image));
     const body = element('div', { className: 'p-body', hidden: !this.data.pictures }, this.inputCanvas);
-    this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, body, row);
+    this.notice = element('p', { className: 'p-notice', hidden: true });
+    this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, body, this.notice, row);
     const figures = this.find('figures');
     figures.append(this.inputPanel, ...this.panels.map((panel) => panel.node));
     const [count, drawn] = [this.tasks.length, this.panels.some((panel) => panel.canvas)];
@@ -96,7 +109,7 @@ class Explorer {
 
   buildFront() {
     const card = this.find('front');
-    card.hidden = !this.data.front || this.tasks.length === 1;
+    card.hidden = !this.data.front || this.tasks.length === 1 || !this.data.controllable;
     if (card.hidden) return;
     if (this.tasks.length > 6) this.root.append(card); // many parallel axes need the whole width
     card.querySelector('.p-about').textContent = this.data.front.about;
@@ -109,12 +122,20 @@ class Explorer {
 
   showImages() {
     this.gallery.show(this.data.images, this.image, this.data.pictures);
+    this.showNotice();
+  }
+
+  /** What is to be known of a picture that is not from the model's own data. */
+  showNotice() {
+    this.chosen = this.data.images.find(({ id }) => id === this.image);
+    this.notice.textContent = this.chosen?.note ?? '';
+    this.notice.hidden = !this.chosen?.note;
   }
 
   // -- changing -----------------------------------------------------------------------------------------------------
   set(preference, time) {
-    this.preference = preference;
-    this.ask(time);
+    this.preference = rounded(preference);
+    this.ask(time, this.exact); // while the handle moves, the nearest λ that is prepared will do
     this.moveHandle();
     this.overdue ??= setTimeout(() => this.show(), this.pad ? PATIENCE : 0);
   }
@@ -143,31 +164,54 @@ class Explorer {
   }
 
   showMetrics() {
-    const onSplit = {};
-    for (const column of this.data.front?.columns ?? []) onSplit[column.key] = this.around.value(column.values, this.preference);
-    const inside = this.preference.every((v) => v > -1e-6);
-    this.panels.forEach((panel) => panel.showMetrics(this.data.front && inside ? onSplit : null, this.metrics?.[panel.task.name]));
+    const now = this.onSplit(this.preference);
+    const kept = this.pinned && this.onSplit(this.pinned);
+    this.panels.forEach((panel) => {
+      const { name } = panel.task;
+      panel.showMetrics(now, this.metrics?.[name], this.pinned && { onSplit: kept, here: this.keptMetrics?.[name] });
+    });
+  }
+
+  /** Figures of the evaluated split at λ; none off the simplex, and none under a picture that is not of that data. */
+  onSplit(preference) {
+    if (!this.data.front || this.chosen?.note || !preference.every((v) => v > -1e-6)) return null;
+    return Object.fromEntries(this.data.front.columns.map((column) => [column.key, this.around.value(column.values, preference)]));
   }
 
   choose(image) {
     if (image === this.image) return;
-    this.image = image;
-    this.pin(false);
-    this.gallery.mark(this.image);
-    this.askScene();
-    this.ask();
+    this.goTo(image);
+    this.askAll();
     this.commit();
   }
 
+  goTo(image) {
+    this.image = image;
+    this.metrics = this.keptMetrics = null;
+    this.gallery.mark(this.image);
+    this.showNotice();
+    this.askScene();
+  }
+
+  /** Pin the present λ, or release it: it stays from sample to sample and from page to page. */
   pin(on) {
     this.pinned = on ? [...this.preference] : null;
-    this.panels.forEach((panel) => panel.pin(on));
+    this.keptMetrics = null;
+    this.showPin();
+    this.show();
+    this.askPinned();
+    this.commit();
+  }
+
+  showPin() {
+    const on = !!this.pinned;
     const button = this.find('pin');
     button.setAttribute('aria-pressed', on);
     button.textContent = on ? 'Unpin' : 'Pin to compare';
     const wipe = this.find('wipe');
     wipe.hidden = !on || !this.panels.some((panel) => panel.canvas);
     if (on) wipe.querySelector('span').textContent = `pinned ${formatAll(this.pinned)} | now`;
+    this.panels.forEach((panel) => panel.pin(this.pinned));
     this.pad?.show(this.preference, this.pinned);
   }
 
@@ -187,9 +231,11 @@ class Explorer {
 
   commit() {
     // Once it is released, the handle deserves the very λ it stands on, not the nearest one of the grid.
-    this.ask(undefined, true);
-    const preference = this.preference.map((v) => Number(v.toFixed(4)));
-    this.report?.('view', { image: this.image, preference });
+    this.ask();
+    const { image, preference, pinned } = this;
+    const sample = image.startsWith('sample-') ? image : '';
+    this.address.show(this.data.address, { preference: preference.join(), pinned: pinned?.join(), sample });
+    this.report?.('view', { image, preference, pinned });
   }
 
   // -- talking ------------------------------------------------------------------------------------------------------
@@ -197,23 +243,37 @@ class Explorer {
     this.say('');
     this.askScene();
     this.connection.ask(this.gallery.request(this.data.model));
-    this.ask();
+    this.askAll();
   }
 
   askScene() {
     this.scene = this.connection.ask({ type: 'scene', model: this.data.model, image: this.image });
   }
 
-  ask(time, exact = this.exact) {
+  /** Ask for the pictures at λ: at this very one, or at the nearest of the grid that is computed ahead. */
+  ask(time, exact = true) {
+    this.connection.predict({ ...this.question(this.preference), exact, since: time });
+  }
+
+  askPinned() {
+    if (this.pinned) this.connection.predict({ ...this.question(this.pinned), exact: true }, 'pinned');
+  }
+
+  askAll() {
+    this.ask();
+    this.askPinned();
+  }
+
+  question(preference) {
     const errors = this.panels.filter((panel) => panel.view === 'error').map((panel) => panel.task.name);
-    const { model } = this.data;
-    this.connection.predict({ type: 'predict', model, image: this.image, preference: this.preference, exact, errors, since: time });
+    return { type: 'predict', model: this.data.model, image: this.image, preference, errors };
   }
 
   answered(header, request) {
     if (!request) return;
     if (header.type === 'gallery') this.gallery.fill(header);
     else if (header.type === 'scene') this.showScene(header, request);
+    else if (request.purpose === 'pinned') this.showPinned(header, request);
     else this.showPrediction(header, request);
   }
 
@@ -235,8 +295,7 @@ class Explorer {
     if (input) {
       this.inputCanvas.height = Math.round((this.inputCanvas.width * input.height) / input.width);
       this.inputPanel.style.setProperty('--aspect', input.width / input.height);
-      const chosen = this.data.images.find(({ id }) => id === this.image);
-      this.inputCanvas.setAttribute('aria-label', `input: ${chosen?.label ?? 'a picture'}`);
+      this.inputCanvas.setAttribute('aria-label', `input: ${this.chosen?.label ?? 'a picture'}`);
       this.inputCanvas.getContext('2d').drawImage(input, 0, 0, this.inputCanvas.width, this.inputCanvas.height);
     }
     this.panels.forEach((panel) => {
@@ -245,7 +304,27 @@ class Explorer {
       panel.setScene(input, truth, entry.legend);
     });
     this.shown = this.image;
+    if (this.kept?.image === this.image) this.paintPinned(this.kept);
     if (this.latest?.image === this.image) this.paint(this.latest);
+  }
+
+  async showPinned(header, request) {
+    const bitmaps = await decode(header);
+    if (request.image !== this.image || request.preference.join() !== this.pinned?.join()) return;
+    this.kept = { header, bitmaps, image: request.image };
+    this.keptMetrics = header.metrics;
+    this.showMetrics();
+    if (this.shown === this.image) this.paintPinned(this.kept);
+  }
+
+  paintPinned({ header, bitmaps }) {
+    header.pictures.forEach((picture, i) => this.panelOf(picture.task)?.setPinned(picture.view, bitmaps[i]));
+    for (const [task, values] of Object.entries(header.values)) this.panelOf(task)?.setPinned(values);
+    this.root.dataset.pinned = header.preference.join(' ');
+  }
+
+  panelOf(name) {
+    return this.panels.find((panel) => panel.task.name === name);
   }
 
   async showPrediction(header, request) {
@@ -263,12 +342,12 @@ class Explorer {
   /** Show an answer. The page says what is painted only with its scene: the answer may be decoded first. */
   paint({ header, bitmaps, image }) {
     header.pictures.forEach((picture, i) => {
-      const panel = this.panels.find((p) => p.task.name === picture.task);
+      const panel = this.panelOf(picture.task);
       panel?.setLayer(picture.view, bitmaps[i]);
       panel?.tell(header.preference);
     });
     for (const [task, values] of Object.entries(header.values)) {
-      this.panels.find((p) => p.task.name === task)?.setValues(values);
+      this.panelOf(task)?.setValues(values);
     }
     if (this.shown === image) this.root.dataset.painted = header.preference.join(' ');
   }
@@ -282,13 +361,15 @@ class Explorer {
     // Nobody reads faster, and what is written after a frame was laid out has it laid out again.
     if (time.latency !== undefined && now - this.told < LEGIBLE) return;
     this.told = now;
-    const model = origin(header);
-    this.say(time.latency === undefined ? model : `${time.latency.toFixed(0)} ms from input to pixels · ${model}`);
+    const near = header.preference.some((v, t) => Math.abs(v - request.preference[t]) > 1e-6);
+    const at = near ? ` · while moving, pictures of the nearest prepared λ = ${formatAll(header.preference)}` : '';
+    const shown = time.latency === undefined ? '' : `${time.latency.toFixed(0)} ms from input to pixels, `;
+    this.say(`${shown}${origin(header)}${at}`);
   }
 
   /** Pixels of a task's picture as they came from the server, RGBA; for tests. */
   pixels(task) {
-    const panel = this.panels.find((p) => p.task.name === task);
+    const panel = this.panelOf(task);
     return Array.from(pixelsOf(panel.layers[panel.view]).data);
   }
 
@@ -296,21 +377,17 @@ class Explorer {
   update(data) {
     const images = JSON.stringify(data.images) !== JSON.stringify(this.data.images);
     this.data = data;
+    this.address.show(data.address);
     if (images) {
       this.showImages();
       this.connection.ask(this.gallery.request(data.model));
     }
     if (!data.command || data.command.id === this.command) return;
     this.command = data.command.id;
-    if (data.command.image && data.command.image !== this.image) {
-      this.image = data.command.image;
-      this.pin(false);
-      this.gallery.mark(this.image);
-      this.askScene();
-    }
-    if (data.command.preference) this.preference = data.command.preference;
+    if (data.command.image && data.command.image !== this.image) this.goTo(data.command.image);
+    if (data.command.preference) this.preference = rounded(data.command.preference);
     this.show();
-    this.ask(undefined, true);
+    this.askAll();
   }
 
   end() {

@@ -1,5 +1,6 @@
 // One panel per task: its picture (prediction, ground truth or error) or its numbers, how to read it, and its metrics.
 
+import { change } from './changes.js';
 import { formatAll, withUnit } from './simplex.js';
 
 export function element(name, properties = {}, ...children) {
@@ -12,8 +13,11 @@ export function element(name, properties = {}, ...children) {
   return node;
 }
 
-const VIEWS = [['prediction', 'Prediction'], ['truth', 'Truth'], ['error', 'Error']];
-const NAMES = { prediction: 'prediction', truth: 'ground truth', error: 'where the prediction is wrong' };
+const VIEWS = [['prediction', 'Prediction'], ['truth', 'Truth'], ['error', 'Error'], ['change', 'Change']];
+const NAMES = {
+  prediction: 'prediction', truth: 'ground truth', error: 'where the prediction is wrong', change: 'what changed since the pinned λ',
+};
+const MARKED = ['error', 'change']; // pictures of places and amounts, not of what a task predicts
 // Canvases have the screen's own pixels, so that labels are sharp and nothing is drawn that is scaled away again.
 const CANVAS_WIDTH = 320; // until a panel knows how wide it is shown
 const CANVAS_MOST = 1280;
@@ -34,27 +38,43 @@ class Panel {
     this.node.dataset.task = task.name;
   }
 
-  /** The first metric large: on the test set (from the front) and on this item. */
-  showMetrics(onSplit, here) {
+  /** The first metric large: on the test set (from the front) and on this item; beside it what changed since the pin. */
+  showMetrics(onSplit, here, kept) {
     this.cells ??= this.task.metrics.slice(0, 2).map((metric, i) => {
-      const value = element('b');
-      const note = element('small');
+      const [value, delta, note] = [element('b'), element('i', { className: 'p-delta' }), element('small')];
       const node = element('span', { className: i === 0 ? 'p-number p-main' : 'p-number' });
-      node.title = `${metric.label}: ${metric.higher ? 'higher' : 'lower'} is better`;
-      node.append(`${metric.label} ${metric.higher ? '↑' : '↓'} `, value, note);
-      return { metric, node, value, note };
+      node.append(`${metric.label} ${metric.higher ? '↑' : '↓'} `, value, delta, note);
+      return { metric, node, value, delta, note };
     });
-    const known = this.cells.filter(({ metric, value, note }, i) => {
-      const split = onSplit?.[metric.key];
-      const item = here?.[metric.name];
-      if (split == null && item == null) return false;
-      write(value, withUnit(split ?? item, metric.unit));
-      write(note, split == null ? ' here' : item != null && i === 0 ? ` (here ${withUnit(item, metric.unit)})` : '');
-      return true;
-    });
+    const known = this.cells.filter((cell, i) => this.showMetric(cell, i === 0, onSplit, here, kept));
     if (known.length !== this.numbers.childElementCount) this.numbers.replaceChildren(...known.map(({ node }) => node));
   }
+
+  showMetric({ metric, node, value, delta, note }, first, onSplit, here, kept) {
+    const [split, item] = [onSplit?.[metric.key], here?.[metric.name]];
+    if (split == null && item == null) return false;
+    const unit = metric.unit;
+    write(value, withUnit(split ?? item, unit));
+    const before = kept && (split == null ? kept.here?.[metric.name] : kept.onSplit?.[metric.key]);
+    const change = before == null ? null : (split ?? item) - before;
+    write(delta, change == null ? '' : difference(change, unit));
+    delta.dataset.better = !change ? '' : change > 0 === metric.higher;
+    const also = item != null && first && split != null;
+    write(note, split == null ? ' here' : also && !kept ? ` (here ${withUnit(item, unit)})` : '');
+    const told = [`${metric.label}: ${metric.higher ? 'higher' : 'lower'} is better`];
+    if (before != null) told.push(`pinned ${withUnit(before, unit)}`);
+    const hereBefore = kept?.here?.[metric.name];
+    if (also && hereBefore != null) told.push(`here ${withUnit(item, unit)}, pinned ${withUnit(hereBefore, unit)}`);
+    node.title = told.join('; ');
+    return true;
+  }
 }
+
+/** A change with its sign, in points where fractions are shown in percent. */
+const difference = (value, unit) => {
+  const size = unit === '%' ? (100 * Math.abs(value)).toFixed(1) : Number(Math.abs(value).toPrecision(2)).toString();
+  return ` ${Number(size) === 0 ? '±' : value > 0 ? '+' : '−'}${size}`;
+};
 
 /** Text that is as it should be is left alone: writing it makes the browser lay the page out again. */
 function write(node, text) {
@@ -67,6 +87,7 @@ export class PicturePanel extends Panel {
     super(task);
     this.view = 'prediction';
     this.layers = {};
+    this.pinnedLayers = {};
     this.canvas = element('canvas', { width: CANVAS_WIDTH, height: CANVAS_WIDTH * 0.75, role: 'img' });
     this.tell();
     this.hint = element('div', { className: 'p-hint', 'aria-live': 'off' });
@@ -100,6 +121,14 @@ export class PicturePanel extends Panel {
     this.draw();
   }
 
+  /** Offer the views that there is something for; the one that is shown must stay among them. */
+  offer() {
+    const there = { prediction: true, truth: !!this.layers.truth, error: !!this.layers.truth, change: !!this.pinnedAt };
+    this.buttons.forEach((button, i) => (button.hidden = !there[VIEWS[i][0]]));
+    this.tools.hidden = !there.truth && !there.change;
+    if (!there[this.view]) this.show('prediction');
+  }
+
   /** What the canvas shows, for those who do not see it; at λ, where one is given. */
   tell(preference = this.told) {
     this.told = preference;
@@ -112,12 +141,11 @@ export class PicturePanel extends Panel {
     this.input = input;
     this.read = legend;
     this.layers = { truth };
+    this.pinnedLayers = {};
     const first = truth ?? input;
     if (first) this.aspect = first.height / first.width;
     this.resize();
-    this.buttons.forEach((button, i) => (button.hidden = i > 0 && !truth));
-    this.tools.hidden = !truth;
-    if (!truth && this.view !== 'prediction') this.show('prediction');
+    this.offer();
     this.colours = legend.colours?.map((c) => parseInt(c.slice(1), 16));
     this.drawLegend();
     this.draw();
@@ -138,15 +166,24 @@ export class PicturePanel extends Panel {
     this.draw();
   }
 
-  /** Pin what is shown now, or release it; left of `wipe` (0 to 1) the pinned picture is drawn. */
-  pin(on) {
-    this.pinned = on && this.layers.prediction ? copyOf(this.layers.prediction) : null;
+  /** Compare with the pinned λ, or (null) no more; left of `wipe` (0 to 1) its picture is drawn. */
+  pin(preference) {
+    this.pinnedAt = preference;
+    this.pinnedLayers = {};
+    this.offer();
+    this.draw();
+  }
+
+  /** The picture of a view at the pinned λ. */
+  setPinned(view, bitmap) {
+    this.pinnedLayers[view]?.close?.();
+    this.pinnedLayers[view] = bitmap;
     this.draw();
   }
 
   draw() {
-    const layer = this.layers[this.view];
     const { canvas } = this;
+    const layer = this.view === 'change' ? this.changed() : this.layers[this.view];
     if (!layer && !this.input) return;
     // Opaque, and with square corners: so the browser copies the picture, and has nothing to blend.
     const context = canvas.getContext('2d', { alpha: false });
@@ -155,20 +192,38 @@ export class PicturePanel extends Panel {
       return;
     }
     this.paint(context, layer);
-    if (this.pinned && this.view === 'prediction') {
-      const edge = Math.round(canvas.width * (this.wipe ?? 0.5));
-      context.save();
-      context.beginPath();
-      context.rect(0, 0, edge, canvas.height);
-      context.clip();
-      this.paint(context, this.pinned);
-      context.restore();
-      context.fillStyle = '#fff';
-      context.fillRect(edge - 2, 0, 4, canvas.height);
-      const unit = this.unit();
-      this.tag(context, 'pinned', 5 * unit, edge > 60 * unit);
-      this.tag(context, 'now', edge + 6 * unit, edge < canvas.width - 45 * unit);
-    }
+    const pinned = this.pinnedAt && !['truth', 'change'].includes(this.view) && this.pinnedLayers[this.view];
+    if (pinned) this.paintPinned(context, pinned);
+  }
+
+  paintPinned(context, pinned) {
+    const { canvas } = this;
+    const edge = Math.round(canvas.width * (this.wipe ?? 0.5));
+    context.save();
+    context.beginPath();
+    context.rect(0, 0, edge, canvas.height);
+    context.clip();
+    this.paint(context, pinned);
+    context.restore();
+    context.fillStyle = '#fff';
+    context.fillRect(edge - 2, 0, 4, canvas.height);
+    const unit = this.unit();
+    this.tag(context, 'pinned', 5 * unit, edge > 60 * unit);
+    this.tag(context, 'now', edge + 6 * unit, edge < canvas.width - 45 * unit);
+  }
+
+  /** The picture of what changed since the pinned λ, once both predictions are here. */
+  changed() {
+    const [now, before] = [this.layers.prediction, this.pinnedLayers.prediction];
+    if (!now || !before || now.width !== before.width) return null;
+    const { image, mean } = change(this.task.kind, pixelsOf(now), pixelsOf(before), this.read);
+    this.meanChange = mean;
+    this.changeCanvas ??= element('canvas');
+    Object.assign(this.changeCanvas, { width: image.width, height: image.height });
+    this.changeCanvas.getContext('2d').putImageData(image, 0, 0);
+    this.changeCanvas.pixels = image;
+    this.drawLegend();
+    return this.changeCanvas;
   }
 
   paint(context, layer) {
@@ -179,12 +234,12 @@ export class PicturePanel extends Panel {
     context.clearRect(0, 0, width, height);
     if (classes && this.input) {
       context.drawImage(this.input, 0, 0, width, height);
-      context.globalAlpha = this.view === 'error' ? 0.85 : OVERLAY;
+      context.globalAlpha = MARKED.includes(this.view) ? 0.85 : OVERLAY;
     }
-    context.imageSmoothingEnabled = !classes && this.view !== 'error';
+    context.imageSmoothingEnabled = !classes && !MARKED.includes(this.view);
     context.drawImage(layer, 0, 0, width, height);
     context.globalAlpha = 1;
-    if (classes && this.view !== 'error') this.label(context, layer);
+    if (classes && !MARKED.includes(this.view)) this.label(context, layer);
   }
 
   /** Names on the larger regions, so that no class is told by its colour alone. */
@@ -224,7 +279,7 @@ export class PicturePanel extends Panel {
 
   /** What lies under the pointer, in words. */
   pointAt(event) {
-    const layer = this.layers[this.view];
+    const layer = this.view === 'change' ? this.changeCanvas : this.layers[this.view];
     if (!layer || !this.read) return;
     const box = this.canvas.getBoundingClientRect();
     const x = Math.floor(((event.clientX - box.left) / box.width) * layer.width);
@@ -237,10 +292,11 @@ export class PicturePanel extends Panel {
   describe([r, g, b, a]) {
     if (this.task.kind === 'segmentation') {
       if (this.view === 'error') return a > 127 ? 'wrong class' : 'correct';
+      if (this.view === 'change') return a > 127 ? 'another class than at the pinned λ' : 'same class';
       const index = (this.colours ?? []).indexOf((r << 16) | (g << 8) | b);
       return a > 127 && index >= 0 ? this.read.classes[index] : 'unlabelled';
     }
-    const scale = this.view === 'error' ? this.read.error : this.read;
+    const scale = MARKED.includes(this.view) ? this.read.error : this.read;
     if (!scale?.ramp) return `x ${((r / 127.5) - 1).toFixed(2)}, y ${((g / 127.5) - 1).toFixed(2)}, z ${((b / 127.5) - 1).toFixed(2)}`;
     if (r === 128 && g === 128 && b === 128) return 'unknown';
     const share = alongRamp(scale.ramp, [r, g, b]);
@@ -250,19 +306,32 @@ export class PicturePanel extends Panel {
   drawLegend() {
     const { read } = this;
     if (!read) return;
-    const scale = this.view === 'error' && read.error ? read.error : read;
-    if (this.task.kind === 'segmentation' && this.view === 'error') {
-      this.legend.replaceChildren(chip(read.wrong, 'wrong class'));
+    const marked = MARKED.includes(this.view);
+    const scale = marked && read.error ? read.error : read;
+    if (this.task.kind === 'segmentation' && marked) {
+      this.legend.replaceChildren(chip(read.wrong, this.view === 'error' ? 'wrong class' : 'another class'), this.meanText());
     } else if (scale.classes) {
       this.legend.replaceChildren(...scale.classes.map((name, i) => chip(scale.colours[i], name)));
     } else if (scale.ramp) {
-      const bar = element('span', { className: 'p-ramp' });
-      bar.style.background = `linear-gradient(90deg, ${scale.ramp.join(', ')})`;
-      const [low, high] = scale.range.map((v, i) => `${this.view === 'error' && i ? '≥ ' : ''}${withUnit(v, scale.unit)}`);
-      this.legend.replaceChildren(element('span', { textContent: low }), bar, element('span', { textContent: high }));
+      this.legend.replaceChildren(...this.rampLegend(scale, marked), this.meanText());
     } else {
       this.legend.replaceChildren(element('span', { textContent: 'red: x, green: y, blue: z of the unit vector' }));
     }
+  }
+
+  rampLegend(scale, marked) {
+    const bar = element('span', { className: 'p-ramp' });
+    bar.style.background = `linear-gradient(90deg, ${scale.ramp.join(', ')})`;
+    const words = scale.ends ?? ['', ''];
+    const ends = scale.range.map((v, i) => `${marked && i ? '≥ ' : ''}${withUnit(v, scale.unit)} ${words[i]}`.trim());
+    return [element('span', { textContent: ends[0] }), bar, element('span', { textContent: ends[1] })];
+  }
+
+  meanText() {
+    const known = this.view === 'change' && this.meanChange != null;
+    const unit = this.task.kind === 'segmentation' ? '%' : this.read.error?.unit;
+    const what = unit === '%' ? 'of the pixels' : 'on average';
+    return element('span', { textContent: known ? `${withUnit(this.meanChange, unit)} ${what}` : '' });
   }
 }
 
@@ -270,14 +339,14 @@ export class PicturePanel extends Panel {
 export class ValuePanel extends Panel {
   constructor(task) {
     super(task);
-    this.pinned = element('div', { className: 'p-kept' });
-    this.node.append(this.pinned);
+    this.pinned = element('span', { className: 'p-kept' });
   }
 
   setScene(_, truth, legend) {
     this.read = legend;
     this.truth = truth;
     this.rows = null;
+    this.pinned.textContent = '';
     this.body.replaceChildren();
   }
 
@@ -305,26 +374,33 @@ export class ValuePanel extends Panel {
       node.classList.toggle('p-true', i === this.truth?.top);
     });
     const name = (index) => this.read.classes[index] ?? index;
-    this.said = `${name(top)} (${(100 * probabilities[top]).toFixed(0)} %)`;
     const known = this.truth?.top != null;
     const verdict = known ? (this.truth.top === top ? '✓ correct' : `✗ truth: ${name(this.truth.top)}`) : '';
     this.legend.replaceChildren(
       element('span', { textContent: `prediction: ${name(top)}` }),
       element('span', { className: 'p-verdict', textContent: verdict }),
+      this.pinned,
     );
   }
 
   showNumbers(numbers) {
     const [value, truth] = [numbers?.[0], this.truth?.numbers?.[0]];
-    this.said = withUnit(value, this.read.unit);
     this.body.replaceChildren(element('b', { className: 'p-value', textContent: withUnit(value, this.read.unit) }));
     const text = truth == null ? '' : `truth ${withUnit(truth, this.read.unit)}, off by ${withUnit(Math.abs(value - truth), this.read.unit)}`;
-    this.legend.replaceChildren(element('span', { textContent: text }));
+    this.legend.replaceChildren(element('span', { textContent: text }), this.pinned);
   }
 
-  /** Pin what is predicted now, in words, or release it. */
-  pin(on) {
-    this.pinned.textContent = on && this.said ? `pinned: ${this.said}` : '';
+  /** Compare with the pinned λ, or (null) no more. */
+  pin(preference) {
+    if (!preference) this.pinned.textContent = '';
+  }
+
+  /** What is predicted at the pinned λ, in words. */
+  setPinned({ probabilities, top, numbers }) {
+    const said = probabilities
+      ? `${this.read.classes[top] ?? top} (${(100 * probabilities[top]).toFixed(0)} %)`
+      : withUnit(numbers?.[0], this.read.unit);
+    this.pinned.textContent = `pinned: ${said}`;
   }
 }
 

@@ -13,6 +13,21 @@ export function project(preference) {
   return sum > 1e-9 ? positive.map((value) => value / sum) : centre(preference.length);
 }
 
+const DECIMALS = 10_000;
+
+/** λ in the four decimals that the server, the address and all files have; a sum of one stays one. As Python's snap(). */
+export function rounded(preference) {
+  const counts = preference.map((value) => Math.floor(value * DECIMALS + 0.5));
+  const missing = DECIMALS - counts.reduce((a, b) => a + b, 0);
+  if (missing && Math.abs(preference.reduce((a, b) => a + b, 0) - 1) < 1e-3) {
+    const by = Math.sign(missing);
+    const off = (t) => by * (counts[t] - preference[t] * DECIMALS);
+    const order = counts.map((_, t) => t).sort((s, t) => off(s) - off(t));
+    order.slice(0, Math.abs(missing)).forEach((t) => (counts[t] += by));
+  }
+  return counts.map((count) => count / DECIMALS);
+}
+
 /** Set one weight; the others keep their proportions and the sum stays one. */
 export function setWeight(preference, index, value) {
   if (preference.length === 1) return [1];

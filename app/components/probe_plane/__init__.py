@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ def plane_data(
     loaded: LoadedModel,
     probe: ProbeMap,
     images: Sequence[tuple[str, str]],
-    view: dict[str, Any],
+    view: Mapping[str, Any],
+    address: Mapping[str, str],
     command: dict[str, Any] | None = None,
     losses: bool = False,
 ) -> dict[str, Any]:
@@ -34,11 +35,12 @@ def plane_data(
         probe: its map, as far as it is measured.
         images: (image id, label) of what can be chosen.
         view: ``{"image": …, "preference": λ [T]}`` to begin with.
+        address: what the browser's address says of it.
         command: ``{"id": n, "preference": λ}``; carried out once per id.
         losses: maps of the losses instead of the first metrics.
     """
     plane = probe.plane
-    told = explorer_data(loaded, images, view["image"], view["preference"])
+    told = explorer_data(loaded, images, view, address)
     shown = [task for task in told["tasks"] if loaded.num_tasks <= 3 or task["name"] in _names(loaded, probe)]
     about = {
         "first": plane.first,
@@ -49,7 +51,7 @@ def plane_data(
         "count": plane.num_tasks,
     }
     return {
-        **{key: told[key] for key in ("model", "pictures", "images", "image", "preference")},
+        **{key: told[key] for key in ("model", "pictures", "images", "image", "preference", "address")},
         "tasks": shown,
         "titles": [task["title"] for task in told["tasks"]],
         "plane": about,

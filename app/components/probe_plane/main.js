@@ -1,8 +1,10 @@
 // Probe: heat maps over a plane of preferences and the pictures at the marker, fed by the live socket.
 
+import { Address } from '../explorer/address.js';
 import { Connection } from '../explorer/connection.js';
 import { decode, Gallery, origin, say } from '../explorer/gallery.js';
 import { PicturePanel, pixelsOf, ValuePanel } from '../explorer/panels.js';
+import { rounded } from '../explorer/simplex.js';
 import { Geometry, PlaneMap, table } from './plane.js';
 
 const instances = new WeakMap();
@@ -17,6 +19,7 @@ class Probe {
     this.gallery = new Gallery(root.querySelector('.p-gallery'), (image) => this.choose(image));
     this.colours = table(data.ramp);
     this.painted = 0;
+    this.address = new Address();
     this.build();
     this.showImages();
     this.connection = new Connection({
@@ -27,6 +30,7 @@ class Probe {
     });
     this.setLayers();
     this.show();
+    this.address.show(data.address);
     root.explorer = this; // for tests
   }
 
@@ -40,7 +44,7 @@ class Probe {
     this.maps = data.tasks.map((task) => new PlaneMap(task, this.geometry, titles, options));
     this.panels = data.tasks.map((task) => {
       const pictured = PICTURED.includes(task.kind);
-      return pictured ? new PicturePanel(task, { viewChanged: () => this.ask() }) : new ValuePanel(task);
+      return pictured ? new PicturePanel(task, { viewChanged: () => this.ask(undefined, true) }) : new ValuePanel(task);
     });
     const grid = this.root.querySelector('.q-grid');
     grid.append(...this.maps.map((map) => map.node), ...this.panels.map((panel) => panel.node));
@@ -55,7 +59,7 @@ class Probe {
     preference[first] = u;
     if (second !== null) preference[second] = v;
     if (rest !== null) preference[rest] = 1 - u - v;
-    return preference.map((x) => Number(x.toFixed(4)));
+    return rounded(preference);
   }
 
   showImages() {
@@ -96,7 +100,10 @@ class Probe {
 
   commit() {
     this.ask(undefined, true);
-    this.report?.('view', { image: this.image, preference: this.preference });
+    const { image, preference } = this;
+    const sample = image.startsWith('sample-') ? image : '';
+    this.address.show(this.data.address, { preference: preference.join(), sample });
+    this.report?.('view', { image, preference });
   }
 
   // -- talking ------------------------------------------------------------------------------------------------------
@@ -173,6 +180,7 @@ class Probe {
     const layers = JSON.stringify(data.layers) !== JSON.stringify(this.data.layers);
     const images = JSON.stringify(data.images) !== JSON.stringify(this.data.images);
     this.data = data;
+    this.address.show(data.address);
     if (layers) this.setLayers();
     if (images) this.showImages();
     if (!data.command || data.command.id === this.command) return;

@@ -41,7 +41,7 @@ def compose(view: Gathered) -> str:
         "DATE": time.strftime("%d %B %Y, %H:%M UTC", time.gmtime()),
         "IMAGE": html.escape(view.image),
         "PREFERENCE": _preference(view),
-        "INPUT": _figure("input", view.picture) if view.picture else "",
+        "INPUT": (_figure("input", view.picture) if view.picture else "") + _note(view.note),
         "TASKS": "".join(_task(task) for task in view.tasks if task.pictures),
         "VALUES": _values(view.tasks),
         "METRICS": _metrics(view.tasks),
@@ -53,11 +53,17 @@ def compose(view: Gathered) -> str:
     return re.sub("@([A-Z]+)@", lambda match: filled[match[1]], template)
 
 
+def _note(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>" if text else ""
+
+
 def _preference(view: Gathered) -> str:
+    if not view.loaded.model.controllable:
+        return "<p>One solution: this network was trained for one trade-off and has no λ.</p>"
     rows = zip((task.title for task in view.tasks), view.preference)
     bars = (
         f'<div class="weight"><span>{html.escape(title)}</span><i style="width:{100 * min(1, max(0, value)):.1f}%"></i>'
-        f"<b>{value:.3f}</b></div>"
+        f"<b>{value:.4f}</b></div>"
         for title, value in rows
     )
     return f'<div class="weights">{"".join(bars)}</div>'
@@ -88,7 +94,10 @@ def _legend(legend: dict) -> str:
 
 
 def _ramp(scale: dict, what: str) -> str:
-    low, high = (f"{value:.3g} {html.escape(scale['unit'])}".strip() for value in scale["range"])
+    words = scale.get("ends", ("", ""))
+    low, high = (
+        f"{value:.3g} {html.escape(scale['unit'])} {word}".strip() for value, word in zip(scale["range"], words)
+    )
     colours = ", ".join(scale["ramp"])
     return f'<span>{what}: {low} <i class="ramp" style="background:linear-gradient(90deg,{colours})"></i> {high}</span>'
 

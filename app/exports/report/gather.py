@@ -12,7 +12,7 @@ from app.components import side_by_side
 from app.library.entries import PICTURED
 from app.library.loading import LoadedModel
 from app.pictures import drawing
-from app.pictures.scenes import task_names
+from app.pictures.scenes import SAMPLE, note, style_of, task_names
 from app.services import Services
 from palora_core.tasks import Task
 
@@ -38,13 +38,14 @@ class TaskView:
 
 @dataclass(frozen=True)
 class Gathered:
-    """The view: ``picture`` is the encoded input, None where inputs are no pictures."""
+    """The view: ``picture`` is the encoded input, None where inputs are no pictures; ``note`` is on a person's own."""
 
     loaded: LoadedModel
     image: str
     preference: tuple[float, ...]
     picture: bytes | None
     tasks: tuple[TaskView, ...]
+    note: str = ""
 
 
 def gather(services: Services, loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> Gathered:
@@ -57,18 +58,21 @@ def gather(services: Services, loaded: LoadedModel, image: str, label: str, pref
     known = side_by_side.truth(services, model, image)
     answer = side_by_side.predict(services, model, image, preference)
     errors = side_by_side.predict(services, model, image, preference, pictured).pictures if pictured else {}
-    on_split = _on_split(loaded, preference)
+    on_split = (
+        _on_split(loaded, preference) if image.startswith(SAMPLE) else {}
+    )  # figures of other data say nothing here
     tasks = []
     for task in loaded.tasks:
         shown = [("prediction", answer.pictures), ("ground truth", known.pictures)]
         shown += [("error", errors)] if task.name in known.pictures else []
         pictures = tuple((caption, found[task.name]) for caption, found in shown if task.name in found)
-        style = drawing.Style(*loaded.depth_ranges.get(task.name, (0.0, 1.0)))
+        style = style_of(loaded, task)
         legend = drawing.legend(task, style, task_names(loaded, task))
         values = _values(task, legend, answer.values.get(task.name), known.values.get(task.name))
         rows = _metrics(loaded, task, on_split, answer.metrics.get(task.name, {}))
         tasks.append(TaskView(task.name.replace("_", " ").capitalize(), pictures, values, legend, rows))
-    return Gathered(loaded, label, tuple(preference), known.pictures.get("input"), tuple(tasks))
+    told = note(loaded, image, services.uploads)
+    return Gathered(loaded, label, tuple(preference), known.pictures.get("input"), tuple(tasks), told)
 
 
 def _on_split(loaded: LoadedModel, preference: Sequence[float]) -> dict[str, tuple[float, float]]:

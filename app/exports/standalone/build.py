@@ -87,7 +87,7 @@ def configuration(loaded: LoadedModel, scenes: list[Scene], network: Exported) -
 def describe(loaded: LoadedModel, task: Task, style: Style) -> dict[str, Any]:
     """One task: how its output is drawn."""
     legend = drawing.legend(task, style, task_names(loaded, task))
-    kept = {key: legend[key] for key in ("classes", "colours", "ramp", "range") if key in legend}
+    kept = {key: legend[key] for key in ("classes", "colours", "ramp", "range", "ends") if key in legend}
     title = task.name.replace("_", " ").capitalize()
     scale = float(getattr(task, "scale", 1.0))
     return {

@@ -97,7 +97,7 @@ class Panel {
 
   rampLegend() {
     const bar = element('span', { class: 'ramp', style: `background:linear-gradient(90deg, ${this.task.ramp.join(',')})` });
-    const [low, high] = this.task.range.map((v) => `${Number(v.toPrecision(3))} ${this.task.unit}`.trim());
+    const [low, high] = this.task.range.map((v, i) => `${Number(v.toPrecision(3))} ${this.task.unit} ${this.task.ends?.[i] ?? ''}`.trim());
     return element('div', { class: 'legend' }, low, bar, high);
   }
 
