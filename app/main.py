@@ -11,6 +11,7 @@ import streamlit as st  # noqa: E402
 
 from app.components.shell import shell  # noqa: E402
 from app.components.train_panel import train_popover  # noqa: E402
+from palora_core import plugins  # noqa: E402
 
 # section, file, title, icon; files that do not exist yet are left out
 PAGES = (
@@ -37,4 +38,6 @@ chosen = st.navigation(sections)
 with st.sidebar:  # before the page, so that it stands in the same place on all of them and is there at once
     train_popover()
     shell()
+for problem in plugins.problems():
+    st.warning(problem, icon=":material/extension_off:")
 chosen.run()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+
+from palora_core.children import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,6 +21,12 @@ def models_root() -> Path:
 def runs_root() -> Path:
     """Folder of training runs (``PALORA_RUNS``)."""
     return Path(os.environ.get("PALORA_RUNS") or "runs")
+
+
+def child_environment(**variables: str) -> dict[str, str]:
+    """The environment of a process that this server starts: it finds what is found here, and ``app`` as a package."""
+    paths = [str(ROOT), *(path for path in sys.path if Path(path).absolute() != ROOT / "app")]  # see app.py
+    return environment(PYTHONPATH=os.pathsep.join(map(os.path.abspath, paths)), **variables)
 
 
 def origins_setting() -> list[str]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from palora_core.cards import CARD, CARD_FORMAT, read_card
 from palora_core.conditioning.base import ParetoModel
-from palora_core.config import method_from_dict
+from palora_core.config import method_from_dict, require
 from palora_core.errors import UserError, quoted
 from palora_core.files import sha256, write_atomically, write_json
 from palora_core.networks.base import networks
@@ -112,6 +112,7 @@ def shapes(path: Path) -> dict[str, Tensor]:
 
 def build(card: Mapping[str, Any], state: Mapping[str, Tensor] | None = None) -> ParetoModel:
     """The model that a card describes, with the weights ``state`` if given, else with random ones."""
+    require(card, "This model", network=networks)
     try:
         _check_network(card)
         options = dict(card["network"]["options"])

@@ -78,13 +78,18 @@ def report(messages: Iterable[Any]) -> int:
     return 0
 
 
+def environment(**variables: str) -> dict[str, str]:
+    """The environment of a child process that finds all modules that this one finds; ``variables`` are changed."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)), **variables}
+
+
 def _start(module: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+        env=environment(**_ONE_THREAD),
     )
 
 

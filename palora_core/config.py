@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from palora_core import plugins
 from palora_core.balancing.base import balancers
 from palora_core.conditioning.base import conditionings
 from palora_core.errors import UserError, quoted
@@ -108,6 +109,38 @@ def method_from_dict(data: Mapping[str, Any]) -> Method:
     for key, value in data.items():
         values[key] = from_dict(PARTS[key].get(value["name"]), value) if key in PARTS else value
     return from_dict(kind, values)
+
+
+def require(description: Mapping[str, Any], what: str, **others: Registry) -> None:
+    """Check that the method, its parts and the ``others`` that a card or a run's configuration names are registered.
+
+    Args:
+        description: the card or configuration; it may name ``plugins``, which are mentioned and never imported.
+        what: how the sentence begins, e.g. ``"This model"``.
+        others: further registries by their key, e.g. ``benchmark=benchmarks``.
+
+    Raises:
+        UserError: something is missing; the sentence says what, and which plugin the description names for it.
+    """
+    if not isinstance(description, Mapping):
+        return  # damaged; whoever reads it says so
+    method = description.get("method")
+    parts = method if isinstance(method, dict) else {}
+    needs = [(others[key], description.get(key)) for key in others] + [(methods, method)]
+    needs += [(PARTS[key], parts[key]) for key in parts if key in PARTS]
+    named = [(registry, need["name"]) for registry, need in needs if isinstance(need, dict) and "name" in need]
+    unknown = [f"the {registry.kind} {str(name)[:80]!r}" for registry, name in named if name not in registry]
+    if not unknown:
+        return
+    verb = "is" if len(unknown) == 1 else "are"
+    modules = plugins.missing(description.get("plugins")) or ["MODULE"]
+    raise UserError(
+        f"{what} needs {' and '.join(unknown)}, which {verb} not registered; start with --plugin "
+        f"{' --plugin '.join(modules)} or PALORA_PLUGINS={','.join(modules)}"
+        + ("" if modules != ["MODULE"] else ", naming the module that registers it")
+        + "".join(f" ({problem})" for problem in plugins.problems())
+        + "."
+    )
 
 
 def from_dict(kind: Any, data: Mapping[str, Any]) -> Any:

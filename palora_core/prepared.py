@@ -80,7 +80,7 @@ class Prepared:
             UserError: not prepared, or only half; the message has the command that prepares it.
         """
         folder = Path(data) / name
-        command = f"python scripts/prepare_data.py {name} --source DIR --data {data}"
+        command = f"python -m palora_core prepare {name} --source DIR --data {data}"
         if not (folder / MANIFEST).is_file():
             state = "is not finished" if folder.is_dir() and any(folder.iterdir()) else "was not done"
             raise UserError(
@@ -119,7 +119,7 @@ class Prepared:
 def open_shard(folder: Path, entry: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """One shard, memory-mapped and checked against what the manifest says of it."""
     path = folder / entry["file"]
-    repair = f"run: python scripts/prepare_data.py {folder.name} --source DIR --data {folder.parent}"
+    repair = f"run: python -m palora_core prepare {folder.name} --source DIR --data {folder.parent}"
     if not path.is_file():
         raise UserError(f"{path} is missing; {repair}.")
     try:

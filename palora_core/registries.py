@@ -35,4 +35,5 @@ def register(kind: str, name: str) -> Callable[[Any], Any]:
     """
     if kind not in REGISTRIES:
         raise UserError(f"There is no kind {kind!r} to register; the kinds are {', '.join(sorted(REGISTRIES))}.")
+    REGISTRIES[kind].discover()  # first, so that it is the newcomer who is told that a name is taken
     return REGISTRIES[kind].register(name)

@@ -13,12 +13,17 @@ from palora_core.errors import UserError
 
 Entry = TypeVar("Entry", bound=Callable[..., Any])
 
+# Several sessions of the app may ask for the first time at once; re-entrant because the modules that are being imported
+# may look names up themselves. One lock for all registries and for plugins, which fill several of them.
+DISCOVERY = threading.RLock()
+
 
 class Registry:
     """A set of named classes or factories of one kind that fills itself from the files of a package.
 
     Adding one thing means adding one file: the first look-up imports every module of `package` (those whose name
-    starts with an underscore excepted), and the modules register what they define.
+    starts with an underscore excepted), and the modules register what they define. What plugins register
+    (:mod:`palora_core.plugins`) is there at the first look-up, too.
 
     Example:
         >>> methods = Registry("method", package="palora_core.methods")
@@ -37,11 +42,8 @@ class Registry:
         self.unavailable: dict[str, str] = {}
         self._entries: dict[str, Callable[..., Any]] = {}
         self._discovered = package is None
-        # Several sessions of the app may ask for the first time at once; re-entrant because the modules that are
-        # being imported may look names up themselves. Entries have a lock of their own: a thread that imports one of
-        # the modules directly holds its import lock when it registers, and must not wait for the discovery, which may
-        # be waiting for that import lock.
-        self._discovery = threading.RLock()
+        # Apart from the lock of the discovery: a thread that imports one of the modules directly holds its import lock
+        # when it registers, and must not wait for the discovery, which may be waiting for that import lock.
         self._lock = threading.Lock()
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
@@ -64,7 +66,7 @@ class Registry:
 
     def names(self) -> list[str]:
         """All registered names in alphabetical order."""
-        self._discover()
+        self._complete()
         return sorted(self._entries)
 
     def get(self, name: str) -> Callable[..., Any]:
@@ -73,8 +75,7 @@ class Registry:
         Raises:
             UserError: If there is none; the message lists the known names and the closest one.
         """
-        self._discover()
-        if isinstance(name, str) and name in self._entries:
+        if name in self:
             return self._entries[name]
         raise UserError(self._unknown(name))
 
@@ -83,8 +84,8 @@ class Registry:
         return {name: self._entries[name] for name in self.names()}
 
     def __contains__(self, name: object) -> bool:
-        self._discover()
-        return name in self._entries
+        self._complete()
+        return isinstance(name, str) and name in self._entries
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -102,11 +103,26 @@ class Registry:
         message = f"unknown {self.kind} {name!r}: {hint}known names are {', '.join(known) or '(none)'}"
         for module, reason in self.unavailable.items():
             message += f"; {module} could not be loaded ({reason})"
-        return message
+        return f"{message}; one of your own comes in with --plugin MODULE or PALORA_PLUGINS=MODULE"
 
-    def _discover(self) -> None:
+    def snapshot(self) -> Callable[[], None]:
+        """What brings the present entries back, for an import that may fail half-way."""
+        before = dict(self._entries)
+
+        def restore() -> None:
+            with self._lock:
+                self._entries = before
+
+        return restore
+
+    def _complete(self) -> None:
+        self.discover()
+        # By name, as the packages are: plugins know all registries, and no registry knows them.
+        importlib.import_module("palora_core.plugins").load()
+
+    def discover(self) -> None:
         """Import the modules of the package once; what lacks an optional dependency is noted, not fatal."""
-        with self._discovery:
+        with DISCOVERY:
             if self._discovered or self.package is None:
                 return
             self._discovered = True  # before the imports, which may ask this registry

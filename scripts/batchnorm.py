@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from _cli import DEFAULT_DATA, Bar, main
+from _cli import Bar, data_folder, main
 
 VARIANTS = {
     "running": "running averages of training (mixed over preferences)",
@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("runs", type=Path, nargs="+", help="finished run folders of networks with BatchNorm")
     parser.add_argument("--points", type=int, help="preferences of each front (default: 11 for T = 2, 10 for T = 3)")
     parser.add_argument("--items", type=int, default=256, help="training items for the estimates")
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--out", type=Path, required=True, help="writes NAME.json and NAME.md")
     return parser.parse_args()
 

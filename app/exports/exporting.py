@@ -23,7 +23,7 @@ from torch import Tensor
 
 from app.library.loading import LoadedModel
 from app.library.transfer import safe_name
-from app.settings import ROOT
+from app.settings import child_environment
 from palora_core import checkpoint
 from palora_core.errors import UserError
 from palora_core.export import export_onnx, export_safetensors
@@ -140,12 +140,12 @@ def _turn() -> Any:
 
 
 def _run(folder: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = child_environment(OMP_NUM_THREADS="1")
     command = [sys.executable, "-m", "app.exports.exporting", str(folder)]
     try:
-        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        raise UserError("The export takes longer than ten minutes; use scripts/export.py instead.") from None
+        raise UserError("The export takes longer than ten minutes; use palora export instead.") from None
     if done.returncode == 2 and done.stdout.strip():
         raise UserError(done.stdout.strip().splitlines()[-1])
     if done.returncode:

@@ -16,7 +16,7 @@ from app.jobs.folders import folder_of
 from app.jobs.limits import at_once, read_only
 from app.jobs.orders import SCRIPTS, read_order, write_order
 from app.jobs.status import jobs
-from app.settings import ROOT, runs_root
+from app.settings import child_environment, runs_root
 from palora_core.errors import UserError
 from palora_core.runs import Run
 
@@ -97,10 +97,11 @@ def launch(folder: Path) -> None:
     begun = (folder / "config.json").is_file()
     arguments = ["--resume"] if begun else [str(a) for a in order.get("arguments", [])]
     script = SCRIPTS[0] if begun or order.get("script") not in SCRIPTS else order["script"]
-    command = [sys.executable, str(ROOT / "scripts" / script), *arguments, "--out", str(folder.resolve())]
+    words = [script.removesuffix(".py"), *arguments, "--out", str(folder.resolve())]
+    command = [sys.executable, "-m", "palora_core", *words]
     nice = shutil.which("nice")
     own = str(order.get("threads") or threads())
-    environment = {**os.environ, "OMP_NUM_THREADS": own, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+    environment = child_environment(OMP_NUM_THREADS=own, OMP_WAIT_POLICY="PASSIVE", PYTHONUNBUFFERED="1")
     with writable():
         write_order(folder, {**order, "queued": None, "launched": time.time()})
         log = (folder / "log.txt").open("ab")
@@ -115,7 +116,6 @@ def launch(folder: Path) -> None:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env=environment,
-                cwd=ROOT,
             )
         except OSError as error:  # too many processes, too little memory: a failed run like any other, to be resumed
             reason = error.strerror or error

@@ -13,11 +13,11 @@ import numpy as np
 
 from app.library.entries import Entry
 from palora_core import checkpoint
-from palora_core.benchmarks.base import Benchmark, benchmarks
-from palora_core.config import from_dict
+from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.tasks import Task
+from palora_core.training.card import benchmark_of
 
 # Hypervolumes of more tasks take too long to rank models by.
 MOST_RANKED = 4
@@ -172,9 +172,9 @@ def _read(model_id: str, folder: str, title: str, stamp: tuple[int, ...]) -> tup
     try:
         card = checkpoint.read_card(place)
         name = str(card["benchmark"]["name"])
-        benchmark = from_dict(benchmarks.get(name), card["benchmark"].get("options") or {})
+        benchmark = benchmark_of(card)
         if not (place / "front.json").is_file():
-            raise UserError("it was not evaluated yet; `python scripts/evaluate.py` on its folder makes its front.")
+            raise UserError("it was not evaluated yet; `palora evaluate` on its folder makes its front.")
         front = Front.load(place / "front.json")
         if list(front.tasks) != [task.name for task in benchmark.tasks]:
             raise UserError(f"The front of {place.name} belongs to other tasks; evaluate the model again.")

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from app.library.entries import FRONT, Entry, without_paths
 from palora_core import checkpoint
-from palora_core.benchmarks.base import Benchmark, benchmarks
+from palora_core.benchmarks.base import Benchmark
 from palora_core.conditioning.base import ParetoModel
-from palora_core.config import from_dict
 from palora_core.data import ArraySplit, load_samples
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.tasks import Task
+from palora_core.training.card import benchmark_of
 
 
 @dataclass(eq=False)
@@ -88,7 +88,7 @@ def load(entry: Entry) -> LoadedModel:
     """
     try:
         model, card = checkpoint.load(entry.folder)
-        benchmark = from_dict(benchmarks.get(card["benchmark"]["name"]), card["benchmark"].get("options") or {})
+        benchmark = benchmark_of(card)
         tasks = tuple(benchmark.tasks)
         names = [task["name"] for task in card["tasks"]]
         if [task.name for task in tasks] != names:
@@ -108,7 +108,7 @@ def load(entry: Entry) -> LoadedModel:
 
 def _front(entry: Entry, names: Sequence[str], problems: list[str]) -> Front | None:
     if not (entry.folder / FRONT).exists():
-        problems.append(f"{entry.folder.name} has no front yet; `python scripts/evaluate.py` on its folder makes one.")
+        problems.append(f"{entry.folder.name} has no front yet; `palora evaluate` on its folder makes one.")
         return None
     try:
         front = Front.load(entry.folder / FRONT)

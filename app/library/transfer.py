@@ -20,11 +20,10 @@ from app import jobs
 from app.library.entries import Entry
 from app.settings import runs_root
 from palora_core import checkpoint
-from palora_core.benchmarks.base import benchmarks
-from palora_core.config import from_dict
 from palora_core.data import load_samples
 from palora_core.errors import UserError
 from palora_core.front import Front
+from palora_core.training.card import benchmark_of
 
 MIB = 2**20
 # File → most bytes unpacked. What is not here stays out in both directions: state.pt is a pickle, log.txt and
@@ -159,7 +158,7 @@ def check(folder: Path) -> None:
     try:
         card = checkpoint.read_card(folder)
         _check_size(card, (folder / checkpoint.WEIGHTS).stat().st_size)
-        benchmark = from_dict(benchmarks.get(card["benchmark"]["name"]), card["benchmark"].get("options") or {})
+        benchmark = benchmark_of(card)
         names = [task.name for task in benchmark.tasks]
         if [task["name"] for task in card["tasks"]] != names:
             raise UserError("The tasks of its card are not those of its benchmark; use the version it was made with.")

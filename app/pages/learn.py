@@ -66,9 +66,10 @@ def code(*shown: Any) -> None:
     """What was at work on this page: file and source of functions and classes."""
     with st.expander("The code behind this step", icon=":material/code:"):
         for item in shown:
-            path = Path(inspect.getsourcefile(item) or "").resolve().relative_to(ROOT)
+            path = Path(inspect.getsourcefile(item) or "")
+            depth = item.__module__.count(".") + 1 + (path.name == "__init__.py")
             lines, first = inspect.getsourcelines(item)
-            st.caption(f"`{path}`, line {first}")
+            st.caption(f"`{'/'.join(path.parts[-depth:])}`, line {first}")
             st.code("".join(lines), language="python")
 
 

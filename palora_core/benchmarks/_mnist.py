@@ -43,7 +43,7 @@ def read_digits(data: Path, name: str, split: str) -> Digits:
     if images_file is None and labels_file is None:
         if name == "MNIST":
             return _subset(split)
-        raise UserError(f"{name} is not in {folder}; run: python scripts/prepare_data.py {name.lower()} --data {data}")
+        raise UserError(f"{name} is not in {folder}; run: python -m palora_core prepare {name.lower()} --data {data}")
     if images_file is None or labels_file is None:
         missing = images_name if images_file is None else labels_name
         raise UserError(f"{folder} has no {missing} beside its other {split} file; copy it there too.")

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from palora_core import plugins
 from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.checkpoint import CARD, read_card
 from palora_core.conditioning.base import ParetoModel
-from palora_core.config import name_of, to_dict
+from palora_core.config import from_dict, name_of, require, to_dict
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.machine import describe
@@ -24,7 +25,21 @@ def run_config(benchmark: Benchmark, method: Method, options: TrainingOptions) -
         "benchmark": {"name": name_of(benchmarks, benchmark), "options": to_dict(benchmark)},
         "method": {"name": name_of(methods, method), **to_dict(method)},
         "training": to_dict(options),
+        **({"plugins": plugins.loaded()} if plugins.loaded() else {}),
     }
+
+
+def benchmark_of(card: Mapping[str, Any], what: str = "This model") -> Benchmark:
+    """The benchmark that a card or a run's configuration names, with its options.
+
+    Raises:
+        UserError: it is not registered (``what`` begins the sentence), has no such options, or the card is damaged.
+    """
+    require(card, what, benchmark=benchmarks)
+    try:
+        return from_dict(benchmarks.get(card["benchmark"]["name"]), card["benchmark"].get("options") or {})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{what} names no benchmark that can be built ({error!r}); restore its card.") from None
 
 
 def model_card(
@@ -51,6 +66,7 @@ def model_card(
     network, network_options = benchmark.network
     extra = sum(p.numel() for p in model.parameters()) - base_parameters
     return {
+        **{key: config[key] for key in ("plugins",) if key in config},
         "name": f"{config['benchmark']['name']}-{config['method']['name']}",
         "title": f"{method.title} on {benchmark.title}",
         "benchmark": config["benchmark"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,18 @@ class Growth:
             "test_hypervolume": round(self.test_hypervolume, 6),
         }
 
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Growth:
+        """What :meth:`to_json` gave."""
+        return Growth(
+            alpha=data["alpha"],
+            tasks=tuple(data["tasks"]),
+            preferences=np.array(data["preferences"]),
+            fronts=np.array(data["fronts"]),
+            hypervolumes=tuple(data["hypervolume"]),
+            test_hypervolume=data["test_hypervolume"],
+        )
+
 
 def growth(run: Run) -> Growth:
     """Read a finished expansion.
@@ -65,11 +78,11 @@ def growth(run: Run) -> Growth:
         source, alpha = config["training"]["start_from"], config["method"]["conditioning"]["alpha"]
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"{run.folder}/config.json does not describe an expansion ({error!r}); run scripts/expand.py first."
+            f"{run.folder}/config.json does not describe an expansion ({error!r}); run palora expand first."
         ) from None
     events = [event for event in run.events() if event["kind"] == "front"]
     if run.status() != "finished" or not source or len(events) < 2:
-        raise UserError(f"{run.folder} is not a finished expansion; run scripts/expand.py first.")
+        raise UserError(f"{run.folder} is not a finished expansion; run palora expand first.")
     from palora_core.front import Front
 
     final = Front.load(run.folder / "front.json")

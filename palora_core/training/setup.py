@@ -17,6 +17,7 @@ from palora_core.errors import UserError
 from palora_core.methods.base import Method
 from palora_core.networks.base import networks
 from palora_core.runs import Run
+from palora_core.training.card import benchmark_of
 from palora_core.training.options import TrainingOptions
 from palora_core.training.start import new_parts
 from palora_core.training.trainer import Trainer
@@ -156,8 +157,8 @@ def resume_trainer(run: Run, data: Path, device: str = "auto", progress: Progres
 
 
 def _parts_of(run: Run, config: Mapping[str, Any]) -> tuple[Benchmark, Method, TrainingOptions]:
+    bench = benchmark_of(config, f"The run in {run.folder}")
     try:
-        bench = from_dict(benchmarks.get(config["benchmark"]["name"]), config["benchmark"]["options"])
         return bench, method_from_dict(config["method"]), from_dict(TrainingOptions, config["training"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{run.folder}/config.json is not a run configuration ({error}); start a new run.") from None

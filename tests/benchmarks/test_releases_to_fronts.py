@@ -94,5 +94,5 @@ def test_parameter_counts_of_the_paper(name, expected):
 
 @pytest.mark.parametrize("name", ["cityscapes", "nyuv2", "utkface", "sarcos", "celeba", "census", "adult"])
 def test_an_unprepared_data_set_names_the_command(name, tmp_path):
-    with pytest.raises(ValueError, match=f"prepare_data.py {name} --source DIR --data {tmp_path}"):
+    with pytest.raises(ValueError, match=f"palora_core prepare {name} --source DIR --data {tmp_path}"):
         benchmarks.get(name)().load(tmp_path)

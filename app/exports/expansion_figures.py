@@ -1,7 +1,12 @@
-"""The paper's Figure 4: fronts that grew out of one checkpoint, by α and epoch by epoch."""
+"""The paper's Figure 4: fronts that grew out of one checkpoint, by α and epoch by epoch.
+
+``python -m app.exports.expansion_figures numbers.json``, as ``palora expand`` does.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,3 +107,10 @@ def film(grown: Sequence[Growth], path: Path) -> None:
 
 def _colours(grown: Sequence[Growth]) -> list[str]:
     return [COLOURS[index % len(COLOURS)] for index in range(len(grown))]
+
+
+if __name__ == "__main__":
+    numbers = Path(sys.argv[1])
+    every = [Growth.from_json(one) for one in json.loads(numbers.read_text())]
+    picture(every, numbers.with_suffix(".png"))
+    film(every, numbers.with_suffix(".html"))

@@ -1,9 +1,13 @@
-"""Figures of a sweep: hypervolume and alignment by setting (Figures 6 and 10), and fronts by sampler (Figure 11)."""
+"""Figures of a sweep: hypervolume and alignment by setting (Figures 6 and 10), and fronts by sampler (Figure 11).
+
+``python -m app.exports.sweep_figures results.json``, as ``palora sweep`` does.
+"""
 
 from __future__ import annotations
 
 import json
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +96,7 @@ def fronts(rows: list[dict[str, Any]], folder: Path) -> go.Figure:
     return figure.update_layout(
         title="Fronts of the best runs", xaxis_title="loss of task 1", yaxis_title="loss of task 2"
     )
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

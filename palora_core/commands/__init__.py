@@ -1,0 +1,91 @@
+"""The commands of ``palora``: each module has ``arguments(parser)`` and ``run(args)``; the scripts call them, too.
+
+A module imports what is heavy when it runs, so that ``--help`` and a mistyped option answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import palora_core
+from palora_core import plugins
+from palora_core.errors import UserError
+
+COMMANDS = {
+    "train": "train one method on one benchmark",
+    "evaluate": "evaluate a model's front",
+    "expand": "Pareto expansion of a plain checkpoint",
+    "export": "the network at a preference, or with the preference as input, as one file",
+    "prepare": "turn a raw release into what training reads",
+    "sweep": "train a grid of settings, alone or with other workers",
+    "reproduce": "train methods × seeds on a benchmark and write the table",
+    "grid": "train one linear scalarization per preference, the yardstick of a controllable model",
+    "app": "open the dashboard",
+    "doctor": "what is installed, missing and slow on this machine",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``palora COMMAND …``: the exit status."""
+    listing = "\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="palora",
+        usage="palora [-h] [--version] command …",
+        description=f"Train one network, then steer it along its Pareto front.\n\ncommands:\n{listing}",
+        epilog="palora COMMAND --help explains one of them.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"palora-core {palora_core.__version__}")
+    parser.add_argument("command", choices=COMMANDS, help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    return run(args.command, args.rest, f"palora {args.command}")
+
+
+def run(command: str, argv: Sequence[str], program: str) -> int:
+    """Parse the arguments of ``command`` and carry it out.
+
+    Args:
+        command: one of :data:`COMMANDS`.
+        argv: its arguments.
+        program: what a person typed before them; in usage texts and advice.
+
+    Returns:
+        The exit status: 2 where a person can put right what is wrong, after one sentence on standard error.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost 5-10 × on a shared machine
+    module = importlib.import_module(f"{__name__}.{command}")
+    parser = argparse.ArgumentParser(prog=program, description=(module.__doc__ or "").partition("\n")[0])
+    module.arguments(parser)
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this module, which registers things of one's own (or PALORA_PLUGINS=MODULE,…)",
+    )
+    args = parser.parse_args(argv, argparse.Namespace(program=program, argv=list(argv)))
+    return guarded(lambda: _with_plugins(module.run, args))
+
+
+def _with_plugins(carry_out: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int | None:
+    plugins.use(args.plugin)
+    for problem in plugins.problems():  # of installed ones, which nobody asked for just now
+        print(f"warning: {problem}", file=sys.stderr)
+    return carry_out(args)
+
+
+def guarded(carry_out: Callable[[], int | None]) -> int:
+    """The exit status of ``carry_out``; a UserError becomes one sentence on standard error and status 2."""
+    try:
+        return carry_out() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130

@@ -1,0 +1,78 @@
+"""Evaluate a model's front: ``palora evaluate trained_models/multimnist --split test --out front.json``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palora_core.commands.console import Bar, add_common, target
+
+if TYPE_CHECKING:
+    from palora_core.front import Front
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be given."""
+    parser.add_argument("model", type=Path, help="a model folder or a run folder")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
+    parser.add_argument("--points", type=int, help="number of preferences (default: 11 for two tasks, 66 for three)")
+    parser.add_argument(
+        "--convention", choices=("exact", "published"), default="exact", help="how metrics are averaged"
+    )
+    parser.add_argument("--precision", choices=("fp32", "bf16", "auto"), default="fp32")
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate, write the front, print it."""
+    from palora_core.checkpoint import load
+    from palora_core.front import evaluate
+    from palora_core.machine import choose_device, precision_dtype
+    from palora_core.simplex import evaluation_preferences
+    from palora_core.training.card import benchmark_of
+
+    out = target(args.out)
+    model, card = load(args.model)
+    device = choose_device(args.device)
+    benchmark = benchmark_of(card)
+    bar = Bar()
+    split = benchmark.load(args.data, bar)[args.split]
+    grid = evaluation_preferences(len(benchmark.tasks), args.points) if args.points is not None else None
+    front = evaluate(
+        model.to(device),
+        split,
+        benchmark.tasks,
+        benchmark.reference,
+        grid,
+        benchmark.recipe.eval_batch_size,
+        precision_dtype(args.precision, device),
+        args.convention,
+        lambda done, total: bar("evaluating", done, total),
+        {
+            "benchmark": card["benchmark"]["name"],
+            "method": card["method"]["name"],
+            "split": args.split,
+            "convention": args.convention,
+        },
+    )
+    bar.close()
+    front.save(out)
+    print_table(front)
+
+
+def print_table(front: Front) -> None:
+    """A line per preference, then hypervolume, non-dominated points and alignment."""
+    names = list(front.metrics)
+    print("  ".join([*(f"λ {task}" for task in front.tasks), *(f"loss {task}" for task in front.tasks), *names]))
+    for row in range(len(front.preferences)):
+        values = [*front.preferences[row], *front.objectives[row], *(front.metrics[name][row] for name in names)]
+        print("  ".join(f"{value:.4f}" for value in values))
+    summary = front.summary()
+    reference = ", ".join(f"{value:g}" for value in summary["reference"])
+    print(f"hypervolume {summary['hypervolume']:.4f} (reference {reference})")
+    print(f"non-dominated {summary['nondominated']}/{summary['points']}; {summary['preferences']}")
+    print(
+        "Spearman(λ_t, L_t) " + ", ".join(f"{task} {value:.3f}" for task, value in zip(front.tasks, front.spearman()))
+    )

@@ -1,0 +1,43 @@
+"""Export a network: ``palora export trained_models/multimnist --preference 0.3 0.7 --out a.safetensors``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from palora_core.errors import UserError
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be given."""
+    parser.add_argument("model", type=Path, help="a model folder or a run folder")
+    parser.add_argument(
+        "--preference", type=float, nargs="+", help="λ, one number per task; left out: λ stays an input"
+    )
+    parser.add_argument("--format", choices=("safetensors", "onnx"), default="safetensors")
+    parser.add_argument("--out", type=Path, required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the file and say how far it is from PyTorch."""
+    from palora_core.checkpoint import load
+    from palora_core.data import load_samples
+    from palora_core.export import export_onnx, export_safetensors
+    from palora_core.simplex import check_preference
+    from palora_core.training.card import benchmark_of
+
+    model, card = load(args.model)
+    if args.preference is not None:
+        check_preference(args.preference, model.num_tasks)
+    if args.format == "safetensors":
+        if args.preference is None:
+            raise UserError("--format safetensors needs --preference with one number per task; ONNX can do without.")
+        report = export_safetensors(model, args.preference, args.out)
+    else:
+        import torch
+
+        benchmark = benchmark_of(card)
+        example = load_samples(args.model / "samples.npz", benchmark.convert).batch(torch.tensor([0]))[0]
+        report = export_onnx(model, example, args.out, args.preference)
+    size = report["bytes"] / 1e6
+    print(f"{args.out}: {size:.1f} MB, largest difference to PyTorch {report['max_abs_difference_to_pytorch']:.1e}")

@@ -1,0 +1,143 @@
+"""Plugins: what leads in, what a failing one leaves behind, and what people read where one is missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NETWORK = """
+import palora_core as pc
+from palora_core.networks.lenet import lenet
+
+@pc.register("network", {name!r})
+def mine(outputs, batch_norm=False):
+    return lenet(outputs, batch_norm)
+"""
+BENCHMARK = """
+from dataclasses import dataclass
+import palora_core as pc
+from palora_core.benchmarks.multimnist import MultiMNIST
+
+@pc.register("benchmark", "own_digits")
+@dataclass(frozen=True)
+class OwnDigits(MultiMNIST):
+    @property
+    def network(self):
+        return "own_net", {"outputs": self.outputs}
+"""
+SMALL = ("train_images=16", "test_images=8", "batch_size=8", "num_preferences=2", "samples=1", "front_points=2")
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Run code, or a command of ``palora``, in ``tmp_path`` with plugins in the environment."""
+
+    def run(*words: str, plugins: str = "", status: int = 0, **environment: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PALORA_PLUGINS": plugins, **environment}
+        command = [sys.executable, *(["-c", textwrap.dedent(words[0])] if len(words) == 1 else words)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr
+        return (done.stdout if status == 0 else done.stderr).strip()
+
+    return run
+
+
+def write(folder: Path, **modules: str) -> None:
+    for name, text in modules.items():
+        (folder / f"{name}.py").write_text(text)
+
+
+def test_the_environment_names_plugins_in_the_current_folder(tmp_path, python):
+    write(tmp_path, first=NETWORK.format(name="net_one"), second=NETWORK.format(name="net_two"))
+    code = """
+    import palora_core as pc
+    from palora_core import plugins
+    print("net_one" in pc.networks(), "net_two" in pc.networks(), plugins.loaded(), plugins.problems())
+    """
+    assert python(code, plugins="first, second") == "True True ['first', 'second'] []"
+    assert python(code) == "False False [] []"
+
+
+def test_an_installed_package_brings_its_plugin_along(tmp_path, python):
+    write(tmp_path, installed_one=NETWORK.format(name="net_one"))
+    about = tmp_path / "installed_one-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: installed-one\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[palora.plugins]\nany name = installed_one\n")
+    code = (
+        "import palora_core as pc; from palora_core import plugins; print('net_one' in pc.networks(), plugins.loaded())"
+    )
+    assert python(code, PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}") == "True ['installed_one']"
+
+
+FAULTS = {
+    "zero": ("1 / 0", "The plugin zero could not be loaded (ZeroDivisionError: division by zero)"),
+    "needy": ("import nobody_has_it", "could not be loaded (ModuleNotFoundError: No module named 'nobody_has_it')"),
+    "quits": ("raise SystemExit('no')", "could not be loaded (SystemExit: no)"),
+    "broken": ("def broken(:", "could not be loaded (SyntaxError"),
+    "thief": (NETWORK.format(name="lenet"), "the network name 'lenet' is taken by palora_core.networks.lenet.lenet"),
+    "second": (NETWORK.format(name="shared"), "the network name 'shared' is taken by good.mine"),
+    "long": ("raise RuntimeError('x' * 5000)", "xxx…"),
+    "absent": (None, "There is no module 'absent'"),
+}
+
+
+def test_one_that_fails_leaves_nothing_and_the_others_go_on(tmp_path, python):
+    write(tmp_path, good=NETWORK.format(name="shared"), later=NETWORK.format(name="net_later"))
+    for name, (fault, _) in FAULTS.items():
+        if fault is not None:
+            half = NETWORK.format(name=f"half_{name}").replace("def mine", "def half")
+            write(tmp_path, **{name: half + fault})
+    code = """
+    import palora_core as pc
+    from palora_core import plugins
+    names = pc.networks()
+    print([name for name in names if name in ("shared", "net_later", "lenet") or "half" in name], plugins.loaded())
+    print(*plugins.problems(), sep="\\n")
+    """
+    first, *sentences = python(code, plugins=",".join(["good", *FAULTS, "later"])).splitlines()
+    assert first == "['lenet', 'net_later', 'shared'] ['good', 'later']"
+    assert len(sentences) == len(FAULTS)
+    for (name, (_, expected)), sentence in zip(FAULTS.items(), sentences):
+        assert expected in sentence and name in sentence and len(sentence) < 500
+
+
+def test_a_plugin_may_look_names_up_while_it_is_imported(tmp_path, python):
+    write(tmp_path, curious="import palora_core as pc\nfound = 'lenet' in pc.networks()\n")
+    assert python(
+        "import palora_core as pc, sys; pc.networks(); print(sys.modules['curious'].found)", plugins="curious"
+    ) == ("True")
+
+
+def test_a_person_who_takes_a_built_in_name_is_told_so_at_once(python):
+    code = """
+    import palora_core as pc
+    try:
+        pc.register("network", "lenet")(lambda outputs: None)
+    except pc.UserError as error:
+        print(error)
+    """
+    assert "the network name 'lenet' is taken by palora_core.networks.lenet" in python(code)
+
+
+def test_first_look_ups_from_many_threads_see_the_plugin(tmp_path, python):
+    write(tmp_path, slow=NETWORK.format(name="net_slow") + "\nimport time; time.sleep(0.2)\n")
+    code = """
+    import threading
+    import palora_core as pc
+    seen = []
+    kinds = (pc.networks, pc.benchmarks, pc.methods, pc.networks)
+    look = lambda kind: (kind(), seen.append("net_slow" in pc.networks()))
+    threads = [threading.Thread(target=look, args=(kind,)) for kind in kinds]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join(60)
+    print(seen)
+    """
+    assert python(code, plugins="slow") == "[True, True, True, True]"
