@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 export PALORA_RUNS ?= runs
+export PALORA_PLUGINS := $(or $(PLUGINS),$(PALORA_PLUGINS))
 
 .PHONY: app test test-slow lint screenshots bench clean
 
@@ -16,7 +17,7 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.app
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-app: $(VENV)/.app  ## the dashboard on http://localhost:8501
+app: $(VENV)/.app  ## the dashboard on http://localhost:8501; with your own things: make app PLUGINS=my.module
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/streamlit run app/app.py --server.port $(PORT)
 
 test: $(VENV)/.dev browser style  ## everything but the slow tests

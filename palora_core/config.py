@@ -129,7 +129,7 @@ def require(description: Mapping[str, Any], what: str, **others: Registry) -> No
     needs = [(others[key], description.get(key)) for key in others] + [(methods, method)]
     needs += [(PARTS[key], parts[key]) for key in parts if key in PARTS]
     named = [(registry, need["name"]) for registry, need in needs if isinstance(need, dict) and "name" in need]
-    unknown = [f"the {registry.kind} {str(name)[:80]!r}" for registry, name in named if name not in registry]
+    unknown = [_slip(registry, name) for registry, name in named if name not in registry]
     if not unknown:
         return
     verb = "is" if len(unknown) == 1 else "are"
@@ -141,6 +141,11 @@ def require(description: Mapping[str, Any], what: str, **others: Registry) -> No
         + "".join(f" ({problem})" for problem in plugins.problems())
         + "."
     )
+
+
+def _slip(registry: Registry, name: object) -> str:
+    close = registry.closest(name)
+    return f"the {registry.kind} {quoted(name)}" + (f" (did you mean {close!r}?)" if close else "")
 
 
 def from_dict(kind: Any, data: Mapping[str, Any]) -> Any:

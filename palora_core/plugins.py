@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from palora_core.errors import UserError
+from palora_core.errors import UserError, quoted, shortened
 from palora_core.registry import DISCOVERY
 
 GROUP = "palora.plugins"
@@ -41,7 +41,7 @@ def use(names: Iterable[str]) -> None:
         if not is_module_name(name):
             raise UserError(
                 f"--plugin takes the name of a Python module, for example my_package.my_module, without its folder "
-                f"and without .py; found {_shortened(name)!r}."
+                f"and without .py; found {quoted(name)}."
             )
     if wanted:
         os.environ[VARIABLE] = ",".join(dict.fromkeys(wanted))
@@ -120,13 +120,9 @@ def _sentence(name: str, error: BaseException) -> str:
     absent = error.name if isinstance(error, ModuleNotFoundError) else None
     if absent and f"{name}.".startswith(f"{absent}."):
         return (
-            f"There is no module {_shortened(name)!r} for the plugin of that name; install it, or start in the folder "
+            f"There is no module {quoted(name)} for the plugin of that name; install it, or start in the folder "
             "that holds it."
         )
     why = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    return f"The plugin {_shortened(name)} could not be loaded ({_shortened(why)}); mend it, or start without it."
-
-
-def _shortened(text: str) -> str:
-    text = " ".join(str(text).split())
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    why = shortened(" ".join(why.split()), _LONGEST)
+    return f"The plugin {name} could not be loaded ({why}); mend it, or start without it."

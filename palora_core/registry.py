@@ -96,11 +96,14 @@ class Registry:
     def __repr__(self) -> str:
         return f"Registry({self.kind!r}, names={self.names()})"
 
+    def closest(self, name: object) -> str:
+        """The registered name that ``name`` may be a slip of; "" if none is near."""
+        return next(iter(difflib.get_close_matches(str(name).lower().replace("-", "_"), self.names(), n=1)), "")
+
     def _unknown(self, name: object) -> str:
-        known = self.names()
-        close = difflib.get_close_matches(str(name).lower().replace("-", "_"), known, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        message = f"unknown {self.kind} {name!r}: {hint}known names are {', '.join(known) or '(none)'}"
+        close = self.closest(name)
+        hint = f"did you mean {close!r}? " if close else ""
+        message = f"unknown {self.kind} {name!r}: {hint}known names are {', '.join(self.names()) or '(none)'}"
         for module, reason in self.unavailable.items():
             message += f"; {module} could not be loaded ({reason})"
         return f"{message}; one of your own comes in with --plugin MODULE or PALORA_PLUGINS=MODULE"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -19,32 +21,20 @@ from palora_core.networks.lenet import lenet
 def mine(outputs, batch_norm=False):
     return lenet(outputs, batch_norm)
 """
-BENCHMARK = """
-from dataclasses import dataclass
-import palora_core as pc
-from palora_core.benchmarks.multimnist import MultiMNIST
-
-@pc.register("benchmark", "own_digits")
-@dataclass(frozen=True)
-class OwnDigits(MultiMNIST):
-    @property
-    def network(self):
-        return "own_net", {"outputs": self.outputs}
-"""
+EXAMPLE = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), re.DOTALL)[1]
 SMALL = ("train_images=16", "test_images=8", "batch_size=8", "num_preferences=2", "samples=1", "front_points=2")
 
 
 @pytest.fixture
 def python(tmp_path):
-    """Run code, or a command of ``palora``, in ``tmp_path`` with plugins in the environment."""
+    """Run code in ``tmp_path`` with plugins in the environment; gives what it printed."""
 
-    def run(*words: str, plugins: str = "", status: int = 0, **environment: str) -> str:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PALORA_PLUGINS": plugins, **environment}
-        command = [sys.executable, *(["-c", textwrap.dedent(words[0])] if len(words) == 1 else words)]
+    def run(code: str, plugins: str = "", **variables: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PALORA_PLUGINS": plugins, **variables}
+        command = [sys.executable, "-c", textwrap.dedent(code)]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
-        assert done.returncode == status, done.stderr
-        assert "Traceback" not in done.stderr
-        return (done.stdout if status == 0 else done.stderr).strip()
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     return run
 
@@ -84,7 +74,7 @@ FAULTS = {
     "broken": ("def broken(:", "could not be loaded (SyntaxError"),
     "thief": (NETWORK.format(name="lenet"), "the network name 'lenet' is taken by palora_core.networks.lenet.lenet"),
     "second": (NETWORK.format(name="shared"), "the network name 'shared' is taken by good.mine"),
-    "long": ("raise RuntimeError('x' * 5000)", "xxx…"),
+    "long": ("raise RuntimeError('x' * 5000)", "x … x"),
     "absent": (None, "There is no module 'absent'"),
 }
 
@@ -141,3 +131,76 @@ def test_first_look_ups_from_many_threads_see_the_plugin(tmp_path, python):
     print(seen)
     """
     assert python(code, plugins="slow") == "[True, True, True, True]"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with the plugin that the documents show, another one, and ``run``, trained with both."""
+    folder = tmp_path_factory.mktemp("own")
+    write(folder, own_net=NETWORK.format(name="own_net"), own_data=EXAMPLE)
+    words = ["--benchmark", "own_digits", "--out", "run", "--epochs", "1", "--data", "data", "--device", "cpu"]
+    words += [word for setting in SMALL for word in ("--set", setting)]
+    done = palora(folder, "train", *words, "--plugin", "own_net", "--plugin", "own_data")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def palora(folder: Path, *words: str, plugins: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PALORA_PLUGINS": plugins}
+    command = [sys.executable, "-m", "palora_core", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def test_a_run_and_its_card_name_the_plugins(trained):
+    for name in ("config.json", "card.json"):
+        assert json.loads((trained / "run" / name).read_text())["plugins"] == ["own_data", "own_net"]
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        (("evaluate", "run", "--out", "front.json"), "This model needs"),
+        (("export", "run", "--preference", "1", "0", "--out", "x.safetensors"), "This model needs"),
+        (("train", "--out", "run", "--resume"), "The run in run needs"),
+    ],
+)
+def test_what_is_missing_is_said_in_a_sentence_and_nothing_is_imported(trained, words, begins):
+    (trained / "own_data.py").write_text(EXAMPLE + "\nopen('imported', 'w').close()\n")
+    (trained / "imported").unlink(missing_ok=True)
+    done = palora(trained, *words)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert not (trained / "imported").exists()
+    assert f"error: {begins} the" in done.stderr and "not registered" in done.stderr
+    assert "--plugin own_data --plugin own_net or PALORA_PLUGINS=own_data,own_net" in done.stderr
+
+
+def test_with_the_plugins_everything_goes_on(trained):
+    done = palora(trained, "evaluate", "run", "--out", "front.json", "--data", "data", plugins="own_net,own_data")
+    assert done.returncode == 0, done.stderr
+    done = palora(trained, "export", "run", "--preference", "1", "0", "--out", "x.safetensors", "--plugin", "own_data")
+    assert done.returncode == 0, done.stderr
+
+
+def test_sweeps_hand_plugins_on_to_their_trainings(trained):
+    words = ["sweep", "grid", "--benchmark", "own_digits", "--param", "rank=1", "--out", "swept", "--data", "data"]
+    words += [word for setting in SMALL for word in ("--set", setting)]
+    done = palora(trained, *words, "--epochs", "1", "--device", "cpu", "--plugin", "own_net", "--plugin", "own_data")
+    assert done.returncode == 0, done.stderr + (trained / "swept" / "runs" / "rank=1" / "log.txt").read_text()
+    card = json.loads((trained / "swept" / "runs" / "rank=1" / "card.json").read_text())
+    assert card["network"]["name"] == "two_layers"
+
+
+def test_names_in_a_card_are_only_names():
+    from palora_core import plugins
+    from palora_core.config import require
+    from palora_core.networks.base import networks
+
+    card = {"network": {"name": "x" * 500}, "plugins": ["os; rm", "../x", 3, "a" * 300, "fine.name"]}
+    assert plugins.missing(card["plugins"]) == ["fine.name"]
+    with pytest.raises(ValueError, match=r"start with --plugin fine\.name or PALORA_PLUGINS=fine\.name") as found:
+        require(card, "This model", network=networks)
+    assert len(str(found.value)) < 300
+    with pytest.raises(ValueError, match="naming the module that registers it"):
+        require({"network": {"name": "mycnn"}}, "This model", network=networks)
+    for damaged in ([], {"method": 3}, {"network": "lenet", "method": {"name": "palora", "sampler": 4}}):
+        require(damaged, "This model", network=networks)

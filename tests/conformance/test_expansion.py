@@ -65,7 +65,7 @@ def test_only_adapters_move_and_the_first_front_is_the_checkpoint(checkpoint, tm
 @pytest.mark.parametrize("config", ["{}", "[]", '{"training": {"start_from": "x"}, "method": {"name": "stl"}}'])
 def test_a_foreign_configuration_is_no_expansion(tmp_path, config):
     (tmp_path / "config.json").write_text(config)
-    with pytest.raises(UserError, match=r"expand\.py"):
+    with pytest.raises(UserError, match="run palora expand first"):
         growth(Run(tmp_path))
 
 
