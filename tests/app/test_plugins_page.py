@@ -61,4 +61,4 @@ def test_a_plugin_that_fails_is_named_and_everything_else_goes_on(roots, monkeyp
     app = AppTest.from_file(str(MAIN), default_timeout=120).run()
     assert not app.exception and not app.error
     assert "fails_in_the_app could not be loaded (the network name 'lenet' is taken" in texts(app.warning)
-    assert app.title[0].value
+    assert app.selectbox(key="model").value == "sound"
