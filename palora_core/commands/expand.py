@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from palora_core.commands.console import Bar, add_common, add_settings, settings
 from palora_core.commands.studio import draw
-from palora_core.commands.train import report
+from palora_core.commands.train import report, say_start
 from palora_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def expand(args: argparse.Namespace, given: dict[str, Any], folder: Run, again: 
         parts = {"sampler": args.sampler} if args.sampler else {}
         given = given if args.epochs is None else {"epochs": args.epochs, **given}
         chosen = configure_expansion(args.benchmark, args.source, given, parts)
-        Trainer(folder, *chosen, args.data, args.device, bar).start()
+        trainer = Trainer(folder, *chosen, args.data, args.device, bar)
+        say_start(trainer)
+        trainer.start()
     bar.close()
 
 

@@ -16,6 +16,7 @@ from palora_core.errors import UserError
 
 if TYPE_CHECKING:
     from palora_core.runs import Run
+    from palora_core.training.trainer import Trainer
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,9 @@ def _begin(args: argparse.Namespace, folder: Run, given: dict, parts: dict[str, 
     if not args.benchmark:
         raise UserError("--benchmark is missing; for example --benchmark multimnist.")
     bench, method, options = configure(args.benchmark, args.method or "palora", given, parts)
-    Trainer(folder, bench, method, options, args.data, device, bar).start()
+    trainer = Trainer(folder, bench, method, options, args.data, device, bar)
+    say_start(trainer)
+    trainer.start()
 
 
 def _resume(args: argparse.Namespace, folder: Run, given: dict, parts: dict[str, str], device: str, bar: Bar) -> None:
@@ -71,6 +74,14 @@ def _resume(args: argparse.Namespace, folder: Run, given: dict, parts: dict[str,
     if missing:  # all that the configuration names is registered, or the check above had said so
         print(f"warning: this run was begun with --plugin {' --plugin '.join(missing)}", file=sys.stderr)
     resume_trainer(folder, args.data, device, bar).resume()
+
+
+def say_start(trainer: Trainer) -> None:
+    """Say what of the network comes from the weights to start from."""
+    from palora_core import distributed
+
+    if trainer.origin and distributed.is_main():
+        print(f"start: {trainer.origin['sentence']}", flush=True)
 
 
 def report(run: Run, program: str) -> None:

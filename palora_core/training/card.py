@@ -50,6 +50,7 @@ def model_card(
     base_parameters: int,
     progress: Mapping[str, Any],
     front: Front,
+    start: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The card: what, from what, how, on what machine, how good, under which licence, with what limits.
 
@@ -61,6 +62,7 @@ def model_card(
         base_parameters: of the network before conditioning.
         progress: how far training came: ``steps``, ``seconds``, ``train_items``, ``finished``.
         front: an evaluation of ``model``.
+        start: what it started with, see :meth:`palora_core.training.start.Start.to_json`.
     """
     config = run_config(benchmark, method, options)
     network, network_options = benchmark.network
@@ -79,6 +81,7 @@ def model_card(
             "start_from": _origin(options.start_from),
             **progress,
         },
+        **({"start": dict(start)} if start else {}),
         "machine": describe(),
         "front": front.summary(),
         "data": benchmark.summary,

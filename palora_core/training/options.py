@@ -32,6 +32,7 @@ class TrainingOptions:
         samples: test items that travel with the model.
         engine: passes of a step one after another or stacked into one; auto stacks small networks on a GPU.
         start_from: a model folder or a plain state_dict file whose weights the network starts with.
+        start_partly: start even where that file holds little of the network, or heads under other names.
     """
 
     epochs: Annotated[int, Range(1, 1_000_000)] = 10
@@ -50,6 +51,7 @@ class TrainingOptions:
     samples: Annotated[int, Range(0, 10_000)] = 12
     engine: Literal["auto", "sequential", "stacked"] = "auto"
     start_from: str = ""
+    start_partly: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self)

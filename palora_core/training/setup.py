@@ -19,7 +19,7 @@ from palora_core.networks.base import networks
 from palora_core.runs import Run
 from palora_core.training.card import benchmark_of
 from palora_core.training.options import TrainingOptions
-from palora_core.training.start import new_parts
+from palora_core.training.start import look_at_start
 from palora_core.training.trainer import Trainer
 
 EXPANSION_EPOCHS = 4  # the paper's for MultiMNIST; it has 5 for CityScapes
@@ -65,8 +65,8 @@ def configure_expansion(
     """Pareto expansion (§5.3 of the paper): PaLoRA with trained adapters only, starting from a plain checkpoint.
 
     Unless ``settings`` say otherwise, there are four epochs at the recipe's last learning rate, and the options of the
-    network are those of the checkpoint's card where it has one. A backbone of torchvision or timm has no heads for
-    these tasks: those begin as they are drawn and are trained too.
+    network are those of the checkpoint's card where it has one. Heads that the checkpoint does not have under their
+    names (a backbone of torchvision or timm has none) begin as they are drawn and are trained too.
 
     Raises:
         UserError: unknown names, or a checkpoint of another network.
@@ -84,9 +84,8 @@ def configure_expansion(
         card = read_card(source)
         if card["benchmark"]["name"] == benchmark:
             fixed |= {f"benchmark.{key}": value for key, value in card["benchmark"]["options"].items()}
-        return configure(benchmark, "palora", {**fixed, **settings}, parts)
-    bench, _, _ = configured = configure(benchmark, "palora", {**fixed, **settings}, parts)
-    missing = new_parts(shape_of(bench), source)
+    bench, _, training = configured = configure(benchmark, "palora", {**fixed, **settings}, parts)
+    missing = look_at_start(shape_of(bench), source, training.start_partly).new_parts
     if not missing:
         return configured
     return configure(benchmark, "palora", {**fixed, "unfrozen": ",".join(missing), **settings}, parts)

@@ -75,6 +75,7 @@ class Trainer:
         self.step = 0  # steps done
         self.seconds = 0.0  # training time of earlier sessions of this run
         self.best: list[float] | None = None
+        self.origin: dict[str, Any] | None = None  # what came from options.start_from
         self._stop = False
         self._began = self._saved = self._reported = time.monotonic()
         self._first_step = 0
@@ -87,7 +88,8 @@ class Trainer:
             options = {**options, "pretrained": False}  # replaced below: the machine need not have ImageNet's weights
         network = networks.get(name)(**options)
         if self.options.start_from and not self.saved_state.exists():
-            load_start(network, Path(self.options.start_from))
+            found = load_start(network, Path(self.options.start_from), self.options.start_partly)
+            self.origin = found.to_json()
         self.base_parameters = sum(p.numel() for p in network.parameters())
         self.model = self.method.conditioning.condition(network, len(self.tasks)).to(self.device)
         channels_last_(self.model)
@@ -129,6 +131,7 @@ class Trainer:
             tasks=[task.name for task in self.tasks],
             resumed=resumed,
             engine=self.engine_chosen,
+            **({"origin": self.origin["sentence"]} if self.origin else {}),
         )
         self._began = self._saved = time.monotonic()
         self._reported, self._first_step = 0.0, self.step
@@ -369,7 +372,7 @@ class Trainer:
             "finished": self.step >= self.total_steps,
         }
         parts = self.benchmark, self.method, self.options, self.model, self.base_parameters
-        return model_card(*parts, progress, front)
+        return model_card(*parts, progress, front, self.origin)
 
     @property
     def elapsed(self) -> float:
@@ -410,6 +413,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.elapsed,
             "best": self.best,
+            "origin": self.origin,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "balancer": self.balancer.state_dict(),
@@ -440,6 +444,7 @@ class Trainer:
             if self.device.type == "cuda":
                 torch.cuda.set_rng_state(state["device_rng"].cpu(), self.device)
             self.step, self.seconds, self.best = int(state["step"]), float(state["seconds"]), state["best"]
+            self.origin = state["origin"]
             distributed.broadcast_(self.model.state_dict().values())
         except Exception as error:  # torch reports damage in many ways
             raise UserError(

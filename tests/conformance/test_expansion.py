@@ -65,7 +65,7 @@ def test_only_adapters_move_and_the_first_front_is_the_checkpoint(checkpoint, tm
 @pytest.mark.parametrize("config", ["{}", "[]", '{"training": {"start_from": "x"}, "method": {"name": "stl"}}'])
 def test_a_foreign_configuration_is_no_expansion(tmp_path, config):
     (tmp_path / "config.json").write_text(config)
-    with pytest.raises(UserError, match="run palora expand first"):
+    with pytest.raises(UserError, match=r"run palora expand first|not a run configuration"):
         growth(Run(tmp_path))
 
 
@@ -82,6 +82,10 @@ def test_a_backbone_with_torchvisions_names_is_expanded_with_new_heads_and_resum
     (tmp_path / "resnet.pth").unlink()  # a resume does not need it
     resumed = resume_trainer(trainer.run, data, "cpu")
     resumed.resume()
+    card = json.loads((trainer.run.folder / "card.json").read_text())
+    assert card["start"] == trainer.origin
+    assert card["start"]["new"] == ["heads"] and card["start"]["left_out"] == ["fc.weight"]
+    assert trainer.run.events()[0]["origin"] == card["start"]["sentence"]
     moved = {name for name, p in resumed.model.named_parameters() if not torch.equal(p, before[name])}
     assert moved == {name for name in before if "adapter_" in name or name.startswith("network.heads.")}
 
@@ -92,6 +96,43 @@ def test_a_checkpoint_that_does_not_fit_is_one_sentence(tmp_path, name):
     with pytest.raises(UserError, match=r"no checkpoint|another network"):
         configure_expansion("utkface", tmp_path / name, {})
     assert not (tmp_path / "run").exists()
+
+
+def test_the_command_says_what_was_taken_and_refuses_heads_under_other_names(checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    model, _ = load(checkpoint)
+    state = model.merge(torch.tensor([0.5, 0.5])).state_dict()
+    strange = {name.replace("heads.top_left", "heads.left"): tensor for name, tensor in state.items()}
+    for number, (content, more, status) in enumerate(
+        [
+            ({f"module.{name}": tensor for name, tensor in state.items()}, (), 0),
+            (strange, (), 2),
+            (strange, ("--set", "start_partly=true"), 0),
+        ]
+    ):
+        torch.save({"model": content}, tmp_path / "start.pt")
+        settings = {**SMALL, "norm_layers": True, "train_images": 16, "front_points": 2}
+        command = [
+            "expand.py",
+            "--from",
+            str(tmp_path / "start.pt"),
+            "--benchmark",
+            "multimnist",
+            "--epochs",
+            "1",
+            *more,
+        ]
+        command += ["--out", str(tmp_path / f"run-{number}"), "--device", "cpu"]
+        command += [word for pair in settings.items() for word in ("--set", "=".join(map(str, pair)))]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(SCRIPTS / "expand.py"), run_name="__main__")
+        said = capsys.readouterr()
+        assert end.value.code == status, said.err
+        if status:
+            assert "heads are matched by their names alone" in said.err and not (tmp_path / f"run-{number}").exists()
+        else:
+            assert ("drawn anew: heads.top_left" if more else "100 % of the network's weights") in said.out
 
 
 def test_figure_4_from_one_command_that_can_be_given_again(checkpoint, tmp_path, monkeypatch):
