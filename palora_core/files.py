@@ -19,6 +19,7 @@ from palora_core.errors import UserError
 from palora_core.reading import read_json
 
 __all__ = [
+    "CannotWrite",
     "cannot_write",
     "is_sealed",
     "is_temporary",
@@ -63,9 +64,22 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise cannot_write(path, reason) from None
 
 
-def cannot_write(path: Path, reason: str) -> UserError:
-    """The sentence for a file that could not be written."""
-    return UserError(f"{path} cannot be written ({reason}); make room, or choose a place where you may write.")
+class CannotWrite(UserError):
+    """A file could not be written.
+
+    Attributes:
+        reason: why, in the system's words; for sentences that name no path.
+    """
+
+    reason: str = "the disk refused"
+
+
+def cannot_write(path: Path, reason: str) -> CannotWrite:
+    """The error for a file that could not be written."""
+    sentence = f"{path} cannot be written ({reason}); make room, or choose a place where you may write."
+    error = CannotWrite(sentence)
+    error.reason = reason
+    return error
 
 
 def why_not_written(error: BaseException) -> str | None:
@@ -73,6 +87,8 @@ def why_not_written(error: BaseException) -> str | None:
 
     torch and safetensors write by themselves and have errors of their own for that.
     """
+    if isinstance(error, CannotWrite):
+        return error.reason
     if isinstance(error, OSError):
         return error.strerror or str(error)
     text = str(error)

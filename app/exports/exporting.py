@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from app.settings import child_environment
 from palora_core import checkpoint
 from palora_core.errors import UserError
 from palora_core.export import export_onnx, export_safetensors
-from palora_core.files import read_json, write_json
+from palora_core.files import CannotWrite, read_json, why_not_written, write_atomically, write_json
 
 Form = Literal["safetensors", "onnx"]
 PATIENCE = 600.0
@@ -69,7 +69,7 @@ def export(loaded: LoadedModel, form: Form, preference: Sequence[float] | None) 
     """
     if loaded.example is None:
         raise UserError("This model came without samples, so there is no input to trace it with; evaluate it first.")
-    with tempfile.TemporaryDirectory(prefix="palora-export-") as name, _turn():
+    with _turn(), _temporary() as name:
         folder = Path(name)
         order = {
             "model": str(loaded.entry.folder.resolve()),
@@ -78,7 +78,8 @@ def export(loaded: LoadedModel, form: Form, preference: Sequence[float] | None) 
             "out": file_name(loaded, form, preference),
         }
         write_json(folder / "order.json", order)
-        save_file({"input": loaded.example[:1].contiguous()}, folder / "input.safetensors")
+        example = {"input": loaded.example[:1].contiguous()}
+        write_atomically(folder / "input.safetensors", lambda path: save_file(example, path))
         _run(folder)
         report = read_json(folder / f"{order['out']}.json", "report")
         return Exported(order["out"], (folder / order["out"]).read_bytes(), report)
@@ -130,6 +131,25 @@ def _difference(model: Any, x: Tensor, preference: Sequence[float], file: Path) 
 
 
 @contextlib.contextmanager
+def _temporary() -> Iterator[str]:
+    """A folder for as long as a block lasts; where nothing can be written there, that is a sentence."""
+    try:
+        place = tempfile.TemporaryDirectory(prefix="palora-export-")
+    except OSError as error:
+        raise _no_room(error) from None
+    with place as name:
+        try:
+            yield name
+        except CannotWrite as error:
+            raise _no_room(error) from None
+
+
+def _no_room(error: OSError | CannotWrite) -> UserError:
+    why = why_not_written(error)
+    return UserError(f"The server's folder for temporary files cannot be written ({why}); make room, or set TMPDIR.")
+
+
+@contextlib.contextmanager
 def _turn() -> Any:
     if not _one_at_a_time.acquire(timeout=PATIENCE):
         raise UserError("Somebody else's export takes too long; try again later.")
@@ -146,8 +166,10 @@ def _run(folder: Path) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         raise UserError("The export takes longer than ten minutes; use palora export instead.") from None
+    except OSError as error:  # too many processes, too little memory
+        raise UserError(f"The export could not be started ({why_not_written(error)}); try again later.") from None
     if done.returncode == 2 and done.stdout.strip():
-        raise UserError(done.stdout.strip().splitlines()[-1])
+        raise UserError(done.stdout.strip().splitlines()[-1].replace(str(folder), "…"))
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
         raise UserError(f"This network cannot be exported ({reason.replace(str(folder), '…')}).")

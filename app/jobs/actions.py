@@ -9,10 +9,10 @@ import signal
 import time
 
 from app.jobs import naming
-from app.jobs.folders import folder_of, new_folder
+from app.jobs.folders import folder_of, new_folder, writable
 from app.jobs.limits import check_allowed, most_at_once
 from app.jobs.orders import Expansion, Order, read_order, write_order
-from app.jobs.queue import advance, queue_lock, threads, writable
+from app.jobs.queue import advance, queue_lock, threads
 from app.jobs.status import job, jobs
 from app.settings import runs_root
 from palora_core.errors import UserError
@@ -42,8 +42,12 @@ def start(order: Order | Expansion) -> str:
     noted = {"script": order.script, "arguments": order.arguments(), "threads": threads()}
     if isinstance(order, Expansion):
         noted["expands"] = order.title
-    with writable():
-        write_order(folder, {**noted, "created": now, "queued": now})
+    try:
+        with writable():
+            write_order(folder, {**noted, "created": now, "queued": now})
+    except UserError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     advance()
     return folder.name
 

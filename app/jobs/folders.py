@@ -11,6 +11,7 @@ from pathlib import Path
 from app.jobs.orders import read_order
 from app.settings import runs_root
 from palora_core.errors import UserError, quoted
+from palora_core.files import CannotWrite, why_not_written
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 DEPTH = 3  # sweeps put their runs into sub-folders
@@ -62,16 +63,30 @@ def created(folder: Path, changed: float) -> float:
     return changed
 
 
+@contextlib.contextmanager
+def writable() -> Iterator[None]:
+    """A block that writes below the run root; where it cannot, that is a sentence.
+
+    Raises:
+        UserError: why, without the path, which is nobody's business.
+    """
+    try:
+        yield
+    except (OSError, CannotWrite) as error:
+        raise UserError(
+            f"The folder of runs cannot be written ({why_not_written(error)}), so no run can be started or changed. "
+            "Make room there, make it writable for this server, or set PALORA_READ_ONLY=1."
+        ) from None
+
+
 def new_folder(stem: str) -> Path:
     """Make the folder of a new run: ``stem`` and the time."""
     root = runs_root()
-    try:
+    with writable():
         root.mkdir(parents=True, exist_ok=True)
         for number in range(1000):
             stamp = time.strftime("%Y%m%d-%H%M%S") + (f"-{number}" if number else "")
             with contextlib.suppress(FileExistsError):
                 (root / f"{stem}-{stamp}").mkdir()
                 return root / f"{stem}-{stamp}"
-    except OSError as error:
-        raise UserError(f"The folder of runs cannot be written ({error.strerror}).") from None
     raise UserError("Too many runs were started in one second; try again.")

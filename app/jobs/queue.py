@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -12,12 +13,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.jobs.folders import folder_of
+from app.jobs.folders import folder_of, writable
 from app.jobs.limits import at_once, read_only
 from app.jobs.orders import SCRIPTS, read_order, write_order
 from app.jobs.status import jobs
 from app.settings import child_environment, runs_root
-from palora_core.errors import UserError
+from palora_core.files import CannotWrite
 from palora_core.runs import Run
 
 try:
@@ -64,19 +65,6 @@ def _keep() -> None:
 
 
 @contextlib.contextmanager
-def writable() -> Iterator[None]:
-    """A block that writes below the run root; where it cannot, that is a sentence."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"Runs cannot be started, stopped or deleted: the folder of runs cannot be written ({reason}). Make it "
-            "writable for this server, or set PALORA_READ_ONLY=1."
-        ) from None
-
-
-@contextlib.contextmanager
 def queue_lock() -> Iterator[None]:
     """A block in which no other thread or server starts, stops or deletes a run; not to be entered twice.
 
@@ -102,12 +90,10 @@ def launch(folder: Path) -> None:
     nice = shutil.which("nice")
     own = str(order.get("threads") or threads())
     environment = child_environment(OMP_NUM_THREADS=own, OMP_WAIT_POLICY="PASSIVE", PYTHONUNBUFFERED="1")
-    with writable():
-        write_order(folder, {**order, "queued": None, "launched": time.time()})
-        log = (folder / "log.txt").open("ab")
-    with log:
+    # The log first: on a full disk the run stays in the queue until there is room again.
+    with writable(), (folder / "log.txt").open("ab", buffering=0) as log:
         log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}: {'resumed' if begun else 'started'}\n".encode())
-        log.flush()
+        write_order(folder, {**order, "queued": None, "launched": time.time()})
         try:
             child = subprocess.Popen(
                 [nice, "-n", "10", *command] if nice else command,
@@ -122,8 +108,12 @@ def launch(folder: Path) -> None:
             sentence = f"error: The training process could not be started ({reason}); free some memory and resume it.\n"
             log.write(sentence.encode())
             return
-    _children.append(child)
-    Run(folder).note_process(child.pid)
+        _children.append(child)
+        try:
+            Run(folder).note_process(child.pid)
+        except CannotWrite:  # it would train unseen, and a second one beside it
+            os.killpg(child.pid, signal.SIGTERM)
+            raise
 
 
 def threads() -> int:

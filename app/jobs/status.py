@@ -183,7 +183,7 @@ def log_tail(folder: Path, lines: int = 200) -> str:
     try:
         with (folder / "log.txt").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 65_536))
-            text = file.read().decode(errors="replace")
+            text = file.read(65_536).decode(errors="replace")
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-lines:])

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app.settings import ROOT
 from palora_core.errors import UserError
-from palora_core.files import write_atomically
+from palora_core.files import CannotWrite, write_atomically
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"
@@ -74,22 +74,26 @@ def _from_npm() -> dict[str, bytes]:
     missing = available()
     if missing:
         raise UserError(missing)
-    with tempfile.TemporaryDirectory(prefix="palora-npm-") as name:
-        command = ["npm", "pack", PACKAGE, "--silent", "--pack-destination", name]
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="palora-npm-") as name:
+            command = ["npm", "pack", PACKAGE, "--silent", "--pack-destination", name]
             subprocess.run(command, cwd=name, capture_output=True, check=True, timeout=PATIENCE)
             (archive,) = Path(name).glob("*.tgz")
             return _read(archive)
-        except (subprocess.SubprocessError, OSError, ValueError, KeyError, tarfile.TarError):
-            sentence = f"npm could not fetch {PACKAGE}, which a one-file page needs; try again later, or {BY_HAND}."
-            raise UserError(sentence) from None
+    except (subprocess.SubprocessError, OSError, ValueError, KeyError, tarfile.TarError):
+        sentence = f"npm could not fetch {PACKAGE}, which a one-file page needs; try again later, or {BY_HAND}."
+        raise UserError(sentence) from None
 
 
 def _keep(found: dict[str, bytes]) -> None:
     for file, data in found.items():
         if _hash(data) != HASHES[file]:
             raise UserError(f"{file} of {PACKAGE} is not the file this program knows, so it was not used.")
-        write_atomically(cache() / file, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+        try:
+            write_atomically(cache() / file, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+        except CannotWrite as error:
+            sentence = f"{PACKAGE}, which a one-file page needs, cannot be kept ({error.reason}); set PALORA_CACHE to a"
+            raise UserError(f"{sentence} folder with room that this server may write.") from None
 
 
 def _read(archive: Path) -> dict[str, bytes]:
