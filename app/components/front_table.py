@@ -1,22 +1,16 @@
-"""The table of a comparison: series in, rows out; as a data frame, CSV and LaTeX. No Streamlit here."""
+"""The table of a comparison: series in, rows out. No Streamlit here."""
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from app.components.dominance import MOST_TASKS
 from app.components.quantities import Quantity
 from app.library.contenders import Arena, Contender, Series
-
-SPECIAL = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\^{}"}
-SYMBOLS = {"λ": r"$\lambda$", "α": r"$\alpha$", "×": r"$\times$", "·": r"$\cdot$", "–": "--", "°": r"$^\circ$"}
 
 
 @dataclass(frozen=True)
@@ -121,76 +115,13 @@ def filled(wanted: Sequence[Column], table: Sequence[Row]) -> list[Column]:
     return [column for column in wanted if any(row[column.key] for row in table)]
 
 
-def best(column: Column, table: Sequence[Row]) -> int | None:
-    """Index of the best row, or None where there is no better."""
-    known = [(column.better * row[column.key].mean, i) for i, row in enumerate(table) if row[column.key]]  # type: ignore[union-attr]
-    return max(known)[1] if column.better and len(known) > 1 else None
-
-
-def records(series: Sequence[Series], wanted: Sequence[Column], table: Sequence[Row]) -> list[dict[str, Any]]:
-    """For a data frame that sorts: numbers as numbers, standard deviations in a column of their own."""
-    varying = {column.key for column in wanted if any((row[column.key] or Cell(0)).std is not None for row in table)}
-    found = []
-    for one, row in zip(series, table):
-        record: dict[str, Any] = {"method": one.name, "seeds": len(one.members)}
-        for column in wanted:
-            value = row[column.key] or Cell(float("nan"))
-            record[column.heading] = _rounded(value.mean, column)
-            if column.key in varying and (column.key == "hypervolume" or column.key.startswith("best ")):
-                record[f"± {column.heading}"] = _rounded(value.std, column)
-        found.append(record)
-    return found
-
-
-def _rounded(value: float | None, column: Column) -> float | None:
-    return None if value is None or not np.isfinite(value) else round(value, column.decimals + 2)
-
-
-def to_csv(series: Sequence[Series], wanted: Sequence[Column], table: Sequence[Row]) -> str:
-    """Mean and standard deviation of everything, at full precision."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    heads = [part for column in wanted for part in (column.heading, f"{column.heading} (std)")]
-    writer.writerow(["method", "published", "seeds", *heads])
-    for one, row in zip(series, table):
-        cells: list[Any] = []
-        for column in wanted:
-            value = row[column.key]
-            cells += (
-                ["", ""] if value is None else [f"{value.mean:.8g}", "" if value.std is None else f"{value.std:.8g}"]
-            )
-        writer.writerow([_inert(one.name), "yes" if one.published else "no", len(one.members), *cells])
-    return buffer.getvalue()
-
-
-def to_latex(series: Sequence[Series], wanted: Sequence[Column], table: Sequence[Row]) -> str:
-    """A ``booktabs`` table, the best of each column in bold."""
-    lines = [r"\begin{tabular}{l" + "r" * len(wanted) + "}", r"\toprule"]
-    lines += [" & ".join(["Method", *(escape(column.heading) for column in wanted)]) + r" \\", r"\midrule"]
-    winners = {column.key: best(column, table) for column in wanted}
-    for number, (one, row) in enumerate(zip(series, table)):
-        cells = [_latex_cell(row[column.key], column, winners[column.key] == number) for column in wanted]
-        lines.append(" & ".join([escape(one.name), *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def escape(text: str) -> str:
-    """Text as LaTeX prints it."""
-    return "".join(SPECIAL.get(c, SYMBOLS.get(c, c)) for c in text)
-
-
-def _latex_cell(value: Cell | None, column: Column, wins: bool) -> str:
-    if value is None:
-        return "--"
-    number = f"{value.mean:.{column.decimals}f}"
-    number = rf"\mathbf{{{number}}}" if wins else number
-    deviation = "" if value.std is None else rf" \pm {value.std:.{column.decimals}f}"
-    return f"${number}{deviation}$"
-
-
-def _inert(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+def best(column: Column, table: Sequence[Row]) -> set[int]:
+    """Indices of the best rows: all that are equal as they are printed; none where there is no better one."""
+    printed = {i: round(row[column.key].mean, column.decimals) for i, row in enumerate(table) if row[column.key]}  # type: ignore[union-attr]
+    if not column.better or len(set(printed.values())) < 2:
+        return set()
+    top = max(printed.values(), key=lambda value: column.better * value)
+    return {i for i, value in printed.items() if value == top}
 
 
 def _of_front(name: str, task: int) -> Callable[[Contender], float | None]:

@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from app.components.fronts import name_of, style_of, styled, weights_of
 from app.components.method_styles import preference_colours
+from app.components.plain import in_figure
 from app.components.quantities import Quantity
 from app.library.contenders import Series
 
@@ -28,7 +29,8 @@ def space(series: Sequence[Series], axes: Sequence[Quantity], coloured: bool = F
             name=name_of(one),
             marker={"color": colours, "symbol": style.symbol_3d, "size": 7 if one.single else 4.5},
             customdata=weights_of(front.preferences),
-            hovertemplate=f"{one.name}<br>λ = (%{{customdata}})<br>%{{x:.4g}} · %{{y:.4g}} · %{{z:.4g}}<extra></extra>",
+            hovertemplate=f"{in_figure(one.name)}<br>λ = (%{{customdata}})<br>%{{x:.4g}} · %{{y:.4g}} · %{{z:.4g}}"
+            "<extra></extra>",
         )
     scene = {f"{name}axis": {"title": {"text": quantity.title}} for name, quantity in zip("xyz", axes)}
     figure.update_layout(
@@ -48,20 +50,22 @@ def triangles(series: Sequence[Series], shown: Quantity, tasks: Sequence[str]) -
             go.Scatterternary(
                 **dict(zip("abc", front.preferences.T)),
                 mode="markers",
-                name=one.name,
+                name=in_figure(one.name),
                 showlegend=False,
                 marker={"size": 13, "symbol": "hexagon", "color": shown.of(front), "coloraxis": "coloraxis"},
-                hovertemplate=f"{one.name}<br>λ = (%{{a:.2f}}, %{{b:.2f}}, %{{c:.2f}})<br>"
+                hovertemplate=f"{in_figure(one.name)}<br>λ = (%{{a:.2f}}, %{{b:.2f}}, %{{c:.2f}})<br>"
                 f"{shown.label} %{{marker.color:.4g}}<extra></extra>",
             ),
             row=1,
             col=column,
         )
         corners = {f"{c}axis": {"title": t.replace("_", " "), "showticklabels": False} for c, t in zip("abc", tasks)}
-        name = "ternary" if column == 1 else f"ternary{column}"
-        figure.update_layout({name: {"sum": 1, "bgcolor": "rgba(0,0,0,0)", **corners}})
-        x = sum(figure.layout[name].domain.x) / 2
-        figure.add_annotation(text=f"<b>{one.name}</b>", x=x, y=1.12, xref="paper", yref="paper", showarrow=False)
+        place = "ternary" if column == 1 else f"ternary{column}"
+        figure.update_layout({place: {"sum": 1, "bgcolor": "rgba(0,0,0,0)", **corners}})
+        x = sum(figure.layout[place].domain.x) / 2
+        figure.add_annotation(
+            text=f"<b>{in_figure(one.name)}</b>", x=x, y=1.12, xref="paper", yref="paper", showarrow=False
+        )
     bar = {"title": {"text": shown.label, "side": "right"}, "thickness": 12}
     scale = "Viridis" if shown.metric.higher_is_better else "Viridis_r"
     figure.update_layout(coloraxis={"colorscale": scale, "colorbar": bar})
@@ -88,7 +92,7 @@ def parallel(series: Sequence[Series], axes: Sequence[Quantity]) -> go.Figure:
             line={"color": style.colour, "dash": style.dash, "width": 3 if one.single else 1.1},
             marker={"symbol": style.symbol, "size": 7},
             opacity=1 if one.single else max(0.35, min(0.9, 12 / len(rows))),
-            hovertemplate=f"{one.name}<br>%{{x}}: %{{customdata:.4g}}<extra></extra>",
+            hovertemplate=f"{in_figure(one.name)}<br>%{{x}}: %{{customdata:.4g}}<extra></extra>",
         )
     short = [f"{q.name.replace('_', ' ')}" for q in axes] if len(axes) > 6 else names
     figure.update_xaxes(tickvals=names, ticktext=short, tickangle=-45 if len(axes) > 6 else 0, showgrid=True)
@@ -103,7 +107,7 @@ def strip(series: Sequence[Series], shown: Quantity) -> go.Figure:
         style = style_of(one)
         figure.add_scatter(
             x=[value for front in one.fronts for value in shown.of(front).tolist()],
-            y=[one.name for front in one.fronts for _ in front.preferences],
+            y=[in_figure(one.name) for front in one.fronts for _ in front.preferences],
             mode="markers",
             name=name_of(one),
             marker={"color": style.colour, "symbol": style.symbol, "size": 13},

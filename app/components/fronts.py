@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 
 from app.components import dominance
 from app.components.method_styles import MethodStyle, method_style, preference_colours
+from app.components.plain import in_figure
 from app.components.quantities import Quantity
 from app.library.contenders import Series
 from palora_core.front import Front
@@ -63,7 +64,7 @@ def _gain(winner: Series, other: Series, reference: Sequence[float], first_task:
         fill="toself",
         mode="none",
         fillcolor=style_of(winner).faint(0.22),
-        name=f"only {winner.name}",
+        name=f"only {in_figure(winner.name)}",
         hoverinfo="skip",
         showlegend=bool(rectangles),
     )
@@ -94,7 +95,7 @@ def _in_plane(one: Series, x: Quantity, y: Quantity, coloured: bool, legend: boo
                 line={"color": style.colour, "dash": style.dash, "width": 2},
                 marker={"color": colours, "symbol": style.symbol, "size": 9 if two else 8, "line": {"width": 1.2}},
                 customdata=weights_of(front.preferences[rows]),
-                hovertemplate=_hover(one.name, "λ = (%{customdata})", x, y),
+                hovertemplate=_hover(in_figure(one.name), "λ = (%{customdata})", x, y),
                 **bars,
             )
         )
@@ -116,7 +117,7 @@ def _solution(one: Series, x: Quantity, y: Quantity, style: MethodStyle, legend:
         legendgroup=one.name,
         showlegend=legend,
         marker={"color": style.colour, "symbol": style.symbol, "size": 12, "line": {"width": 1.6}},
-        hovertemplate=_hover(one.name, "one solution for every λ", x, y),
+        hovertemplate=_hover(in_figure(one.name), "one solution for every λ", x, y),
         **several,
     )
 
@@ -187,7 +188,8 @@ def weights_of(preferences: np.ndarray) -> list[str]:
 def name_of(one: Series) -> str:
     """Its name in a legend."""
     alone = len(one.members) == 1 or one.published
-    return one.name if alone else f"{one.name}, {len(one.members)} seeds"
+    name = in_figure(one.name)
+    return name if alone else f"{name}, {len(one.members)} seeds"
 
 
 def _hover(name: str, where: str, x: Quantity, y: Quantity) -> str:

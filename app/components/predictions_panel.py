@@ -8,9 +8,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app import state
+from app.components import compare_view as view
 from app.components import fronts, side_by_side
+from app.components.plain import plain
+from app.components.preference_input import preference_input
 from app.library.contenders import Arena, Series
 from app.library.entries import PICTURED
+from app.library.loading import LoadedModel
 from app.pictures.scenes import labelled, sample_ids, task_names
 from app.services import services
 from palora_core.errors import UserError
@@ -21,53 +26,74 @@ MOST_BARS = 6  # classifications with a figure each; a table has room for more
 def predictions(arena: Arena, shown: Sequence[Series]) -> None:
     """One image through two of the models at the same λ."""
     models = {one.members[0].id: one for one in shown if not one.published}
-    if not models:
-        return
-    st.subheader("Predictions side by side", anchor=False)
+    if models:
+        st.subheader("Predictions side by side", anchor=False)
+        try:
+            _predictions(arena, models)
+        except UserError as error:
+            st.error(plain(str(error)), icon=":material/broken_image:")
+    view.end()
+
+
+def _predictions(arena: Arena, models: dict[str, Series]) -> None:
     ids, places = list(models), st.columns([1, 1, 1, 2], gap="medium")
-
-    def name(model: str) -> str:
-        return models[model].name
-
-    chosen = [places[0].selectbox("First", ids, 0, format_func=name, key="first_model")]
+    with places[0]:
+        chosen = [_model("First", "first", ids, 0, models)]
     if len(ids) > 1:
-        chosen.append(places[1].selectbox("Second", ids, 1, format_func=name, key="second_model"))
-    try:
-        loaded = [services().registry.get(model) for model in chosen]
-        images = sample_ids(loaded[0])
-        if not all(sample_ids(one) for one in loaded):
-            st.info("One of these models came without samples, so there is nothing to predict.")
-            return
-        image = places[2].selectbox("Image", images, format_func=dict(labelled(loaded[0])).get, key="compare_image")
-        with places[3]:
-            preference = choose_preference([task.name for task in arena.tasks])
-        if len(loaded) > 1 and not side_by_side.same_image(*loaded, image):
-            st.warning("The two models came with different samples: these are not predictions of the same image.")
-        answers = [side_by_side.predict(services(), model, image, preference) for model in chosen]
-        known = side_by_side.truth(services(), chosen[0], image)
-    except UserError as error:
-        st.error(str(error), icon=":material/broken_image:")
+        with places[1]:
+            chosen.append(_model("Second", "second", ids, 1, models))
+    loaded = [services().registry.get(model) for model in chosen]
+    if not sample_ids(loaded[0]):
+        st.info("The first of these models came without samples, so there is nothing to predict.")
         return
+    with places[2]:
+        image = _image(loaded[0])
+    with places[3]:
+        preference = choose_preference(loaded)
+    answers = [side_by_side.predict(services(), chosen[0], image, preference)]
+    if len(chosen) > 1:
+        answers.append(side_by_side.predict_on(services(), *loaded, image, preference))
+    known = side_by_side.truth(services(), chosen[0], image)
     show_predictions(arena, [models[model] for model in chosen], answers, known, loaded[0])
 
 
-def choose_preference(tasks: Sequence[str]) -> list[float]:
-    """λ: a slider for two tasks, a slider per task for three, a choice of corners beyond."""
-    names = [task.replace("_", " ") for task in tasks]
-    if len(tasks) == 1:
+def _model(label: str, name: str, ids: Sequence[str], usual: int, models: dict[str, Series]) -> str:
+    """One of the models; part of the address."""
+    key = f"{name}_model"
+    view.restore(name, key, ids)
+    st.session_state.setdefault(key, ids[usual])
+    chosen: str = st.selectbox(label, ids, format_func=lambda model: models[model].name, key=key)
+    view.tell(name, chosen, ids[usual])
+    return chosen
+
+
+def _image(loaded: LoadedModel) -> str:
+    """One of the first model's samples; the one that was last looked at on any page."""
+    images, own = sample_ids(loaded), state.view(loaded)
+    view.restore("sample", "compare_image", images)
+    if "compare_image" not in st.session_state:
+        st.session_state["compare_image"] = own["image"] if own["image"] in images else images[0]
+    chosen: str = st.selectbox("Image", images, format_func=dict(labelled(loaded)).get, key="compare_image")
+    own["image"] = chosen
+    view.tell("sample", chosen)
+    return chosen
+
+
+def choose_preference(loaded: Sequence[LoadedModel]) -> list[float]:
+    """λ for models that have one; it is the λ of these models on all pages, and part of the address."""
+    num_tasks, steered = loaded[0].num_tasks, [one for one in loaded if one.model.controllable]
+    if num_tasks == 1:
         return [1.0]
-    if len(tasks) == 2:
-        weight = st.slider(f"λ: weight of {names[1]}", 0.0, 1.0, 0.5, 0.02, key="weight", persist_state="session")
-        return [1 - weight, weight]
-    if len(tasks) == 3:
-        with st.container(horizontal=True):
-            raw = [st.slider(n, 0.0, 1.0, 0.5, 0.05, key=f"weight{t}", width=120) for t, n in enumerate(names)]
-        total = sum(raw)
-        return [v / total for v in raw] if total else [1 / 3] * 3
-    corner = st.selectbox("λ", ["all tasks alike", *names], key="corner")
-    if corner not in names:
-        return [1 / len(tasks)] * len(tasks)
-    return [float(name == corner) for name in names]
+    if not steered:
+        st.caption("Single solutions: each is one network with one trade-off, so there is no λ to choose.")
+        return [1 / num_tasks] * num_tasks
+    linked = state.parse_preference(view.asked("preference") or "", num_tasks)
+    names = [task.name.replace("_", " ") for task in loaded[0].tasks]
+    chosen = preference_input(names, linked or state.view(steered[0])["preference"])
+    for one in steered:
+        state.view(one)["preference"] = chosen
+    view.tell("preference", ",".join(f"{value:g}" for value in chosen))
+    return chosen
 
 
 def show_predictions(
@@ -89,7 +115,8 @@ def show_predictions(
             places[1].image(known.pictures[task.name], told, width="stretch", alt=told)
         for place, one, answer in zip(places[2:], models, answers):
             told = f"{one.name}: {_scores(task, answer)}"
-            place.image(answer.pictures[task.name], told, width="stretch", alt=f"{title} of {told}")
+            fixed = "" if one.steered else ". One solution: λ does not change it"
+            place.image(answer.pictures[task.name], plain(told + fixed), width="stretch", alt=f"{title} of {told}")
     classes = [task for task in arena.tasks if task.kind == "classification"]
     if classes and "input" in known.pictures:
         left, right = st.columns([1, 4], gap="medium")

@@ -10,13 +10,15 @@ from uuid import uuid4
 
 import numpy as np
 import plotly.graph_objects as go
+import torch
 
 from app.components.fronts import styled
 from app.components.method_styles import MethodStyle
+from app.components.plain import in_figure
 from app.library.loading import LoadedModel
-from app.pictures.scenes import as_file, sample_ids
+from app.pictures.scenes import as_file, make_scene, sample_ids
 from app.services import Services
-from app.serving.protocol import Request, unpack
+from app.serving.protocol import Request, snap, unpack
 from palora_core.errors import UserError
 
 PATIENCE = 60.0
@@ -78,6 +80,35 @@ def prediction_time(services: Services, model: str) -> float | None:
     return min(header["network_ms"] for header, _ in _ask(services, requests))
 
 
+def predict_on(
+    services: Services, source: LoadedModel, loaded: LoadedModel, image: str, preference: Sequence[float]
+) -> Answer:
+    """Predictions of ``loaded`` for a sample of ``source``, drawn in the colours of ``source``: one input, one scale.
+
+    Raises:
+        UserError: the two take inputs, or have tasks, of different forms.
+    """
+    alike = same_image(source, loaded, image) and same_colours(source, loaded) and source.tasks == loaded.tasks
+    if source.entry.id == loaded.entry.id or alike:
+        return predict(services, loaded.entry.id, image, preference)
+    if len(preference) != source.num_tasks:
+        raise UserError(f"The preference has {len(preference)} numbers, these models have {source.num_tasks} tasks.")
+    scene = make_scene(source, image, services.uploads)
+    if loaded.tasks != source.tasks or (loaded.example is not None and loaded.example.shape[1:] != scene.x.shape[1:]):
+        raise UserError(
+            f"{loaded.entry.title} takes other inputs than {source.entry.title}, or has other tasks, so the two cannot "
+            "be compared on one image; choose models of one benchmark with the same options."
+        )
+    at = torch.tensor(snap(preference, exact=True))
+    try:
+        with torch.inference_mode():
+            answer = scene.draw(loaded.model(scene.x, at), ())
+    except RuntimeError:  # shapes that do not fit
+        raise UserError(f"{loaded.entry.title} cannot read the samples of {source.entry.title}.") from None
+    pictures = {what["task"]: as_file(what, blob) for what, blob in zip(answer.header["pictures"], answer.blobs)}
+    return Answer(pictures, answer.header["values"], answer.header["metrics"])
+
+
 def same_image(first: LoadedModel, second: LoadedModel, image: str) -> bool:
     """Whether a sample of one model is the same data in the other."""
     if first.samples is None or second.samples is None or image not in sample_ids(second):
@@ -85,6 +116,11 @@ def same_image(first: LoadedModel, second: LoadedModel, image: str) -> bool:
     place = int(image.rpartition("-")[2])
     a, b = (np.asarray(loaded.samples.inputs[place]) for loaded in (first, second))  # type: ignore[union-attr]
     return a.shape == b.shape and bool(np.array_equal(a, b))
+
+
+def same_colours(first: LoadedModel, second: LoadedModel) -> bool:
+    """Whether one colour stands for one depth in both."""
+    return first.depth_ranges == second.depth_ranges
 
 
 def bars(answers: Sequence[tuple[str, MethodStyle, Any]], expected: Any, classes: Sequence[str]) -> go.Figure:
@@ -100,9 +136,9 @@ def bars(answers: Sequence[tuple[str, MethodStyle, Any]], expected: Any, classes
         figure.add_bar(
             x=list(range(len(values["probabilities"]))),
             y=values["probabilities"],
-            name=name,
+            name=in_figure(name),
             marker={"color": style.colour, "pattern": {"shape": "/" if number else ""}},
-            hovertemplate=f"{name}<br>%{{x}}: %{{y:.3f}}<extra></extra>",
+            hovertemplate=f"{in_figure(name)}<br>%{{x}}: %{{y:.3f}}<extra></extra>",
         )
     right = (expected or {}).get("top")
     ticks = [f"<b>✓ {c}</b>" if i == right else str(c) for i, c in enumerate(classes)]

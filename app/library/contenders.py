@@ -16,6 +16,7 @@ from palora_core import checkpoint
 from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
 from palora_core.front import Front
+from palora_core.methods.base import methods
 from palora_core.tasks import Task
 from palora_core.training.card import benchmark_of
 
@@ -131,6 +132,12 @@ class Series:
     def single(self) -> bool:
         """Whether it is one solution instead of a front."""
         return len(self.members[0].front.preferences) == 1
+
+    @property
+    def steered(self) -> bool:
+        """Whether λ changes what it predicts."""
+        method = self.method
+        return methods.get(method)().controllable if method in methods else not self.single
 
     @cached_property
     def aligned(self) -> bool:

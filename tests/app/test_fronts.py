@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from app.components import dominance, front_table, front_views, fronts
+from app.components import front_table_files as files
+from app.components.figure_download import for_print
+from app.components.front_table import Cell, Column
 from app.components.method_styles import KNOWN, method_style, preference_colours
 from app.components.quantities import quantities
+from app.components.sortable_table import table_data
 from app.library import contenders
 from app.library.contenders import Arena, Contender, series
 from palora_core.front import Front
@@ -195,6 +200,26 @@ def test_nothing_known_is_no_error():
     assert front_views.parallel(shown, known[:2]).data
 
 
+def test_pictures_for_print_are_light_and_have_room_for_every_name():
+    shown, known = three_methods(), quantities(arena(2))
+    figure = fronts.plane(shown, known["segmentation/miou"], known["depth/abs_err"])
+    few, many = for_print(figure), go.Figure(figure)
+    for number in range(40):
+        many.add_scatter(x=[1], y=[1], name=f"a method with a rather long name, number {number}")
+    many = for_print(many)
+    for picture in (few, many):
+        assert picture.layout.paper_bgcolor == picture.layout.plot_bgcolor == "#FFFFFF"
+    assert many.layout.height >= 22 * 43 and many.layout.width > few.layout.width + 200
+    assert figure.layout.width is None, "the figure on the page stays as it is"
+
+
+def test_names_in_figures_are_no_html_and_no_template():
+    (one,) = series([contender(title="<a href='http://x'>%{x}</a>")])
+    known = quantities(arena(2))
+    trace = fronts.plane([one], known["segmentation/miou"], known["depth/abs_err"]).data[-1]
+    assert "<a" not in trace.name and "<a" not in trace.hovertemplate and trace.hovertemplate.count("%{x}") == 0
+
+
 # -- table ------------------------------------------------------------------------------------------------------------
 def table_of(num_tasks=2, times=None):
     place, shown = arena(num_tasks), three_methods(num_tasks)
@@ -210,20 +235,63 @@ def test_table_holds_means_over_seeds():
     assert rows[0]["parameters"].mean == 1125 and rows[0]["seconds"].mean == 61 and rows[0]["milliseconds"].mean == 3.5
     assert rows[2]["spearman depth"] is None, "a single solution has no rank correlation"
     assert {"hypervolume", "nondominated", "points", "overhead", "best depth/abs_err"} <= {c.key for c in wanted}
-    record = front_table.records(shown, wanted, rows)[0]
-    assert isinstance(record["overhead [%]"], float) and any(key.startswith("± hypervolume") for key in record)
+    data = table_data(shown, ["#000000"] * 3, wanted, rows)
+    cell = data["rows"][0]["cells"][0]
+    assert (
+        cell["value"] == rows[0]["hypervolume"].mean
+        and cell["spread"].startswith("± ")
+        and cell["text"] == f"{cell['value']:,.4f}"
+    )
+    assert sum(row["cells"][0]["best"] for row in data["rows"]) == 1 and json.dumps(data, allow_nan=False)
+
+
+def read(text):
+    lines = list(csv.reader(io.StringIO(text)))
+    assert len({len(line) for line in lines}) == 1
+    return lines
 
 
 def test_table_as_csv_and_latex():
     shown, wanted, rows = table_of()
-    lines = list(csv.reader(io.StringIO(front_table.to_csv(shown, wanted, rows))))
-    assert [line[0] for line in lines] == ["method", "PALORA", "PAMAL", "LS"] and len(
-        {len(line) for line in lines}
-    ) == 1
-    latex = front_table.to_latex(shown, wanted, rows)
+    assert [line[0] for line in read(files.table_csv(shown, wanted, rows))] == ["method", "PALORA", "PAMAL", "LS"]
+    latex = files.to_latex(shown, wanted, rows)
     assert latex.count(r"\\") == 4 and r"\mathbf" in latex and r"\pm" in latex and r"overhead [\%]" in latex
-    assert front_table.escape("a_b & 5 % λ") == r"a\_b \& 5 \% $\lambda$"
-    assert front_table.best(wanted[0], rows) in (0, 1)
+    assert files.escape("a_b & 5 % λ") == r"a\_b \& 5 \% $\lambda$"
+
+
+def test_seeds_and_points_have_rows_of_their_own():
+    shown, wanted, _ = table_of()
+    seeds = read(files.seeds_csv(shown, wanted))
+    assert [line[0] for line in seeds[1:]] == ["PALORA"] * len(shown[0].members) + [
+        "PAMAL",
+        "LS",
+        *["LS"] * (len(shown[2].members) - 1),
+    ]
+    place = seeds[0].index(wanted[0].heading)
+    assert float(seeds[1][place]) == pytest.approx(shown[0].members[0].front.hypervolume(), rel=1e-6)
+    points = read(files.points_csv(shown, quantities(arena(2)), ["segmentation", "depth"]))
+    front = shown[0].members[0].front
+    assert len(points) == 1 + sum(len(f.preferences) for one in shown for f in one.fronts)
+    loss = points[0].index("depth loss")
+    assert [float(line[loss]) for line in points[1 : 1 + len(front.preferences)]] == pytest.approx(
+        front.objectives[:, 1], rel=1e-6
+    )
+    weights = [points[0].index(f"λ {task}") for task in ("segmentation", "depth")]
+    assert [float(points[1][i]) for i in weights] == pytest.approx(front.preferences[0])
+    assert {points[-1][i] for i in weights} == {""}, "a single solution is at no λ"
+
+
+def test_ties_are_bold_together_and_equal_columns_not_at_all():
+    shown, _, _ = table_of()
+    column = Column("x", "x", 2, 1, lambda c: None)
+    tied = [{"x": Cell(0.501, 0.0)}, {"x": Cell(0.499, 0.1)}, {"x": Cell(0.3)}]
+    assert front_table.best(column, tied) == {0, 1}, "alike as they are printed"
+    assert front_table.best(column, [{"x": Cell(27450.0, 0.0)}] * 3) == set()
+    assert front_table.best(column, [{"x": None}, {"x": Cell(1)}]) == set()
+    latex = files.to_latex(shown, [column], tied)
+    assert latex.count(r"\mathbf{0.50}") == 2 and r"$\mathbf{0.50}$" in latex and r"$\mathbf{0.50} \pm 0.10$" in latex
+    exact = files.to_latex(shown, [Column("x", "x", 0, -1, lambda c: None)], [{"x": Cell(27450.0, 0.0)}] * 3)
+    assert "pm" not in exact and "mathbf" not in exact
 
 
 def test_table_of_forty_tasks_stays_readable():
@@ -233,7 +301,7 @@ def test_table_of_forty_tasks_stays_readable():
 
 def test_formulas_stay_text():
     (one,) = series([contender(title="=1+1")])
-    assert front_table.to_csv([one], [], [{}]).splitlines()[1].startswith("'=1+1")
+    assert files.table_csv([one], [], [{}]).splitlines()[1].startswith("'=1+1")
 
 
 # -- published --------------------------------------------------------------------------------------------------------

@@ -1,21 +1,8 @@
 // The evaluated front as a plotly figure that is built once; only the marker of the current preference moves.
 
+import { plotly } from '../plotly.js';
 import { element } from './panels.js';
 import { formatAll, Interpolator, mixed, withUnit } from './simplex.js';
-
-let library = null;
-
-/** plotly.js, loaded once per page from this server. */
-function plotly() {
-  library ??= new Promise((resolve, reject) => {
-    if (window.Plotly) return resolve(window.Plotly);
-    const script = element('script', { src: new URL('palora/plotly.min.js', document.baseURI).href, async: true });
-    script.onload = () => (window.Plotly ? resolve(window.Plotly) : reject(new Error('plotly did not load')));
-    script.onerror = () => reject(new Error('plotly did not load'));
-    document.head.append(script);
-  });
-  return library;
-}
 
 // Without the bar of buttons: it would cover points in the corner. Drag zooms, a double click shows everything.
 const CONFIG = { displayModeBar: false, responsive: true };

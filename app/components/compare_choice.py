@@ -1,0 +1,110 @@
+"""The choices of the Compare page: a benchmark, and the methods on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.components import compare_view as view
+from app.components.plain import plain
+from app.library import contenders
+from app.library.contenders import Arena, Series
+from app.settings import ROOT
+
+PUBLISHED = ROOT / "docs" / "published"
+SHOWN_AT_FIRST = 8
+
+
+def choose_arena(arenas: Sequence[Arena]) -> Arena:
+    """The benchmark; the one with most models at first."""
+    titles = {arena.key: arena.title for arena in arenas}
+    by_name = {arena.name: arena.key for arena in reversed(arenas)} | {key: key for key in titles}
+    view.restore("benchmark", "arena", list(titles), lambda text: by_name.get(text, text))
+    key = st.sidebar.selectbox(
+        "Benchmark", list(titles), format_func=lambda k: titles.get(k, k), key="arena", persist_state="session"
+    )
+    view.tell("benchmark", key)
+    return next(arena for arena in arenas if arena.key == key)
+
+
+def published_in(arena: Arena) -> list[contenders.Contender]:
+    """Published results on the benchmark, if somebody wants to see them."""
+    found = contenders.published(PUBLISHED / f"{arena.name}.json", arena)
+    if not found:
+        return []
+    view.restore("published", "published", [True, False], lambda text: text == "True")
+    wanted = st.sidebar.toggle("Published results", key="published", help=_note(arena), persist_state="session")
+    view.tell("published", wanted, False)
+    return found if wanted else []
+
+
+def choose_series(arena: Arena, everything: Sequence[Series]) -> list[Series]:
+    """Which methods; all of them at first, within reason."""
+    own = {one.name: one for one in everything if not one.published}
+    key = f"series {arena.key}"
+    usual = contenders.shown_first(everything, SHOWN_AT_FIRST)
+    _restore(key, everything, usual)
+    if len(own) > SHOWN_AT_FIRST:
+        presets(key, everything)
+    chosen = st.multiselect(
+        "Methods",
+        list(own),
+        key=key,
+        placeholder="Choose methods",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    view.tell("models", view.models_text([own[name].members[0].id for name in chosen]) if chosen != usual else None)
+    shown = [own[name] for name in chosen] + [one for one in everything if one.published]
+    remarks(arena, shown)
+    return shown
+
+
+def _restore(key: str, everything: Sequence[Series], usual: list[str]) -> None:
+    """What a link asks for, else what was chosen before and is still here, else the usual ones."""
+    links = {member.id: one.name for one in everything for member in one.members if not one.published}
+    wanted = [links[model] for model in view.models_of(view.asked("models") or "") if model in links]
+    before = st.session_state.get(key, usual)
+    here = [name for name in before if name in links.values()]
+    if wanted or here != before or key not in st.session_state:
+        st.session_state[key] = list(dict.fromkeys(wanted)) or here
+
+
+def remarks(arena: Arena, shown: Sequence[Series]) -> None:
+    """What must be said beside these methods."""
+    differing = contenders.differing_data(shown)
+    if differing:
+        st.warning(
+            f"These models were measured on different data (they differ in {', '.join(differing)}); compare with care.",
+            icon=":material/balance:",
+        )
+    if any(one.published for one in shown):
+        st.caption(f"Dotted and hollow: published. {_note(arena)}")
+    single = [one.name for one in shown if one.single and not one.published]
+    if single and len(arena.tasks) > 1:
+        names = ", ".join(single[:3]) + (f" and {len(single) - 3} more" if len(single) > 3 else "")
+        verb = "is one network with one trade-off" if len(single) == 1 else "are one network with one trade-off each"
+        st.caption(f"{plain(names)} {verb}: a point, which no λ moves. A line is a method that answers every λ.")
+
+
+def presets(key: str, everything: Sequence[Series]) -> None:
+    """Buttons that fill the choice of methods where there are many."""
+    mine = [one for one in everything if not one.published]
+    choices = {
+        "A few": contenders.shown_first(mine, SHOWN_AT_FIRST),
+        "All fronts": [one.name for one in mine if not one.single],
+        "All single solutions": [one.name for one in mine if one.single],
+        "Everything": [one.name for one in mine],
+        "Nothing": [],
+    }
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.caption(f"{len(mine)} methods on this benchmark:", width="content")
+        for label, names in choices.items():
+            if names or label == "Nothing":
+                st.button(label, key=f"preset {label}", on_click=st.session_state.__setitem__, args=(key, names))
+
+
+def _note(arena: Arena) -> str:
+    data = contenders.published_notes(PUBLISHED / f"{arena.name}.json")
+    return f"{data['source']} {data['note']}"
