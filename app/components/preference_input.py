@@ -30,7 +30,7 @@ def preference_input(names: Sequence[str], start: Sequence[float]) -> list[float
     elif len(names) == 3:
         with st.container(horizontal=True):
             for t, name in enumerate(names):
-                st.slider(name, 0.0, 1.0, step=STEP, key=f"weight{t}", width=120, on_change=_moved, args=(t, 3))
+                st.slider(name, 0.0, 1.0, step=STEP, key=f"weight{t}", width=104, on_change=_moved, args=(t, 3))
     else:
         places = dict(zip(names, _corners(len(names)))) | {CENTRE: list(snap([1 / len(names)] * len(names), True))}
         here = next((name for name, place in places.items() if place == weights), OTHER)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,6 +202,20 @@ def test_a_person_compares_two_models(chromium, server):
     page.wait_for_function(
         "(old) => (document.querySelectorAll('[data-testid=stImage] img')[2]?.getAttribute('src') ?? old) !== old",
         arg=before,
+    )
+    with page.expect_download() as download:
+        page.locator(".picture button[data-format=svg]").click()
+    drawn = Path(download.value.path()).read_text()
+    assert drawn.count("Toy") >= 1 and "rgb(255, 255, 255)" in drawn, "the legend is there, on white"
+    heading = page.locator(".figures thead button").nth(2)
+    for order in ("ascending", "descending"):  # hypervolume: best first already, then turned round
+        heading.click()
+        assert page.locator(".figures thead th").nth(2).get_attribute("aria-sort") == order
+    page.wait_for_url(re.compile("preference="))
+    page.reload()
+    page.wait_for_selector("[data-testid=stImage] img")
+    assert (
+        page.url.count("preference=") == 1 and page.get_by_role("slider").first.get_attribute("aria-valuenow") != "0.5"
     )
     page.get_by_role("button", name="Download").click()
     for label, name in (("CSV, a row per point", "points-toy.csv"), ("LaTeX", "comparison-toy.tex")):
