@@ -102,7 +102,15 @@ def _tasks(value: Any) -> list[dict[str, Any]]:
         raise UserError(f"its tasks are {count}; expected a list of 1 to {MOST_TASKS}.")
     tasks = [mapping(item, "a task") for item in value]
     names = task_names([task.get("name") for task in tasks], "its tasks")
-    return [{**task, "name": name, "kind": text(task.get("kind"), "a task's kind")} for task, name in zip(tasks, names)]
+    checked = []
+    for task, name in zip(tasks, names):
+        told = {"kind": text(task.get("kind"), f"the kind of {name}")}
+        told |= {"unit": text(task["unit"], f"the unit of {name}")} if "unit" in task else {}
+        if "classes" in task:
+            classes = task["classes"] if isinstance(task["classes"], list) else [task["classes"]]
+            told |= {"classes": [text(item, f"a class of {name}") for item in classes if item is not None]}
+        checked.append({**task, "name": name, **told})
+    return checked
 
 
 def _training(training: dict[str, Any]) -> dict[str, Any]:

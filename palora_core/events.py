@@ -23,7 +23,7 @@ MOST_BYTES = 1024 * MIB
 MOST_LINES = 2_000_000
 # Events of a kind that are kept: steps are twice what a figure draws.
 MOST = {"step": 1200, "front": 240, "other": 400}
-MOST_FRONT_POINTS = 100_000  # of all fronts together
+MOST_FRONT_POINTS = 20_000  # of all fronts together
 LINE = Bounds(8 * MIB, 2_000_000, 2 * schema.MOST_POINTS + 1000)
 CHUNK = MIB
 KIND = re.compile(rb'"kind":\s?"(\w+)"')
@@ -210,5 +210,5 @@ def newest(path: Path, tail: int) -> Event | None:
             lines = file.read(tail).splitlines()
     except OSError:
         return None
-    found = (event for event in map(parse_event, reversed(lines)) if event is not None)
+    found = (event for event in map(parse_event, reversed(lines)) if event is not None and event["kind"] in KINDS)
     return next(found, None)

@@ -39,6 +39,8 @@ def panel(name: str, title: str, was_live: bool) -> None:
     if job.live != was_live:
         st.rerun()  # a full run sets or drops the timers
     head(job, title)
+    if job.problem:
+        st.warning(plain(job.problem), icon=":material/broken_image:")
     last = next((e for e in reversed(events) if e["kind"] == "step"), None)
     if job.status in ("failed", "crashed"):
         st.error(job.message or "The run ended with an error; its log says more.", icon=":material/error:")
@@ -152,7 +154,7 @@ def act(what: Any, name: str) -> None:
 def progress_text(job: jobs.Job, last: Mapping[str, Any] | None) -> str:
     """Step, epoch and time left."""
     text = f"step {job.step:,} of {job.total_steps:,}"
-    if job.status == "running" and last and job.step < job.total_steps:
+    if job.status == "running" and last and last["seconds_left"] is not None and job.step < job.total_steps:
         text += f" · {duration(last['seconds_left'])} left"
     if job.status == "running" and job.step >= job.total_steps:
         text += " · evaluating on the test split"

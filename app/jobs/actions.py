@@ -101,7 +101,7 @@ def delete(name: str) -> None:
     """Remove a run that is not running, with everything in its folder."""
     check_allowed()
     folder = folder_of(name)
-    hidden = folder.with_name(f".deleted-{folder.name}-{time.time_ns()}")
+    hidden = folder.with_name(f".deleted-{time.time_ns()}")  # short: the name may be as long as names can be
     with queue_lock():  # or it could be started in this moment
         found = job(name)
         if found.live:

@@ -39,7 +39,7 @@ def estimate(order: Order | Expansion) -> Estimate | None:
     wanted = _Work(order.benchmark, to_dict(bench), {"name": order.method, **to_dict(method)}, to_dict(training))
     alike, rough = [], []
     for work, seconds in _known(order.benchmark):
-        with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
+        with contextlib.suppress(KeyError, TypeError, ValueError, ArithmeticError):
             if work.key == wanted.key:
                 alike.append(seconds / work.epochs * wanted.epochs)
             rough.append(seconds / work.amount * wanted.amount)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.folders import holds, id_of, name_of, subfolders
 from app.jobs.orders import read_order
 from app.settings import runs_root
 from palora_core.errors import UserError, quoted
+from palora_core.events import EVENTS
 from palora_core.files import CannotWrite, why_not_written
+from palora_core.reading import is_folder
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,119}")
 DEPTH = 3  # sweeps put their runs into sub-folders
 
 
@@ -23,10 +24,11 @@ def folder_of(name: str) -> Path:
     Raises:
         UserError: not a run below the run root.
     """
-    parts = str(name).split("/")
-    if len(parts) <= DEPTH and all(NAME.fullmatch(part) for part in parts):
+    with contextlib.suppress(UserError):
+        parts = [name_of(part) for part in str(name).split("/")]
         folder = runs_root().joinpath(*parts)
-        if folder.is_dir() and folder.resolve() == runs_root().resolve().joinpath(*parts):
+        inside = folder.resolve() == runs_root().resolve().joinpath(*parts)
+        if len(parts) <= DEPTH and is_folder(folder) and inside:
             return folder
     raise UserError(f"There is no run called {quoted(str(name))}.")
 
@@ -35,28 +37,25 @@ def names() -> list[str]:
     """All runs below the run root, newest first."""
     root = runs_root()
     ages = {}
-    for path in _run_folders(root, DEPTH):
-        with contextlib.suppress(FileNotFoundError):  # deleted in this moment
-            ages[path] = created(path, path.stat().st_mtime)
-    return [path.relative_to(root).as_posix() for path in sorted(ages, key=lambda p: (-ages[p], p.name))]
+    for name, path in _run_folders(root, DEPTH):
+        with contextlib.suppress(OSError):  # deleted in this moment
+            ages[name] = created(path, path.stat().st_mtime)
+    return sorted(ages, key=lambda name: (-ages[name], name))
 
 
-def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
-    try:
-        children = [p for p in folder.iterdir() if NAME.fullmatch(p.name) and p.is_dir() and not p.is_symlink()]
-    except OSError:
-        return
-    for child in children:
-        if any((child / name).is_file() for name in ("config.json", "job.json")):
-            yield child
+def _run_folders(folder: Path, depth: int, prefix: str = "") -> Iterator[tuple[str, Path]]:
+    for child in subfolders(folder, links=False):
+        name = prefix + id_of(child.name)
+        if holds(child, "config.json", "job.json", EVENTS):
+            yield name, child
         elif depth > 1:
-            yield from _run_folders(child, depth - 1)
+            yield from _run_folders(child, depth - 1, f"{name}/")
 
 
 def created(folder: Path, changed: float) -> float:
     """When a run was made; ``changed`` where nothing says so."""
     noted = read_order(folder).get("created")
-    if isinstance(noted, int | float):
+    if noted is not None:
         return float(noted)
     with contextlib.suppress(OSError):
         return (folder / "config.json").stat().st_mtime

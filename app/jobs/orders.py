@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from palora_core import schema
 from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
-from palora_core.files import read_json, write_json
+from palora_core.files import write_json
 from palora_core.methods.base import Method
+from palora_core.reading import SMALL, read_json
 from palora_core.training.options import TrainingOptions
 from palora_core.training.setup import configure, configure_expansion
 
 FORBIDDEN_SETTINGS = ("start_from",)  # a path: not for browsers
 SCRIPTS = ("train.py", "expand.py")
+TIMES = ("created", "queued", "launched")
+LATEST = 1e11  # seconds: the year 5138
 
 
 Configured = tuple[Benchmark, Method, TrainingOptions]
@@ -116,15 +120,19 @@ def as_text(value: Any) -> str:
 
 
 def read_order(folder: Path) -> dict[str, Any]:
-    """``job.json`` of a run folder; {} if there is none that can be read."""
+    """``job.json`` of a run folder, every part of its kind or None; {} if there is none that can be read."""
     try:
-        order = read_json(folder / "job.json", "job")
+        order = schema.options(read_json(folder / "job.json", "job", SMALL), "the job")
+        arguments = order.get("arguments") or []
+        if not isinstance(arguments, list) or not all(isinstance(argument, str) for argument in arguments):
+            raise UserError("its arguments are no texts.")
+        checked: dict[str, Any] = {"script": schema.text(order.get("script"), "script")}
+        checked |= {name: schema.number(order.get(name), name, 0, LATEST) for name in TIMES}
+        checked["threads"] = schema.whole(order.get("threads"), "threads", 1, 4096)
+        checked["expands"] = schema.text(order.get("expands"), "expands", schema.MOST_TEXT)
     except UserError:
         return {}
-    if not isinstance(order, dict):
-        return {}
-    times = {name: order.get(name) for name in ("created", "queued", "launched")}
-    return {**order, **{name: value if isinstance(value, int | float) else None for name, value in times.items()}}
+    return {**order, **{name: value for name, value in checked.items() if value is not None}}
 
 
 def write_order(folder: Path, order: Mapping[str, Any]) -> None:

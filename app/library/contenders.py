@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from app.library.entries import Entry
+from app.folders import id_of
+from app.library.cards import checked_benchmark
+from app.library.entries import FRONT, Entry, without_paths
 from palora_core import checkpoint
 from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.methods.base import methods
+from palora_core.reading import is_file
 from palora_core.tasks import Task
-from palora_core.training.card import benchmark_of
 
 # Hypervolumes of more tasks take too long to rank models by.
 MOST_RANKED = 4
@@ -47,7 +49,7 @@ class Contender:
     @property
     def method(self) -> str:
         """Registry name of the method."""
-        return str(self.card["method"].get("name", ""))
+        return str(self.card["method"]["name"])
 
     @property
     def seed(self) -> int | None:
@@ -178,19 +180,16 @@ def _read(model_id: str, folder: str, title: str, stamp: tuple[int, ...]) -> tup
     place = Path(folder)
     try:
         card = checkpoint.read_card(place)
-        name = str(card["benchmark"]["name"])
-        benchmark = benchmark_of(card)
-        if not (place / "front.json").is_file():
+        benchmark = checked_benchmark(card)
+        if not is_file(place / FRONT):
             raise UserError("it was not evaluated yet; `palora evaluate` on its folder makes its front.")
-        front = Front.load(place / "front.json")
+        front = Front.load(place / FRONT)
         if list(front.tasks) != [task.name for task in benchmark.tasks]:
-            raise UserError(f"The front of {place.name} belongs to other tasks; evaluate the model again.")
-        method = str(card.get("title") or title).partition(" on ")[0]
-        return name, benchmark, Contender(model_id, method, front, card)
+            raise UserError(f"The front of {id_of(place.name)} belongs to other tasks; evaluate the model again.")
+        method = (card["title"] or title).partition(" on ")[0]
+        return card["benchmark"]["name"], benchmark, Contender(model_id, method, front, card)
     except UserError as error:
-        raise UserError(f"{title}: {str(error).replace(folder + '/', '').replace(folder, place.name)}") from None
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise UserError(f"{title}: its card cannot be used; restore the model folder.") from None
+        raise UserError(f"{title}: {without_paths(str(error), place)}") from None
 
 
 def published(path: Path, arena: Arena) -> list[Contender]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.folders import holds, id_of, subfolders
 from palora_core import checkpoint
 from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
 from palora_core.notes import NOTE, Note
+from palora_core.reading import is_file
 
 # Kinds of tasks whose predictions are pictures.
 PICTURED = ("segmentation", "depth", "normals")
@@ -28,7 +29,7 @@ class Entry:
     """A model folder that was found, loadable or not.
 
     Attributes:
-        id: its name in URLs and messages: the folder's name, with ``run:`` before it for training runs.
+        id: its name in URLs and messages: the folder's name as text, with ``run:`` before it for training runs.
         folder: where it is; never leaves the server.
         title: its name for people.
         benchmark: registry name of its benchmark, "" if its card cannot be read.
@@ -100,24 +101,20 @@ def found(models: Path, runs: Path) -> Iterator[tuple[str, Path]]:
 
 def read_entry(model_id: str, folder: Path, stamp: tuple[int, ...]) -> Entry:
     """What the card of a folder says, or why it cannot be used."""
+    name = id_of(folder.name)
     try:
         card = checkpoint.read_card(folder)
-        title = str(card.get("title") or card.get("name") or folder.name)
-        benchmark = str(card["benchmark"]["name"])
-        pictured = sum(task["kind"] in PICTURED for task in card["tasks"])
-        if not (folder / checkpoint.WEIGHTS).is_file():
-            raise UserError(f"{folder.name} has a card but no weights; copy the whole folder, or train it again.")
-    except (UserError, KeyError, TypeError) as error:
-        sentence = (
-            str(error) if isinstance(error, UserError) else f"The card of {folder.name} is incomplete; restore it."
-        )
-        return Entry(model_id, folder, folder.name, "", 0, without_paths(sentence, folder), stamp)
-    method = card["method"].get("name", "") if isinstance(card.get("method"), Mapping) else ""
+        if not is_file(folder / checkpoint.WEIGHTS):
+            raise UserError(f"{name} has a card but no weights; copy the whole folder, or train it again.")
+    except UserError as error:
+        return Entry(model_id, folder, name, "", 0, without_paths(str(error), folder), stamp)
+    title = card["title"] or card["name"] or name
+    pictured = sum(task["kind"] in PICTURED for task in card["tasks"])
     if model_id.startswith(RUNS):
         title = f"{title} · {Note.read(folder).name or model_id.removeprefix(RUNS)}"
     elif "/" in model_id:  # one of a collection, which holds several seeds of a method
-        title = f"{title} · {folder.name}"
-    return Entry(model_id, folder, title, benchmark, pictured, None, stamp, str(method))
+        title = f"{title} · {name}"
+    return Entry(model_id, folder, title, card["benchmark"]["name"], pictured, None, stamp, card["method"]["name"])
 
 
 def stamp_of(model_id: str, folder: Path) -> tuple[int, ...]:
@@ -125,44 +122,42 @@ def stamp_of(model_id: str, folder: Path) -> tuple[int, ...]:
     own = (folder / name for name in (NOTE, checkpoint.CARD, checkpoint.WEIGHTS, FRONT))
     stamp: list[int] = []
     for file in (*own, _samples_file(model_id, folder)):
-        try:
-            status = file.stat()
-            stamp += [status.st_mtime_ns, status.st_size]
-        except OSError:
-            stamp += [0, 0]
+        stamp += file_stamp(file)
     return tuple(stamp)
+
+
+def file_stamp(file: Path) -> tuple[int, int]:
+    """Time and size of a file, zeros where it cannot be asked for."""
+    try:
+        status = file.stat()
+    except (OSError, ValueError):
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 def without_paths(sentence: str, folder: Path) -> str:
     """Sentences go to browsers: name the folder, not where it lies on the server."""
-    return sentence.replace(f"{folder}/", f"{folder.name}/").replace(str(folder), folder.name)
+    name = id_of(folder.name)
+    return sentence.replace(f"{folder}/", f"{name}/").replace(str(folder), name)
 
 
 def _shipped(root: Path) -> Iterator[tuple[str, Path]]:
     """Model folders, and those one level down in folders that are collections; a stray folder is listed as such."""
-    for folder in _folders(root):
-        inner = [] if (folder / checkpoint.CARD).is_file() else _folders(folder)
+    for folder in subfolders(root):
+        inner = [] if holds(folder, checkpoint.CARD) else subfolders(folder)
         if inner:
-            yield from ((f"{folder.name}/{model.name}", model) for model in inner)
+            yield from ((f"{id_of(folder.name)}/{id_of(model.name)}", model) for model in inner)
         else:
-            yield folder.name, folder
+            yield id_of(folder.name), folder
 
 
 def _finished(root: Path, prefix: str = RUNS, depth: int = RUN_DEPTH) -> Iterator[tuple[str, Path]]:
     """Run folders that hold a card, which is written last."""
-    for folder in _folders(root):
-        if (folder / checkpoint.CARD).is_file():
-            yield prefix + folder.name, folder
-        elif depth > 1 and not (folder / "config.json").exists():
-            yield from _finished(folder, f"{prefix}{folder.name}/", depth - 1)
-
-
-def _folders(root: Path) -> list[Path]:
-    try:
-        with os.scandir(root) as found:  # knows without a further call which entries are folders
-            return [root / name for name in sorted(e.name for e in found if e.name[0] not in "._" and e.is_dir())]
-    except OSError:
-        return []
+    for folder in subfolders(root):
+        if holds(folder, checkpoint.CARD):
+            yield prefix + id_of(folder.name), folder
+        elif depth > 1 and not holds(folder, "config.json"):
+            yield from _finished(folder, f"{prefix}{id_of(folder.name)}/", depth - 1)
 
 
 def _in_collection(model_id: str) -> bool:
@@ -171,4 +166,4 @@ def _in_collection(model_id: str) -> bool:
 
 def _samples_file(model_id: str, folder: Path) -> Path:
     own, shared = folder / SAMPLES, folder.parent / SAMPLES
-    return shared if _in_collection(model_id) and not own.is_file() and shared.is_file() else own
+    return shared if _in_collection(model_id) and not is_file(own) and is_file(shared) else own

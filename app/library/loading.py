@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from app.folders import holds, id_of
+from app.library.cards import checked_benchmark
 from app.library.entries import FRONT, Entry, without_paths
 from palora_core import checkpoint
 from palora_core.benchmarks.base import Benchmark
+from palora_core.checkpoint import NOT_BUILT
 from palora_core.conditioning.base import ParetoModel
 from palora_core.data import ArraySplit, load_samples
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.tasks import Task
-from palora_core.training.card import benchmark_of
+
+BATCH = 16  # samples that are converted at a time
+MOST_NUMBERS = 4_000_000  # of one input: a network's activations are a hundred times as many
 
 
 @dataclass(eq=False)
@@ -68,11 +74,11 @@ class LoadedModel:
         """Per depth task the range of its colours: 1st to 99th percentile of the samples' ground truth."""
         if self.samples is None or len(self.samples) == 0:
             return {}
-        targets = self.samples.batch(torch.arange(len(self.samples)))[1]
+        parts = [self.samples.batch(part)[1] for part in torch.arange(len(self.samples)).split(BATCH)]
         ranges = {}
         for task in self.tasks:
-            if task.kind == "depth" and task.name in targets:
-                known = targets[task.name].float().numpy()
+            if task.kind == "depth":
+                known = torch.cat([targets[task.name] for targets in parts]).float().numpy()
                 known = known[np.isfinite(known) & (known != 0)]
                 if known.size:
                     low, high = np.percentile(known, [1, 99])
@@ -87,51 +93,72 @@ def load(entry: Entry) -> LoadedModel:
         UserError: damaged, or made for something this program does not have.
     """
     try:
+        card = checkpoint.read_card(entry.folder)
+        benchmark = checked_benchmark(card)
         model, card = checkpoint.load(entry.folder)
-        benchmark = benchmark_of(card)
-        tasks = tuple(benchmark.tasks)
-        names = [task["name"] for task in card["tasks"]]
-        if [task.name for task in tasks] != names:
-            raise UserError(
-                f"The tasks of {entry.title} ({', '.join(names)}) are not those of the benchmark "
-                f"{entry.benchmark!r} ({', '.join(task.name for task in tasks)}); use the version it was trained with."
-            )
     except UserError as error:
         raise UserError(without_paths(str(error), entry.folder)) from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"The card of {entry.title} cannot be used ({error!r}); restore the model folder.") from None
+    tasks = tuple(benchmark.tasks)
+    names = [task.name for task in tasks]
     problems: list[str] = []
     front = _front(entry, names, problems)
-    samples = _samples(entry, benchmark, tasks, problems)
+    samples = _samples(entry, model, benchmark, problems)
     return LoadedModel(entry, model, card, benchmark, tasks, front, samples, problems)
 
 
 def _front(entry: Entry, names: Sequence[str], problems: list[str]) -> Front | None:
-    if not (entry.folder / FRONT).exists():
-        problems.append(f"{entry.folder.name} has no front yet; `palora evaluate` on its folder makes one.")
+    name = id_of(entry.folder.name)
+    if not holds(entry.folder, FRONT):
+        problems.append(f"{name} has no front yet; `palora evaluate` on its folder makes one.")
         return None
     try:
-        front = Front.load(entry.folder / FRONT)
-        if list(front.tasks) != list(names):
-            raise UserError("The front belongs to other tasks; evaluate the model again.")
-        return front
+        return front_of(entry.folder, names)
     except UserError as error:
         problems.append(without_paths(str(error), entry.folder))
         return None
 
 
-def _samples(entry: Entry, benchmark: Benchmark, tasks: Sequence[Task], problems: list[str]) -> ArraySplit | None:
+def front_of(folder: Path, names: Sequence[str]) -> Front:
+    """The front in a model folder.
+
+    Raises:
+        UserError: there is none, it is damaged, or belongs to other tasks than ``names``.
+    """
+    front = Front.load(folder / FRONT)
+    if list(front.tasks) != list(names):
+        raise UserError("The front belongs to other tasks; evaluate the model again.")
+    return front
+
+
+def _samples(entry: Entry, model: ParetoModel, benchmark: Benchmark, problems: list[str]) -> ArraySplit | None:
     try:
-        samples = load_samples(entry.samples_file, benchmark.convert)
-        if len(samples) == 0:
-            raise UserError(f"The samples of {entry.title} are empty; copy the model folder again.")
-        _, targets = samples.batch(torch.arange(1))
-        missing = [task.name for task in tasks if task.name not in targets]
-        if missing:
-            raise UserError(f"The samples have no ground truth for {missing[0]!r}; copy the model folder again.")
-        return samples
+        return samples_of(entry.samples_file, model, benchmark)
     except UserError as error:
-        problems.append(without_paths(str(error), entry.folder))
-    except (KeyError, ValueError, RuntimeError, IndexError, TypeError) as error:
-        problems.append(f"The samples do not fit this benchmark ({error}); copy the model folder again.")
-    return None
+        problems.append(without_paths(without_paths(str(error), entry.samples_file.parent), entry.folder))
+        return None
+
+
+def samples_of(path: Path, model: ParetoModel, benchmark: Benchmark) -> ArraySplit:
+    """The samples in a file, after a model has predicted the first of them and its loss was taken with all targets.
+
+    Raises:
+        UserError: missing, damaged, or not of this model.
+    """
+    samples = load_samples(path, benchmark.convert)
+    try:
+        first = samples.batch(torch.arange(1))[0]
+        if first.numel() > MOST_NUMBERS:
+            raise UserError(f"an input has {first.numel():,} numbers, more than {MOST_NUMBERS:,}")
+        with torch.inference_mode():
+            outputs = model(first, torch.full((model.num_tasks,), 1 / model.num_tasks))
+            for part in torch.arange(len(samples)).split(BATCH):
+                targets = samples.batch(part)[1]
+                for task in benchmark.tasks:
+                    if task.name not in targets:
+                        raise UserError(f"there is no ground truth for {task.name!r}")
+                    alike = outputs[task.name].expand(len(part), *outputs[task.name].shape[1:])
+                    task.score(alike, targets[task.name])  # looks at shapes and labels
+    except NOT_BUILT as error:
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        raise UserError(f"The samples {path} are not of this model ({reason}); copy the model folder again.") from None
+    return samples

@@ -3,47 +3,47 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import shutil
 import stat
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping
+import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import torch
 
 from app import jobs
-from app.library.entries import Entry
-from app.settings import runs_root
+from app.folders import holds, id_of
+from app.library.cards import checked_benchmark
+from app.library.entries import FRONT, SAMPLES, Entry
+from app.library.loading import front_of, samples_of
+from app.settings import MAX_IMPORT_BYTES, runs_root
 from palora_core import checkpoint
-from palora_core.data import load_samples
 from palora_core.errors import UserError
-from palora_core.front import Front
-from palora_core.training.card import benchmark_of
+from palora_core.events import EVENTS, EventLog
+from palora_core.reading import is_file
+from palora_core.runs import Run
 
 MIB = 2**20
+BEST = "best.safetensors"
 # File → most bytes unpacked. What is not here stays out in both directions: state.pt is a pickle, log.txt and
 # process.json tell about a machine.
 FILES = {
     checkpoint.CARD: MIB,
     checkpoint.WEIGHTS: 512 * MIB,
-    "front.json": 32 * MIB,
-    "samples.npz": 64 * MIB,
+    FRONT: 32 * MIB,
+    SAMPLES: 64 * MIB,
     "config.json": MIB,
-    "events.jsonl": 128 * MIB,
-    "best.safetensors": 512 * MIB,
+    EVENTS: 32 * MIB,
+    BEST: 512 * MIB,
     "best.json": MIB,
 }
-MAX_ZIP = 300 * MIB
-MAX_SAMPLES = 256 * MIB
+MAX_ZIP = MAX_IMPORT_BYTES
 FOLDER = "imported"
 CHUNK = 1 << 18
-# A card may describe a network as large as its weights, not one that fills the memory while it is being built.
-SIZE_TOLERANCE = 4
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -55,12 +55,12 @@ def packed(entry: Entry) -> bytes:
         UserError: a folder that cannot be read.
     """
     buffer = io.BytesIO()
-    name = safe_name(entry.folder.name)
+    name = safe_name(id_of(entry.folder.name))
     try:
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
             for file in FILES:
                 path = entry.folder / file
-                if path.is_file() and not path.is_symlink():
+                if is_file(path) and not path.is_symlink():
                     archive.write(path, f"{name}/{file}")
     except OSError as error:
         raise UserError(f"{entry.title} cannot be read ({error.strerror}).") from None
@@ -106,7 +106,7 @@ def unpack(file: BinaryIO, folder: Path) -> None:
         with zipfile.ZipFile(file) as archive:
             for member, name in _members(archive).items():
                 _extract(archive, member, folder / name, FILES[name])
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError("This is not a zip file that can be read; export the model again.") from None
@@ -146,59 +146,47 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, li
             written += len(chunk)
             if written > limit:
                 raise UserError(f"{target.name} in the zip is larger than {limit // MIB} MB; it does not belong there.")
-            out.write(chunk)
+            try:
+                out.write(chunk)
+            except OSError as error:
+                raise UserError(f"The folder of runs cannot be written ({error.strerror}).") from None
 
 
 def check(folder: Path) -> None:
-    """Load everything in an unpacked folder the way the app would.
+    """Read everything in an unpacked folder the way pages do, small files first.
 
     Raises:
-        UserError: something does not load; the sentence names no path of the server.
+        UserError: something cannot be read or does not fit; the sentence names no path of the server.
     """
     try:
         card = checkpoint.read_card(folder)
-        _check_size(card, (folder / checkpoint.WEIGHTS).stat().st_size)
-        benchmark = benchmark_of(card)
+        benchmark = checked_benchmark(card)
         names = [task.name for task in benchmark.tasks]
-        if [task["name"] for task in card["tasks"]] != names:
-            raise UserError("The tasks of its card are not those of its benchmark; use the version it was made with.")
+        _check_small(folder, names)
         model, _ = checkpoint.load(folder)
         model.merge(torch.full((model.num_tasks,), 1 / model.num_tasks))
-        _check_extras(folder, names, benchmark)
+        if holds(folder, SAMPLES):
+            samples_of(folder / SAMPLES, model, benchmark)
+        if holds(folder, BEST) and holds(folder, "best.json"):
+            checkpoint.load(folder, BEST)
     except UserError as error:
         text = str(error).replace(f"{folder}/", "").replace(str(folder), "the zip")
         raise UserError(f"This model cannot be imported. {text}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RecursionError):
+    except checkpoint.NOT_BUILT:
         raise UserError("This model cannot be imported. Its card is damaged; export it again.") from None
 
 
-def _check_size(card: Mapping[str, Any], weight_bytes: int) -> None:
-    """Build the card's network without memory first, and refuse one that is far larger than its weights."""
-    with torch.device("meta"):
-        model = checkpoint.build(card)
-    size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    if size > SIZE_TOLERANCE * weight_bytes + MIB:
-        raise UserError("Its card describes a far larger network than its weights are; use the card it came with.")
-
-
-def _check_extras(folder: Path, names: list[str], benchmark: Any) -> None:
-    if (folder / "front.json").exists() and list(Front.load(folder / "front.json").tasks) != names:
-        raise UserError("Its front belongs to other tasks; evaluate the model again.")
-    samples = folder / "samples.npz"
-    if samples.exists():
-        try:
-            with zipfile.ZipFile(samples) as archive:
-                size = sum(info.file_size for info in archive.infolist())
-        except zipfile.BadZipFile:
-            raise UserError("Its samples are damaged; export it again.") from None
-        if size > MAX_SAMPLES:
-            raise UserError(f"Its samples unpack to more than {MAX_SAMPLES // MIB} MB; export it with fewer.")
-        load_samples(samples, benchmark.convert).batch(torch.arange(1))
-    for name in ("config.json", "best.json"):
-        if (folder / name).exists():
-            json.loads((folder / name).read_text(encoding="utf-8"))
-    if (folder / "best.safetensors").exists() and (folder / "best.json").exists():
-        checkpoint.load(folder, "best.safetensors")
+def _check_small(folder: Path, names: list[str]) -> None:
+    """All files but weights and samples."""
+    if holds(folder, FRONT):
+        front_of(folder, names)
+    if holds(folder, "config.json"):
+        Run(folder).config()
+    if holds(folder, "best.json"):
+        checkpoint.read_card(folder, "best.json")
+    problem = EventLog(folder).update().problem
+    if problem:
+        raise UserError(problem.partition(";")[0] + "; export it again, or leave that file out.")
 
 
 def safe_name(text: str) -> str:

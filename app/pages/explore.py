@@ -11,6 +11,7 @@ from app import state
 from app.components.downloads import downloads
 from app.components.explorer import explorer_data, show_explorer
 from app.components.finder import finder
+from app.folders import key_of
 from app.library.loading import LoadedModel
 from app.pictures.scenes import note
 from app.pictures.uploads import SUFFIXES, decode_image
@@ -127,7 +128,7 @@ def explorer(loaded: LoadedModel) -> None:
         st.info("This model came without samples; add a picture of your own to see it at work.")
         if loaded.front is None:
             return
-    key = f"explorer-{loaded.entry.id}"
+    key = f"explorer-{key_of(loaded.entry.id)}"  # folders have any name, components have not
 
     def viewed() -> None:
         reported: Any = st.session_state.get(key)

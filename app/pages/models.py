@@ -51,7 +51,7 @@ def import_form() -> None:
         st.caption("Import and deletion are switched off on this server.")
         return
     with st.popover("Import a model", icon=":material/upload:"):
-        limit = transfer.MAX_ZIP // 2**20
+        limit = min(transfer.MAX_ZIP // 2**20, st.get_option("server.maxUploadSize"))
         number = st.session_state.setdefault("import_number", 0)
         sent = st.file_uploader(
             f"A zip exported by this page, up to {limit} MB",

@@ -11,6 +11,7 @@ from app.analysis.probes import AUTOMATIC, FINEST, ProbeMap, maps
 from app.components import probe_figures as figures
 from app.components.probe_plane import plane_data, show_plane
 from app.components.probe_sections import sections
+from app.folders import key_of
 from app.library.loading import LoadedModel
 from app.services import services
 from app.settings import ROOT
@@ -111,7 +112,7 @@ def plane(loaded: LoadedModel, probe: ProbeMap, was_running: bool) -> None:
         progress(probe)
     if probe.problem:
         st.error(probe.problem, icon=":material/error:")
-    own, key = view(loaded, probe), f"probe-{loaded.entry.id}-{pair}"
+    own, key = view(loaded, probe), f"probe-{key_of(loaded.entry.id, pair)}"
 
     def viewed() -> None:
         reported: Any = st.session_state.get(key)

@@ -90,6 +90,8 @@ def list_of_runs(chosen: str | None) -> None:
                 st.rerun()
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.badge(text, color=colour, icon=icon, help=meaning)
+                if job.problem:
+                    st.badge("damaged", color="red", icon=":material/broken_image:")
                 st.caption(time.strftime("%d %b, %H:%M", time.localtime(job.created)))
     if len(every) > LISTED:
         st.caption(f"and {len(every) - LISTED} older ones")

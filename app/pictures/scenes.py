@@ -187,7 +187,11 @@ def task_names(loaded: LoadedModel, task: Task) -> dict[str, Any]:
     """Class names and unit of a task, from its benchmark or its card, where they say."""
     card = next((entry for entry in loaded.card["tasks"] if entry.get("name") == task.name), {})
     classes = getattr(loaded.benchmark, "classes", None) if task.kind == "segmentation" else None
-    return {"classes": classes or card.get("classes"), "unit": loaded.units.get(task.name) or card.get("unit")}
+    told = card.get("classes") or []
+    return {
+        "classes": classes or (told if len(told) == task.out_channels else None),
+        "unit": loaded.units.get(task.name) or card.get("unit"),
+    }
 
 
 def _uploaded(loaded: LoadedModel, token: str, uploads: UploadStore) -> Scene:

@@ -155,7 +155,8 @@ def test_the_queue_is_on_disk(no_launch, root):
     jobs.start(order())
     waiting = jobs.start(order())
     assert json.loads((root / waiting / "job.json").read_text())["queued"] > 0
-    status._events.clear()  # as after a restart
+    status._logs.clear()  # as after a restart
+    status._summaries.clear()
     assert jobs.job(waiting).status == "queued"
     jobs.stop(waiting)
     assert jobs.job(waiting).status == "stopped"
@@ -307,11 +308,13 @@ def test_the_log_is_read_from_its_end(root):
 
 
 def test_events_are_read_again_when_they_change(root):
-    name = make_run(root, "a", ("step", {"step": 1}))
+    step = {"losses": [1.0], "preferences": [[1.0]]}
+    name = make_run(root, "a", ("start", {"tasks": ["left"]}), ("step", {"step": 1, **step}))
     first = jobs.read_events(root / name)
-    assert jobs.read_events(root / name) is first
-    Run(root / name).event("step", step=2)
-    assert [e["step"] for e in jobs.read_events(root / name)] == [1, 2]
+    assert jobs.read_events(root / name)[1] is first[1]
+    Run(root / name).event("step", step=2, **step)
+    assert [e["step"] for e in jobs.read_events(root / name)] == [0, 1, 2]
+    assert jobs.job(name).step == 2
 
 
 def test_the_number_of_runs_at_once_is_bounded(root):

@@ -138,7 +138,7 @@ def spoil_card(folder, **changes):
         ({"weights_sha256": "0" * 64}, "does not belong"),
         (
             {"network": {"name": "lenet", "options": {"outputs": {"left": 10, "right": 20_000_000}}}},
-            "far larger network",
+            "do not fit the network",
         ),
         ({"network": {"name": "no such", "options": {}}}, "no such"),
         ({"benchmark": {"name": "no such"}}, "no such"),
