@@ -230,6 +230,8 @@ def _checked_config(data: Any) -> dict[str, Any]:
     config = schema.options(data, "the file")
     for part in ("benchmark", "method", "training"):
         if part in config:
+            if config[part] is None:  # defaults in its place would be another run
+                raise schema.wrong(f"its {part}", None, "an object")
             config[part] = schema.mapping(config[part], f"its {part}")
     for part in ("benchmark", "method"):
         if part in config:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import palora_core
 from palora_core import plugins
 from palora_core.errors import UserError
+
+PIPE_CLOSED = 128 + 13  # what shells report of a program that SIGPIPE ended
 
 COMMANDS = {
     "train": "train one method on one benchmark",
@@ -42,8 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"palora-core {palora_core.__version__}")
     parser.add_argument("command", choices=COMMANDS, help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
-    return run(args.command, args.rest, f"palora {args.command}")
+
+    def carry_out() -> int:
+        args = parser.parse_args(argv)
+        return run(args.command, args.rest, f"palora {args.command}")
+
+    return guarded(carry_out)
 
 
 def run(command: str, argv: Sequence[str], program: str) -> int:
@@ -68,8 +76,9 @@ def run(command: str, argv: Sequence[str], program: str) -> int:
         metavar="MODULE",
         help="import this module, which registers things of one's own (or PALORA_PLUGINS=MODULE,…)",
     )
-    args = parser.parse_args(argv, argparse.Namespace(program=program, argv=list(argv)))
-    return guarded(lambda: _with_plugins(module.run, args))
+    return guarded(
+        lambda: _with_plugins(module.run, parser.parse_args(argv, argparse.Namespace(program=program, argv=list(argv))))
+    )
 
 
 def _with_plugins(carry_out: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int | None:
@@ -80,12 +89,42 @@ def _with_plugins(carry_out: Callable[[argparse.Namespace], int | None], args: a
 
 
 def guarded(carry_out: Callable[[], int | None]) -> int:
-    """The exit status of ``carry_out``; a UserError becomes one sentence on standard error and status 2."""
+    """The exit status of ``carry_out``; what a person can put right is one sentence on standard error and status 2.
+
+    That is a UserError, and whatever the system refuses: a full disk, a folder that may not be read or written. Where
+    the reader of standard output has gone (``| head``), the status is 141, as that of any program in a shell.
+    """
+    _write_anyhow()
     try:
-        return carry_out() or 0
+        try:
+            return carry_out() or 0
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe can be answered
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        _leave_standard_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {where}{error.strerror or error}; make room, or choose a place that you may use.", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+
+
+def _write_anyhow() -> None:
+    """Let consoles without UTF-8 have escapes for the characters that they lack."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _leave_standard_output() -> None:
+    """Nothing is to be written any more, not even at the process's end, when Python would complain."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from palora_core.children import environment
-from palora_core.errors import UserError
+from palora_core.errors import UserError, quoted
 
 PARTS = ("conditioning", "balancer", "sampler")  # of a method; each is an option of its own
 
@@ -39,7 +39,7 @@ def settings(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UserError(f"--set takes name=value, found {pair!r}.")
+            raise UserError(f"--set takes name=value, found {quoted(pair)}.")
         result[key.strip()] = value.strip()
     return result
 
@@ -53,6 +53,8 @@ def target(path: Path) -> Path:
             f"{path} cannot be written, since {path if path.is_dir() else above} is "
             f"{'a folder' if path.is_dir() else 'a file'}; give --out another name."
         )
+    if not os.access(path if path.exists() else above, os.W_OK):
+        raise UserError(f"{path} cannot be written, since you may not write there; give --out another place.")
     return path
 
 
@@ -104,9 +106,17 @@ class Bar:
         self.bar: Any = None
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Show ``done`` of ``total`` for ``what``."""
+        """Show ``done`` of ``total`` for ``what``, while there is somebody to show it to."""
         if not self.shown:
             return
+        try:
+            self._show(what, done, total)
+        except OSError:  # standard error is a closed pipe or a full disk: no reason to stop the work
+            self.shown = False
+            if self.bar is not None:
+                self.bar.disable = True
+
+    def _show(self, what: str, done: int, total: int) -> None:
         from tqdm import tqdm
 
         if what != self.what or self.bar is None:

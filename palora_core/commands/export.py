@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from palora_core.commands.console import target
 from palora_core.errors import UserError
 
 
@@ -26,18 +27,19 @@ def run(args: argparse.Namespace) -> None:
     from palora_core.simplex import check_preference
     from palora_core.training.card import benchmark_of
 
+    out = target(args.out)
     model, card = load(args.model)
     if args.preference is not None:
         check_preference(args.preference, model.num_tasks)
     if args.format == "safetensors":
         if args.preference is None:
             raise UserError("--format safetensors needs --preference with one number per task; ONNX can do without.")
-        report = export_safetensors(model, args.preference, args.out)
+        report = export_safetensors(model, args.preference, out)
     else:
         import torch
 
         benchmark = benchmark_of(card)
         example = load_samples(args.model / "samples.npz", benchmark.convert).batch(torch.tensor([0]))[0]
-        report = export_onnx(model, example, args.out, args.preference)
+        report = export_onnx(model, example, out, args.preference)
     size = report["bytes"] / 1e6
     print(f"{args.out}: {size:.1f} MB, largest difference to PyTorch {report['max_abs_difference_to_pytorch']:.1e}")

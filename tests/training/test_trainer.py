@@ -1,5 +1,6 @@
 """Training: reproducible, stoppable, resumable, and clear about what goes wrong."""
 
+import json
 import os
 import random
 import signal
@@ -371,3 +372,27 @@ def test_a_negative_loss_is_named_with_its_task(tmp_path, monkeypatch):
     monkeypatch.setattr(type(work.tasks[0]), "terms", lowered)
     with pytest.raises(UserError, match=r"GeometricMean is defined for losses of at least 0.*task 'top_left' is -"):
         work.start()
+
+
+@pytest.mark.parametrize("part", ["training", "method", "benchmark"])
+@pytest.mark.parametrize("value", ["text", 3, None, [], True, {"name": []}, {"name": "nothing"}, "x" * 100_000])
+def test_a_configuration_with_something_else_in_a_parts_place_is_one_short_sentence(whole, tmp_path, part, value):
+    config = json.loads((whole / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, part: value}))
+    if part == "training" and isinstance(value, dict):
+        return  # its name is of no concern there
+    with pytest.raises(UserError) as error:
+        resume_trainer(Run(tmp_path), NOWHERE, "cpu")
+    assert len(str(error.value)) <= 700
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("epochs", 2.5), ("epochs", "x"), ("lr", []), ("seed", None), ("batch_size", True), ("precision", 3)],
+)
+def test_an_option_of_another_type_is_refused(whole, tmp_path, option, value):
+    config = json.loads((whole / "config.json").read_text())
+    config["training"][option] = value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=option):
+        resume_trainer(Run(tmp_path), NOWHERE, "cpu")
