@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from app.analysis import toys
+from app.analysis import toys, verdicts
 from app.analysis.probes import maps
 from app.components import learn_figures as figures
 from app.components import probe_figures
@@ -246,8 +246,8 @@ def example_model() -> LoadedModel | None:
 def model_forgetting(loaded: LoadedModel, probe: Any, was_running: bool) -> None:
     """Bars of a model, as soon as they are measured."""
     named, layers = probe.named(), probe.layers()
-    trained_on = probing.control_preferences(loaded.num_tasks)
-    order = [*trained_on, *probing.pseudo_preferences(loaded.num_tasks)]
+    trained_on, pseudo = probing.control_preferences(loaded.num_tasks), probing.pseudo_preferences(loaded.num_tasks)
+    order = [*trained_on, *pseudo]
     if probe.problem:
         st.error(probe.problem, icon=":material/error:")
     elif not layers or any(name not in named for name in order):
@@ -261,6 +261,7 @@ def model_forgetting(loaded: LoadedModel, probe: Any, was_running: bool) -> None
         st.caption(
             f"{loaded.entry.title}, {probe.num_samples} samples. Pale: off the simplex. ✗: forgotten. Dotted: chance."
         )
+        st.markdown("\n".join(f"* {sentence}" for sentence in verdicts.sentences(layers, named, pseudo)))
     if was_running and not probe.running:
         st.rerun()
 

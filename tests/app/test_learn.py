@@ -161,6 +161,13 @@ def test_forgetting_on_a_model_that_is_here(roots):
         probe.wait()
     app.run()
     assert len(app.get("plotly_chart")) == 1 and any("forgotten" in caption.value for caption in app.caption)
+    chart = json.loads(app.get("plotly_chart")[0].proto.spec)
+    said = next(text.value for text in app.markdown if "At **(1, " in text.value)
+    bars = [(t["x"], t["marker"]["pattern"]["shape"]) for t in chart["data"] if t["type"] == "bar"]
+    hatched = sum(
+        shape == "/" and f"**{name}**" in said for names, shapes in bars for name, shape in zip(names, shapes)
+    )
+    assert said.count("**forgotten**") == hatched, "the words call forgotten what the bars hatch"
     maps._maps.clear()
 
 
