@@ -1,10 +1,14 @@
 """The live socket under messages of every kind: one answer to each, its own; sentences, never a traceback."""
 
+import asyncio
 import json
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from app.serving.inference import CACHE_BYTES
 from app.serving.protocol import LIMIT, MAX_MESSAGE, MAX_TASKS, Request, parse, sequence_number, unpack
 from palora_core.errors import UserError
 from tests.app.messages import SENTENCE, malformed
@@ -101,3 +105,37 @@ def test_idle_sockets_do_not_lock_others_out(server):
     finally:
         for socket in idle:
             socket.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_memory_stays_bounded_on_a_real_server(served, server_log):
+    """20,000 predictions at λ's off the simplex whose names of errors are made up, mixed with junk."""
+    address, process = served
+    asyncio.run(_flood(address.replace("http", "ws") + "/palora/ws", 50))
+    before = _resident(process.pid)
+    asyncio.run(_flood(address.replace("http", "ws") + "/palora/ws", 5000))
+    grown = _resident(process.pid) - before
+    assert grown <= CACHE_BYTES + 128 * 2**20, f"{grown / 2**20:.0f} MB"
+    assert _resident(process.pid) <= 1.5e9 and "Traceback" not in server_log.read_text()
+
+
+async def _flood(address: str, each: int) -> None:
+    connect = pytest.importorskip("websockets.asyncio.client").connect
+
+    async def one(seed: int) -> None:
+        rng = np.random.default_rng([seed, each])
+        async with connect(address, open_timeout=120, max_size=None) as socket:
+            for seq, junk in malformed(seed, each):
+                names = [f"{seed}_{seq}_{i}" + "e" * 150 for i in range(80)]
+                ask = {"type": "predict", "seq": seq, "model": "two", "image": "sample-0", "exact": True}
+                text = json.dumps({**ask, "preference": rng.uniform(-2, 2, 2).tolist(), "errors": names})
+                await socket.send(text if rng.uniform() < 0.7 or len(junk) > MAX_MESSAGE else junk)
+                await socket.recv()
+
+    await asyncio.gather(*map(one, range(4)))
+
+
+def _resident(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS"))
