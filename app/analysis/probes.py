@@ -24,7 +24,9 @@ PATIENCE = 45.0
 AUTOMATIC = 0.25
 FINEST = probing.STEPS[-1]
 # Pictures are measured one after the other on as many samples as this; more would keep the pad waiting.
-MOST_SAMPLES = 64
+MOST_SAMPLES = 256
+# Parts that the items are divided into to see how much a figure depends on which items they are.
+PARTS = 12
 
 # One map is measured at a time: they share two cores with the live pad and with training.
 _turn = threading.Lock()
@@ -41,6 +43,7 @@ class Layer:
         best: best value on the simplex.
         chance: value of the best constant answer.
         limit: from here on the task is forgotten.
+        uncertainty: half of the 95 % interval of a value, for the choice of items; NaN where there are too few.
     """
 
     task: Task
@@ -49,6 +52,7 @@ class Layer:
     best: float
     chance: float
     limit: float
+    uncertainty: float = float("nan")
 
 
 class ProbeMap:
@@ -64,6 +68,7 @@ class ProbeMap:
         self.problem: str | None = None
         self._values: dict[tuple[float, float], dict[str, float]] = {}
         self._named: dict[str, dict[str, float]] = {}
+        self._uncertain: dict[str, float] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -81,8 +86,8 @@ class ProbeMap:
 
     @property
     def num_samples(self) -> int:
-        """How many samples the numbers come from."""
-        return min(MOST_SAMPLES, len(self.loaded.samples or ()))
+        """How many items the numbers come from."""
+        return min(MOST_SAMPLES, 0 if self.loaded.measured is None else len(self.loaded.measured))
 
     def start(self, finest: float | None = None, patience: float = PATIENCE) -> None:
         """Measure in the background, down to a step, as long as a grid takes at most ``patience`` seconds.
@@ -134,7 +139,7 @@ class ProbeMap:
             best = (np.nanmax if metric.higher_is_better else np.nanmin)(trained)
             at_chance = self._chances[task.name][metric.name]
             limit = probing.forgotten_beyond(metric, float(best), at_chance)
-            found.append(Layer(task, metric, grid, float(best), at_chance, limit))
+            found.append(Layer(task, metric, grid, float(best), at_chance, limit, self._uncertain.get(key, np.nan)))
         return found
 
     @cached_property
@@ -159,6 +164,8 @@ class ProbeMap:
         def at(preference: list[float]) -> dict[str, float]:
             return probing.measure(live, x, targets, tasks, torch.tensor(preference))
 
+        if not self._uncertain and not self._stop.is_set():
+            self._uncertain = self._spread(live, x, targets)
         start, count = time.perf_counter(), 0
         for name, preference in (self._controls() | self._pseudo()).items():
             if name not in self._named and not self._stop.is_set():
@@ -180,9 +187,30 @@ class ProbeMap:
                 self.done += 1
             self.complete = step
 
+    def _spread(self, live: LiveNetwork, x: torch.Tensor, targets: dict[str, torch.Tensor]) -> dict[str, float]:
+        """Half of every figure's 95 % interval in the middle of the simplex, from how parts of the items differ."""
+        centre = torch.tensor(list(self._controls().values())[-1])
+        tasks, parts = self._shown_tasks(), torch.arange(len(x)).chunk(PARTS)
+        if len(parts) < 2:
+            return {}
+        rows = [
+            probing.measure(live, x[part], {name: target[part] for name, target in targets.items()}, tasks, centre)
+            for part in parts
+        ]
+        found = {}
+        for key in rows[0]:
+            values = np.array([row[key] for row in rows])
+            values = values[np.isfinite(values)]
+            found[key] = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+        for task in tasks:
+            if task.kind == "classification":  # even where all are right, as many more could be wrong (rule of three)
+                key = f"{task.name}/{task.metrics[0].name}"
+                found[key] = max(found[key], 3 / len(x))
+        return found
+
     def _batch(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        assert self.loaded.samples is not None
-        return self.loaded.samples.batch(torch.arange(self.num_samples))
+        assert self.loaded.measured is not None
+        return self.loaded.measured.batch(torch.arange(self.num_samples))
 
     def _shown_tasks(self) -> list[Task]:
         """All of up to three tasks; of more, the two of the plane."""

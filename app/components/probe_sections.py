@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import streamlit as st
 import torch
 
-from app.analysis.probes import MOST_SAMPLES, ProbeMap
+from app.analysis.probes import MOST_SAMPLES, Layer, ProbeMap
 from app.analysis.queries import with_units
 from app.components import probe_figures as figures
 from app.library.entries import PICTURED
 from app.library.loading import LoadedModel
 from app.pictures import drawing
-from app.pictures.scenes import style_of
+from app.pictures.scenes import SAMPLE, labelled, style_of
 from palora_core import probing
 
 SECTIONS = ("On and off the simplex", "Switch adapters off", "Inside the adapters")
@@ -24,13 +26,13 @@ NORMS = "Size of every task's adapters, layer by layer"
 COSINES = "Angles between the adapters of two tasks, layer by layer"
 
 
-def sections(loaded: LoadedModel, probe: ProbeMap, own: dict[str, Any]) -> None:
-    """One of three views below the maps; ``own`` holds this session's image and λ."""
+def sections(loaded: LoadedModel, probe: ProbeMap, see: Callable[[], dict[str, Any]]) -> None:
+    """One of three views below the maps; ``see`` gives this session's image and λ as they are now."""
     chosen = st.segmented_control(
         "Section", SECTIONS, default=SECTIONS[0], key="probe_section", label_visibility="collapsed"
     )
     if chosen == SECTIONS[1]:
-        arithmetic(loaded, probe, own)
+        arithmetic(loaded, probe, see())
     elif chosen == SECTIONS[2]:
         inside(loaded)
     else:
@@ -56,8 +58,20 @@ def bars(probe: ProbeMap) -> None:
     st.plotly_chart(figure, key="probe_bars", config=BARE, alt="Every task on and off the simplex")
     st.caption(
         "Full colour: preferences the network was trained on; pale: pseudo-preferences. ✗ and hatching: forgotten. "
-        f"Dotted: the best answer that never looks at the input. Measured on {probe.num_samples} samples."
+        "Dotted: the best answer that never looks at the input. "
+        f"Measured on {probe.num_samples} items{spread(layers)}."
     )
+
+
+def spread(layers: Sequence[Layer]) -> str:
+    """How far the figures may be off for their few items, in words."""
+    known = [layer for layer in layers if np.isfinite(layer.uncertainty)]
+    parts = []
+    for layer in known:
+        size = layer.uncertainty
+        told = f"{100 * size:.1f} points" if layer.metric.unit == "%" else f"{size:.2g} {layer.metric.unit}".strip()
+        parts.append(f"{figures.pretty(layer.task.name)} ± {told}")
+    return f" (95 % interval: {', '.join(parts)})" if parts else ""
 
 
 def arithmetic(loaded: LoadedModel, probe: ProbeMap, own: dict[str, Any]) -> None:
@@ -73,7 +87,7 @@ def arithmetic(loaded: LoadedModel, probe: ProbeMap, own: dict[str, Any]) -> Non
         text = probing.written(own["preference"], (probe.plane.first, probe.plane.second or 0))
         st.caption(
             f"At λ = {text}. Switched off: that task's adapters are left out of these layers. "
-            f"Measured on {min(_most_samples(loaded), probe.num_samples)} samples."
+            f"Measured on {min(_most_samples(loaded), probe.num_samples)} items."
         )
         kept = {group: switches(loaded, group, len(names), tasks) for group, names in groups.items()}
         st.button("Use the λ of the maps", key="probe_sync", icon=":material/sync:", help="after dragging the marker")
@@ -99,23 +113,27 @@ def switches(loaded: LoadedModel, group: str, count: int, tasks: list[int]) -> l
 def compare(loaded: LoadedModel, own: dict[str, Any], off: dict[str, list[int]], tasks: list[int]) -> None:
     """Metrics of the whole and of the reduced network, and the reduced one's picture of the sample on screen."""
     whole, part = evaluated(loaded, own["preference"], {}), evaluated(loaded, own["preference"], off)
-    index = int(own["image"].removeprefix("sample-")) if own["image"].startswith("sample-") else 0
+    label = dict(labelled(loaded)).get(own["image"])
+    shown = predicted(loaded, own["preference"], off, own["image"]) if label else None
     columns = st.columns(len(tasks))
     for column, t in zip(columns, tasks):
         task = loaded.tasks[t]
         metric = with_units(task, loaded.units)[0]
         key = f"{task.name}/{metric.name}"
         name = figures.pretty(task.name).capitalize()
-        before, after = whole["values"][key], part["values"][key]
+        before, after = whole[key], part[key]
         colour = "normal" if metric.higher_is_better else "inverse"
         delta = (
             f"{100 * (after - before):+.1f} points" if metric.unit == "%" else f"{after - before:+.3g} {metric.unit}"
         )
         changed = abs(after - before) > 1e-9
         with column:
-            shown = figures.metric_text(metric, after)
-            st.metric(f"{name}, {metric.label}", shown, delta if changed else None, delta_color=colour, border=True)
-            picture(loaded, t, part["outputs"][task.name][index % len(part["outputs"][task.name])], name)
+            value = figures.metric_text(metric, after)
+            st.metric(f"{name}, {metric.label}", value, delta if changed else None, delta_color=colour, border=True)
+            if shown is not None:
+                picture(loaded, t, shown[task.name], f"{name}, {label}")
+    if shown is None:
+        st.caption("Your own picture is not among the samples; choose a sample to see it with these adapters.")
 
 
 def picture(loaded: LoadedModel, t: int, prediction: torch.Tensor, name: str) -> None:
@@ -135,17 +153,30 @@ def picture(loaded: LoadedModel, t: int, prediction: torch.Tensor, name: str) ->
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={LoadedModel: lambda loaded: loaded.key})
-def evaluated(loaded: LoadedModel, preference: list[float], off: dict[str, list[int]]) -> dict[str, Any]:
-    """Values on the samples, and the predictions, with some adapters left out."""
+def evaluated(loaded: LoadedModel, preference: list[float], off: dict[str, list[int]]) -> dict[str, float]:
+    """Values on the test items, with some adapters left out."""
+    items = loaded.measured
+    assert items is not None
+    x, targets = items.batch(torch.arange(min(_most_samples(loaded), len(items))))
+    return probing.score(_outputs(loaded, preference, off, x), targets, loaded.tasks)
+
+
+def predicted(
+    loaded: LoadedModel, preference: list[float], off: dict[str, list[int]], image: str
+) -> dict[str, torch.Tensor]:
+    """The predictions for one sample, without the batch dimension, with some adapters left out."""
+    assert loaded.samples is not None
+    x, _ = loaded.samples.batch(torch.tensor([int(image.removeprefix(SAMPLE))]))
+    return {name: output[0] for name, output in _outputs(loaded, preference, off, x).items()}
+
+
+def _outputs(
+    loaded: LoadedModel, preference: list[float], off: dict[str, list[int]], x: torch.Tensor
+) -> dict[str, torch.Tensor]:
     torch.set_num_threads(1)
-    samples = loaded.samples
-    assert samples is not None
-    x, targets = samples.batch(torch.arange(min(_most_samples(loaded), len(samples))))
     network = probing.partly_merged(loaded.model, torch.tensor(preference), off)
     with torch.inference_mode():
-        outputs = network(x)
-    kept = {name: output.clone() for name, output in outputs.items()}
-    return {"values": probing.score(outputs, targets, loaded.tasks), "outputs": kept}
+        return {name: output.clone() for name, output in network(x).items()}
 
 
 def _most_samples(loaded: LoadedModel) -> int:

@@ -19,13 +19,16 @@ from palora_core import checkpoint
 from palora_core.benchmarks.base import Benchmark
 from palora_core.checkpoint import NOT_BUILT
 from palora_core.conditioning.base import ParetoModel
-from palora_core.data import ArraySplit, load_samples
+from palora_core.data import ArraySplit, Split, load_samples
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.tasks import Task
 
 BATCH = 16  # samples that are converted at a time
 MOST_NUMBERS = 4_000_000  # of one input: a network's activations are a hundred times as many
+
+# Test items to measure on where a benchmark has them at hand: enough to tell a few points from chance.
+AT_HAND = 256
 
 
 @dataclass(eq=False)
@@ -68,6 +71,11 @@ class LoadedModel:
         if self.samples is None:
             return None
         return self.samples.batch(torch.arange(min(4, len(self.samples))))[0]
+
+    @cached_property
+    def measured(self) -> Split | None:
+        """What figures off the evaluated front are measured on: test items that are at hand, else the samples."""
+        return None if self.samples is None else self.benchmark.at_hand(AT_HAND) or self.samples
 
     @cached_property
     def depth_ranges(self) -> dict[str, tuple[float, float]]:

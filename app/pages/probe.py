@@ -51,7 +51,7 @@ def page() -> None:
         probe.start()
     st.fragment(plane, run_every=1.5 if probe.running else None)(loaded, probe, probe.running)
     st.fragment(sections, run_every=2 if probe.running and not probe.named() else None)(
-        loaded, probe, view(loaded, probe)
+        loaded, probe, lambda: view(loaded, probe)
     )
 
 
@@ -146,7 +146,12 @@ def progress(probe: ProbeMap) -> None:
             on_click=probe.start,
             args=(step, float("inf")),
         )
-    st.caption(f"on {probe.num_samples} samples", width="content")
+    st.caption(
+        f"on {probe.num_samples} items",
+        width="content",
+        help="± is half of a 95 % interval in the middle of the simplex: how far a figure may be off because it is "
+        "measured on so few items. Maps of a handful of pictures show tendencies.",
+    )
 
 
 def meaning(loaded: LoadedModel, preference: list[float], probe: ProbeMap) -> str:

@@ -41,8 +41,9 @@ def read_digits(data: Path, name: str, split: str) -> Digits:
     images_name, labels_name = FILES[split]
     images_file, labels_file = _find(folder, images_name), _find(folder, labels_name)
     if images_file is None and labels_file is None:
-        if name == "MNIST":
-            return _subset(split)
+        travelling = bundled(name, split)
+        if travelling is not None:
+            return travelling
         raise UserError(f"{name} is not in {folder}; run: python -m palora_core prepare {name.lower()} --data {data}")
     if images_file is None or labels_file is None:
         missing = images_name if images_file is None else labels_name
@@ -53,6 +54,11 @@ def read_digits(data: Path, name: str, split: str) -> Digits:
             f"{images_file} holds {list(images.shape)} pixels for {len(labels)} labels, expected [N, 28, 28] for N."
         )
     return Digits(images, labels, f"{name} ({len(images):,} {split} digits)")
+
+
+def bundled(name: str, split: str) -> Digits | None:
+    """The digits of ``name`` that travel with the project, if any do."""
+    return _subset(split) if name == "MNIST" else None
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:

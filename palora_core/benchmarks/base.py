@@ -98,6 +98,10 @@ class Benchmark:
         """Augment a training batch; randomness from ``generator`` only. Identity by default."""
         return batch
 
+    def at_hand(self, count: int) -> Split | None:
+        """``count`` items of the test split that are there at once, without a data root; None where there are none."""
+        return None
+
     def to_input(self, image: np.ndarray) -> Tensor:
         """A network input [1, C, H, W] from an RGB uint8 image [H, W, 3] of any size (for a user's own photo)."""
         raise NotImplementedError

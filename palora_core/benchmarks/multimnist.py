@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from palora_core.benchmarks._mnist import Digits, overlay, read_digits
+from palora_core.benchmarks._mnist import Digits, bundled, overlay, read_digits
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Split
 from palora_core.ranges import CountOrNone, Range, check_ranges
@@ -87,6 +87,11 @@ class MultiMNIST(Benchmark):
         whole = self._split(train, train_count + test_count, 0)
         parts = [self._part(whole, slice(0, train_count)), self._part(whole, slice(train_count, None))]
         return {"train": parts[0], "val": parts[1], "test": self._split(test, test_count, 1)}
+
+    def at_hand(self, count: int) -> Split | None:
+        """Pairs of the digits that travel with the project."""
+        digits = bundled(self.digits, "test")
+        return None if digits is None else self._split(digits, count, 1)
 
     def _split(self, digits: Digits, count: int, stream: int) -> ArraySplit:
         seed = self.data_seed * 2 + stream

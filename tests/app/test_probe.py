@@ -158,6 +158,39 @@ def test_colours_of_errors_end_near_the_limit():
     assert flat["good"] != flat["bad"]
 
 
+def test_few_items_say_how_uncertain_they_are(coarse):
+    """± is 1.96 standard errors over parts of the items; a perfect score of n items is none of certainty."""
+    from app.analysis.probes import ProbeMap
+
+    probe = ProbeMap(coarse.registry.get("digits"), Plane.of(2))
+    probe.start(1.0)
+    probe.wait()
+    model = coarse.registry.get("digits").model
+    x, targets = probe._batch()
+    centre = torch.tensor([0.5, 0.5])
+    for layer in probe.layers():
+        key, right = f"{layer.task.name}/accuracy", []
+        for i in range(len(x)):
+            one = {name: target[i : i + 1] for name, target in targets.items()}
+            right.append(probing.measure(model, x[i : i + 1], one, [layer.task], centre)[key])
+        expected = max(1.96 * np.std(right, ddof=1) / len(x) ** 0.5, 3 / len(x))
+        assert layer.uncertainty == pytest.approx(expected)
+
+
+def test_multimnist_is_measured_on_more_than_it_was_shipped_with():
+    from app.library.models import ModelRegistry
+
+    loaded = ModelRegistry(ROOT / "trained_models", ROOT / "no runs").get("multimnist")
+    assert len(loaded.samples) == 12 and len(loaded.measured) == 256
+    x, targets = loaded.measured.batch(torch.arange(256))
+    assert x.shape[1:] == loaded.example.shape[1:] and set(targets) == {"top_left", "bottom_right"}
+    found = probing.measure(loaded.model, x, targets, loaded.tasks, torch.tensor([0.5, 0.5]))
+    evaluated = loaded.front.metrics["top_left/accuracy"][5]
+    assert abs(found["top_left/accuracy"] - evaluated) < 0.04, "the same distribution as the evaluated split"
+    rooms = ModelRegistry(ROOT / "trained_models", ROOT / "no runs").get("rooms")
+    assert rooms.measured is rooms.samples
+
+
 # -- the page ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("model", "shown", "rows"), [("one", 1, 1), ("digits", 2, 5), ("three", 3, 4), ("seven", 2, 5), ("forty", 2, 5)]
@@ -168,7 +201,7 @@ def test_page_for_any_number_of_tasks(coarse, model, shown, rows):
     data = told(app)
     assert len(data["tasks"]) == len(data["layers"]) == shown and len(data["layers"][0]["values"]) == rows
     assert len(data["preference"]) == data["plane"]["count"] and len(app.get("plotly_chart")) == 1
-    assert "samples" in words(app)
+    assert " items" in words(app)
 
 
 @pytest.mark.parametrize("section", ["Switch adapters off", "Inside the adapters"])

@@ -69,6 +69,7 @@ export class FrontPlot {
     const probe = (name, fallback) => style.getPropertyValue(name).trim() || fallback;
     return {
       text: style.color,
+      font: style.fontFamily, // by name: what is drawn by WebGL inherits nothing
       line: probe('--st-border-color', '#cccccc'),
       point: probe('--st-primary-color', '#3b5bdb'),
       paper: probe('--st-background-color', '#ffffff'),
@@ -125,7 +126,7 @@ export class FrontPlot {
 
   common(colours) {
     return {
-      font: { color: colours.text, family: 'inherit', size: 11 },
+      font: { color: colours.text, family: colours.font, size: 11 },
       paper_bgcolor: 'rgba(0,0,0,0)',
       plot_bgcolor: 'rgba(0,0,0,0)',
       margin: { l: 52, r: 10, t: 8, b: 42 },
@@ -204,19 +205,19 @@ export class FrontPlot {
     const [x, y, z] = this.axes;
     const data = { type: 'scatter3d', x: this.values(x), y: this.values(y), z: this.values(z), ...this.points([x, y, z], colours) };
     data.marker = { ...data.marker, size: 4, symbol: 'circle', line: { width: 0 } };
-    const here = { size: 9, symbol: 'diamond', color: colours.here, line: { width: 2, color: colours.text } };
+    const here = { size: 7, symbol: 'diamond', color: colours.here, line: { width: 2, color: colours.text } };
     const marker = { type: 'scatter3d', mode: 'markers', x: [0], y: [0], z: [0], hoverinfo: 'skip', marker: here };
     const scene = Object.fromEntries([['xaxis', x], ['yaxis', y], ['zaxis', z]].map(([name, i]) => [name, this.spaceAxis(i, colours)]));
     // Far enough away that ticks and titles are inside the figure.
-    const camera = { eye: { x: 1.45, y: 1.45, z: 0.95 }, center: { x: 0, y: 0, z: -0.12 } };
-    const layout = { scene: { ...scene, camera, dragmode: 'turntable', aspectmode: 'cube' }, dragmode: 'turntable', margin: { l: 0, r: 0, t: 0, b: 0 } };
+    const camera = { eye: { x: 1.75, y: 1.6, z: 1.05 }, center: { x: 0, y: 0, z: -0.1 } };
+    const layout = { scene: { ...scene, camera, dragmode: 'turntable', aspectmode: 'manual', aspectratio: { x: 0.8, y: 0.8, z: 0.8 } }, dragmode: 'turntable', margin: { l: 0, r: 0, t: 0, b: 0 } };
     return { data: [data, marker], layout };
   }
 
   spaceAxis(index, colours) {
     const column = this.front.columns[index];
     const unit = column.unit ? ` [${column.unit}]` : '';
-    const [grid, font] = [{ gridcolor: colours.line, zeroline: false, showspikes: false }, { size: 10, color: colours.text }];
+    const [grid, font] = [{ gridcolor: colours.line, zeroline: false, showspikes: false }, { size: 10, color: colours.text, family: colours.font }];
     return { title: { text: `${column.label}${unit}`, font: { ...font, size: 11 } }, tickfont: font, nticks: 4, ...grid };
   }
 

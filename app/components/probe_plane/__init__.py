@@ -84,6 +84,7 @@ def layer_data(layer: Layer) -> dict[str, Any]:
         "limit": layer.limit,
         "best": layer.best,
         "chance": layer.chance,
+        "uncertainty": layer.uncertainty if np.isfinite(layer.uncertainty) else None,
     }
 
 

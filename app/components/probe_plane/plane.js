@@ -114,6 +114,12 @@ export function lookUp(values, low, high, u, v) {
   return known > 0.45 ? sum / known : null;
 }
 
+/** How far a figure may be off because of the few items it is measured on: half of a 95 % interval. */
+function uncertain({ uncertainty, unit }) {
+  if (uncertainty == null) return '';
+  return unit === '%' ? `± ${(100 * uncertainty).toFixed(uncertainty < 0.095 ? 1 : 0)} ` : `± ${Number(uncertainty.toPrecision(2))} `;
+}
+
 export class PlaneMap {
   /** titles: of the plane's first, second and rest task; change((u, v), time) while moving, commit() when done. */
   constructor(task, geometry, titles, { change, commit }) {
@@ -276,7 +282,7 @@ export class PlaneMap {
     if (!this.inside) return this.value.replaceChildren('this λ lies off the plane that is drawn');
     const value = lookUp(layer.values, geometry.low, geometry.high, ...this.at);
     if (value === null) return this.value.replaceChildren();
-    const nodes = [element('b', { textContent: withUnit(value, layer.unit) }), ` ${layer.label}`];
+    const nodes = [element('b', { textContent: withUnit(value, layer.unit) }), ` ${uncertain(layer)}${layer.label}`];
     if (this.forgotten(value)) nodes.push(element('span', { className: 'q-forgotten', textContent: 'forgotten' }));
     return this.value.replaceChildren(...nodes);
   }
