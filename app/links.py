@@ -1,7 +1,7 @@
-"""The address of a view: what it says, and whether somebody has just followed a link (or Back) to another one.
+"""The address of a view: what it says, and whether somebody has just come by a link (or Back) to another one.
 
-The components in the browser write it, without an entry in the history, so that Back leads to the page before; Python
-reads it. It counts when it has changed since it was last looked at; what a session was told to write is its own.
+The browser writes it, without an entry in the history, so that Back leads to the page before; Python reads it. It
+counts when it has changed since it was last asked for; what a page had the browser write is its own.
 """
 
 from __future__ import annotations
@@ -10,25 +10,31 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-KEYS = ("model", "preference", "pinned", "sample")
-_SEEN = "addresses_seen"
-MOST_SEEN = 2  # what stood in the browser when this was last asked, and what it was told to write since
+
+def followed(view: str, keys: Sequence[str]) -> dict[str, str]:
+    """What the address says, if somebody has come by it since this was last asked; {} otherwise.
+
+    Args:
+        view: whose address it is; pages may share one.
+        keys: the parameters that belong to it.
+    """
+    present = {key: st.query_params[key] for key in keys if key in st.query_params}
+    known = _known(view)
+    fresh = bool(present) and present not in known
+    known[0] = present
+    return dict(present) if fresh else {}
 
 
-def followed() -> dict[str, str]:
-    """What the address says, if somebody has come by it since this was last asked; {} otherwise."""
-    present = {key: st.query_params[key] for key in KEYS if key in st.query_params}
-    known = st.session_state.setdefault(_SEEN, [])
-    fresh = present not in known
-    known[:] = [present, *known[1:]]
-    return present if fresh and "model" in present else {}
-
-
-def told(address: Mapping[str, str]) -> dict[str, str]:
+def told(view: str, parameters: Mapping[str, str]) -> dict[str, str]:
     """Note what the browser is told to write, and give it back."""
-    known = st.session_state.setdefault(_SEEN, [])
-    known[:] = [*known[:1], dict(address)][-MOST_SEEN:]
-    return dict(address)
+    _known(view)[1] = dict(parameters)
+    return dict(parameters)
+
+
+def _known(view: str) -> list[dict[str, str]]:
+    """What stood in the browser when last asked, and what it was told to write."""
+    known: list[dict[str, str]] = st.session_state.setdefault(f"{view} addresses", [{}, {}])
+    return known
 
 
 def written(preference: Sequence[float]) -> str:

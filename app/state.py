@@ -16,6 +16,7 @@ from app.pictures.scenes import labelled, sample_ids
 from app.serving.protocol import LIMIT, snap
 
 MAX_UPLOADS_SHOWN = 8
+LINKED = ("model", "preference", "pinned", "sample")
 # More models than this are chosen in two steps.
 MANY = 15
 
@@ -26,7 +27,7 @@ def choose_model(entries: Sequence[Entry]) -> Entry:
     Where there are many models, their group (shipped, own runs, a collection) is chosen first.
     """
     by_id = {entry.id: entry for entry in entries}
-    link = links.followed()
+    link = links.followed("model", LINKED)
     if link.get("model") in by_id:
         st.session_state["chosen_model"] = link["model"]
         st.session_state["link"] = link
@@ -119,7 +120,7 @@ def address(loaded: LoadedModel, off: bool = False) -> dict[str, str]:
         told["pinned"] = links.written(own["pinned"])
     if own["image"] in sample_ids(loaded):
         told["sample"] = own["image"]
-    return links.told(told)
+    return links.told("model", told)
 
 
 def images(loaded: LoadedModel) -> list[tuple[str, str]]:

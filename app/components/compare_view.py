@@ -8,7 +8,8 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
-from app.components.address_bar import linked, show_address
+from app import links
+from app.components.address_bar import show_address
 
 PAGE = "compare"
 PARAMETERS = (
@@ -21,7 +22,7 @@ Value = TypeVar("Value")
 
 def begin() -> None:
     """At the top of the page: see whether somebody came by a link."""
-    found = linked(PAGE, PARAMETERS)
+    found = links.followed(PAGE, PARAMETERS)
     if found:
         st.session_state[_LINK] = found
     st.session_state[_TOLD] = {}

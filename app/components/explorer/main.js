@@ -1,6 +1,6 @@
 // The explorer: pad, sliders, pictures and front around one preference λ, fed by the live socket.
 
-import { Address } from './address.js';
+import { pageHere, write } from '../address_bar/address.js';
 import { Connection } from './connection.js';
 import { FrontPlot } from './front.js';
 import { decode, Gallery, origin, say } from './gallery.js';
@@ -29,7 +29,7 @@ class Explorer {
     this.times = [];
     this.exact = false; // measurements set it: then no answer comes from the grid computed ahead
     this.pinned = data.pinned; // λ to compare with, or null
-    this.address = new Address();
+    this.page = pageHere();
     this.now = () => this.preference; // what the controls step from
     this.round = this.late = 0; // ms: of the last answer's way; of the page behind its timers, smoothed
     this.painted = 0;
@@ -47,7 +47,7 @@ class Explorer {
     });
     this.showPin();
     this.show();
-    this.address.show(data.address);
+    write(this.page, data.address);
     root.explorer = this; // for measurements and tests
   }
 
@@ -234,7 +234,7 @@ class Explorer {
     this.ask();
     const { image, preference, pinned } = this;
     const sample = image.startsWith('sample-') ? image : '';
-    this.address.show(this.data.address, { preference: preference.join(), pinned: pinned?.join(), sample });
+    write(this.page, { ...this.data.address, preference: preference.join(), pinned: pinned?.join(), sample });
     this.report?.('view', { image, preference, pinned });
   }
 
@@ -377,7 +377,7 @@ class Explorer {
   update(data) {
     const images = JSON.stringify(data.images) !== JSON.stringify(this.data.images);
     this.data = data;
-    this.address.show(data.address);
+    write(this.page, data.address);
     if (images) {
       this.showImages();
       this.connection.ask(this.gallery.request(data.model));

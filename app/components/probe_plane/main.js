@@ -1,6 +1,6 @@
 // Probe: heat maps over a plane of preferences and the pictures at the marker, fed by the live socket.
 
-import { Address } from '../explorer/address.js';
+import { pageHere, write } from '../address_bar/address.js';
 import { Connection } from '../explorer/connection.js';
 import { decode, Gallery, origin, say } from '../explorer/gallery.js';
 import { PicturePanel, pixelsOf, ValuePanel } from '../explorer/panels.js';
@@ -19,7 +19,7 @@ class Probe {
     this.gallery = new Gallery(root.querySelector('.p-gallery'), (image) => this.choose(image));
     this.colours = table(data.ramp);
     this.painted = 0;
-    this.address = new Address();
+    this.page = pageHere();
     this.build();
     this.showImages();
     this.connection = new Connection({
@@ -30,7 +30,7 @@ class Probe {
     });
     this.setLayers();
     this.show();
-    this.address.show(data.address);
+    write(this.page, data.address);
     root.explorer = this; // for tests
   }
 
@@ -102,7 +102,7 @@ class Probe {
     this.ask(undefined, true);
     const { image, preference } = this;
     const sample = image.startsWith('sample-') ? image : '';
-    this.address.show(this.data.address, { preference: preference.join(), sample });
+    write(this.page, { ...this.data.address, preference: preference.join(), sample });
     this.report?.('view', { image, preference });
   }
 
@@ -180,7 +180,7 @@ class Probe {
     const layers = JSON.stringify(data.layers) !== JSON.stringify(this.data.layers);
     const images = JSON.stringify(data.images) !== JSON.stringify(this.data.images);
     this.data = data;
-    this.address.show(data.address);
+    write(this.page, data.address);
     if (layers) this.setLayers();
     if (images) this.showImages();
     if (!data.command || data.command.id === this.command) return;
