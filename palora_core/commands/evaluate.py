@@ -73,6 +73,8 @@ def print_table(front: Front) -> None:
     reference = ", ".join(f"{value:g}" for value in summary["reference"])
     print(f"hypervolume {summary['hypervolume']:.4f} (reference {reference})")
     print(f"non-dominated {summary['nondominated']}/{summary['points']}; {summary['preferences']}")
+    if "unmeasured" in summary:
+        print(f"without {' and '.join(summary['unmeasured'])}: the split has no valid target of it")
     print(
         "Spearman(λ_t, L_t) " + ", ".join(f"{task} {value:.3f}" for task, value in zip(front.tasks, front.spearman()))
     )

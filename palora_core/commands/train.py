@@ -86,7 +86,10 @@ def say_start(trainer: Trainer) -> None:
 
 def report(run: Run, program: str) -> None:
     """Say what a run reached, or how it goes on."""
-    status = run.events()[-1]
+    events = run.events()
+    for message in dict.fromkeys(str(event.get("message")) for event in events if event["kind"] == "warning"):
+        print(f"warning: {message}", file=sys.stderr)
+    status = events[-1]
     if status.get("reason") != "finished":
         print(f"stopped at step {status['step']}; continue with: {program} --out {run.folder} --resume")
         return
@@ -97,3 +100,5 @@ def report(run: Run, program: str) -> None:
     reference = ", ".join(values) if len(set(values)) > 1 or len(values) < 5 else f"{values[0]} for every task"
     print(f"{run.folder}: hypervolume {summary['hypervolume']:.4f} (reference {reference}), ", end="")
     print(f"{summary['nondominated']}/{summary['points']} points non-dominated; {summary['preferences']}")
+    if "unmeasured" in summary:
+        print(f"without {' and '.join(summary['unmeasured'])}: the test split has no valid target of it")

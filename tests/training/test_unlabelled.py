@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from palora_core.checkpoint import load
+from palora_core.commands.evaluate import print_table
+from palora_core.commands.train import report
 from palora_core.front import Front
 from palora_core.runs import Run
 from palora_core.training.setup import configure
@@ -82,3 +84,13 @@ def test_where_nothing_can_be_measured_there_are_still_weights(tmp_path):
     assert not blank.nondominated().any()
     assert all(math.isnan(value) for value in blank.spread())
     assert work.best is not None
+
+
+def test_the_command_names_what_was_not_learnt_and_not_measured(tmp_path, capsys):
+    work = trained(tmp_path / "run", ("train", "test"))
+    report(work.run, "palora train")
+    said = capsys.readouterr()
+    assert "without bottom_right: the test split has no valid target of it" in said.out
+    assert said.err.count("warning: The loss of bottom_right was exactly 0") == 1
+    print_table(Front.load(tmp_path / "run" / "front.json"))
+    assert "without bottom_right" in capsys.readouterr().out
