@@ -104,7 +104,7 @@ def _tasks(value: Any) -> list[dict[str, Any]]:
     names = task_names([task.get("name") for task in tasks], "its tasks")
     checked = []
     for task, name in zip(tasks, names):
-        told = {"kind": text(task.get("kind"), f"the kind of {name}")}
+        told: dict[str, Any] = {"kind": text(task.get("kind"), f"the kind of {name}")}
         told |= {"unit": text(task["unit"], f"the unit of {name}")} if "unit" in task else {}
         if "classes" in task:
             classes = task["classes"] if isinstance(task["classes"], list) else [task["classes"]]
