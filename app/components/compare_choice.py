@@ -9,7 +9,8 @@ import streamlit as st
 from app.components import compare_view as view
 from app.components.plain import plain
 from app.library import contenders
-from app.library.contenders import Arena, Series
+from app.library.contenders import Arena
+from app.library.series import Series, differing_data, explained, shown_first
 from app.settings import ROOT
 
 PUBLISHED = ROOT / "docs" / "published"
@@ -43,7 +44,7 @@ def choose_series(arena: Arena, everything: Sequence[Series]) -> list[Series]:
     """Which methods; all of them at first, within reason."""
     own = {one.name: one for one in everything if not one.published}
     key = f"series {arena.key}"
-    usual = contenders.shown_first(everything, SHOWN_AT_FIRST)
+    usual = shown_first(everything, SHOWN_AT_FIRST)
     _restore(key, everything, usual)
     if len(own) > SHOWN_AT_FIRST:
         presets(key, everything)
@@ -73,7 +74,7 @@ def _restore(key: str, everything: Sequence[Series], usual: list[str]) -> None:
 
 def remarks(arena: Arena, shown: Sequence[Series]) -> None:
     """What must be said beside these methods."""
-    differing = contenders.differing_data(shown)
+    differing = differing_data(shown)
     if differing:
         st.warning(
             f"These models were measured on different data (they differ in {', '.join(differing)}); compare with care.",
@@ -81,6 +82,8 @@ def remarks(arena: Arena, shown: Sequence[Series]) -> None:
         )
     if any(one.published for one in shown):
         st.caption(f"Dotted and hollow: published. {_note(arena)}")
+    for name, text in explained(shown).items():
+        st.caption(f"**{plain(name)}**: {text.replace('``', '`')}")
     single = [one.name for one in shown if one.single and not one.published]
     if single and len(arena.tasks) > 1:
         names = ", ".join(single[:3]) + (f" and {len(single) - 3} more" if len(single) > 3 else "")
@@ -92,7 +95,7 @@ def presets(key: str, everything: Sequence[Series]) -> None:
     """Buttons that fill the choice of methods where there are many."""
     mine = [one for one in everything if not one.published]
     choices = {
-        "A few": contenders.shown_first(mine, SHOWN_AT_FIRST),
+        "A few": shown_first(mine, SHOWN_AT_FIRST),
         "All fronts": [one.name for one in mine if not one.single],
         "All single solutions": [one.name for one in mine if one.single],
         "Everything": [one.name for one in mine],

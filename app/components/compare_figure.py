@@ -12,7 +12,8 @@ from app.components import dominance, front_views, fronts
 from app.components.figure_download import show_downloads
 from app.components.plain import plain
 from app.components.quantities import Quantity
-from app.library.contenders import Arena, Series
+from app.library.contenders import Arena
+from app.library.series import Series
 
 NOBODY = "–"
 

@@ -12,7 +12,8 @@ from app.components.fronts import style_of
 from app.components.plain import plain
 from app.components.quantities import Quantity
 from app.components.sortable_table import show_table, table_data
-from app.library.contenders import Arena, Series
+from app.library.contenders import Arena
+from app.library.series import Series
 from app.services import services
 from palora_core.errors import UserError
 

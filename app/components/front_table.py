@@ -10,7 +10,8 @@ import numpy as np
 
 from app.components.dominance import MOST_TASKS
 from app.components.quantities import Quantity
-from app.library.contenders import Arena, Contender, Series
+from app.library.contenders import Arena, Contender
+from app.library.series import Series
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from app.components.front_table import Cell, Column, Row, best
 from app.components.quantities import Quantity
-from app.library.contenders import Series
+from app.library.series import Series
 
 SPECIAL = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\^{}"}
 SYMBOLS = {"λ": r"$\lambda$", "α": r"$\alpha$", "×": r"$\times$", "·": r"$\cdot$", "–": "--", "°": r"$^\circ$"}

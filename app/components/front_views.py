@@ -12,7 +12,7 @@ from app.components.fronts import name_of, style_of, styled, weights_of
 from app.components.method_styles import preference_colours
 from app.components.plain import in_figure
 from app.components.quantities import Quantity
-from app.library.contenders import Series
+from app.library.series import Series
 
 MOST_LINES = 120
 

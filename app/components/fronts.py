@@ -13,7 +13,7 @@ from app.components import dominance
 from app.components.method_styles import MethodStyle, method_style, preference_colours
 from app.components.plain import in_figure
 from app.components.quantities import Quantity
-from app.library.contenders import Series
+from app.library.series import Series
 from palora_core.front import Front
 from palora_core.tasks import LOSS
 

@@ -13,9 +13,10 @@ from app.components import compare_view as view
 from app.components import fronts, side_by_side
 from app.components.plain import plain
 from app.components.preference_input import preference_input
-from app.library.contenders import Arena, Series
+from app.library.contenders import Arena
 from app.library.entries import PICTURED
 from app.library.loading import LoadedModel
+from app.library.series import Series
 from app.pictures.scenes import labelled, sample_ids, task_names
 from app.services import services
 from palora_core.errors import UserError

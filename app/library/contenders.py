@@ -1,9 +1,9 @@
-"""Who is compared: evaluated models read from their folders, sorted by benchmark and joined over seeds."""
+"""Who is compared: evaluated models read from their folders, sorted by benchmark."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,12 +18,10 @@ from palora_core import checkpoint
 from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
 from palora_core.front import Front
-from palora_core.methods.base import methods
+from palora_core.notes import Note
 from palora_core.reading import is_file
 from palora_core.tasks import Task
 
-# Hypervolumes of more tasks take too long to rank models by.
-MOST_RANKED = 4
 # What may differ between two seeds of one configuration.
 BY_RUN = ("seed", "steps", "seconds", "finished", "device", "train_items", "samples", "evaluate_every")
 
@@ -38,6 +36,7 @@ class Contender:
         front: its evaluated front.
         card: its card (published results have a few entries of one).
         published: whether the numbers are a paper's.
+        name: what a person calls this run, "" for other models.
     """
 
     id: str
@@ -45,6 +44,7 @@ class Contender:
     front: Front
     card: Mapping[str, Any]
     published: bool = False
+    name: str = ""
 
     @property
     def method(self) -> str:
@@ -101,64 +101,6 @@ class Arena:
         return tuple(self.benchmark.reference)
 
 
-@dataclass(frozen=True, eq=False)
-class Series:
-    """One configuration of a method with all its seeds: one line of a figure, one row of a table.
-
-    Attributes:
-        name: for people, unique in its figure.
-        members: its seeds.
-        variation: number among the configurations of the same method.
-    """
-
-    name: str
-    members: tuple[Contender, ...]
-    variation: int = 0
-
-    @property
-    def method(self) -> str:
-        """Registry name."""
-        return self.members[0].method
-
-    @property
-    def published(self) -> bool:
-        """Whether the numbers are a paper's."""
-        return self.members[0].published
-
-    @property
-    def fronts(self) -> list[Front]:
-        """One per seed."""
-        return [member.front for member in self.members]
-
-    @property
-    def single(self) -> bool:
-        """Whether it is one solution instead of a front."""
-        return len(self.members[0].front.preferences) == 1
-
-    @property
-    def steered(self) -> bool:
-        """Whether λ changes what it predicts."""
-        method = self.method
-        return methods.get(method)().controllable if method in methods else not self.single
-
-    @cached_property
-    def aligned(self) -> bool:
-        """Whether all seeds were evaluated at the same preferences, so that points can be averaged."""
-        first = self.fronts[0].preferences
-        return all(f.preferences.shape == first.shape and np.allclose(f.preferences, first) for f in self.fronts)
-
-    @cached_property
-    def mean(self) -> Front:
-        """The mean over seeds at each preference; the first seed where they cannot be averaged."""
-        first, fronts = self.fronts[0], self.fronts
-        if len(fronts) == 1 or not self.aligned:
-            return first
-        shared = [name for name in first.metrics if all(name in f.metrics for f in fronts)]
-        metrics = {name: np.mean([f.metrics[name] for f in fronts], axis=0) for name in shared}
-        objectives = np.mean([f.objectives for f in fronts], axis=0)
-        return Front(first.preferences, objectives, metrics, first.tasks, first.reference, first.about)
-
-
 def arenas(entries: Iterable[Entry]) -> tuple[list[Arena], list[str]]:
     """All benchmarks with the evaluated models of each, and a sentence for every model that cannot be compared."""
     found: dict[str, Arena] = {}
@@ -187,7 +129,11 @@ def _read(model_id: str, folder: str, title: str, stamp: tuple[int, ...]) -> tup
         if list(front.tasks) != [task.name for task in benchmark.tasks]:
             raise UserError(f"The front of {id_of(place.name)} belongs to other tasks; evaluate the model again.")
         method = (card["title"] or title).partition(" on ")[0]
-        return card["benchmark"]["name"], benchmark, Contender(model_id, method, front, card)
+        return (
+            card["benchmark"]["name"],
+            benchmark,
+            Contender(model_id, method, front, card, name=Note.read(place).name),
+        )
     except UserError as error:
         raise UserError(f"{title}: {without_paths(str(error), place)}") from None
 
@@ -215,65 +161,6 @@ def published_notes(path: Path) -> dict[str, str]:
     """What must be said beside published results: ``source`` and ``note``."""
     data = json.loads(path.read_text(encoding="utf-8"))
     return {key: data[key] for key in ("source", "note")}
-
-
-def series(contenders: Sequence[Contender]) -> list[Series]:
-    """Join the seeds of each configuration; configurations of one name are told apart by the options that differ."""
-    groups: dict[str, list[Contender]] = {}
-    for contender in contenders:
-        key = json.dumps([contender.title, contender.published, contender.settings], sort_keys=True, default=str)
-        group = groups.get(key, [])
-        weights = contender.card.get("weights_sha256")
-        if weights and any((m.seed, m.card.get("weights_sha256")) == (contender.seed, weights) for m in group):
-            continue  # a copy of the same model in another folder
-        taken = [member.seed for member in group]
-        again = contender.seed is None or contender.seed in taken
-        groups.setdefault(f"{key}{contender.id}" if again else key, []).append(contender)
-    by_title: dict[str, list[list[Contender]]] = {}
-    for members in groups.values():
-        by_title.setdefault(members[0].title, []).append(members)
-    found: list[Series] = []
-    for title, alike in by_title.items():
-        names = [title] if len(alike) == 1 else _told_apart(title, [members[0] for members in alike])
-        for name, members in zip(names, alike):
-            earlier = sum(s.method == members[0].method and s.published == members[0].published for s in found)
-            found.append(Series(name, tuple(sorted(members, key=lambda m: m.seed or 0)), earlier))
-    return found
-
-
-def shown_first(everything: Sequence[Series], most: int) -> list[str]:
-    """Names of what to draw before anybody has chosen: of each kind those with the largest hypervolume.
-
-    Two thirds of the places go to fronts, the rest to single solutions, of which a figure bears more.
-    """
-    own = [one for one in everything if not one.published]
-    if len(own) <= most:
-        return [one.name for one in own]
-    small = len(own[0].mean.tasks) <= MOST_RANKED
-    ranked = sorted(own, key=lambda one: -one.mean.hypervolume()) if small else own
-    fronts, points = ([one.name for one in ranked if one.single is single] for single in (False, True))
-    places = max(most - len(points), 2 * most // 3)
-    kept = {*fronts[:places], *points[: most - len(fronts[:places])]}
-    return [one.name for one in own if one.name in kept]
-
-
-def _told_apart(title: str, firsts: Sequence[Contender]) -> list[str]:
-    """A name for each of several configurations of one title: up to two options that differ, or its folder."""
-    keys = dict.fromkeys(key for contender in firsts for key in contender.settings)
-    differing = [key for key in keys if len({json.dumps(c.settings.get(key), default=str) for c in firsts}) > 1][:2]
-    names = []
-    for contender in firsts:
-        told = [f"{key.rpartition('.')[2].replace('_', ' ')} {contender.settings.get(key)}" for key in differing]
-        names.append(f"{title} ({', '.join(told) or contender.id})")
-    return names if len(set(names)) == len(names) else [f"{title} ({c.id.removeprefix('run:')})" for c in firsts]
-
-
-def differing_data(shown: Sequence[Series]) -> list[str]:
-    """Names of benchmark options in which the series differ: then they were not measured on the same data."""
-    mine = [member for s in shown if not s.published for member in s.members]
-    keys = sorted({key for c in mine for key in c.settings if key.startswith("benchmark.options.")})
-    values = {key: {json.dumps(c.settings.get(key), default=str) for c in mine} for key in keys}
-    return [key.rpartition(".")[2].replace("_", " ") for key in keys if len(values[key]) > 1]
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:

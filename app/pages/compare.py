@@ -14,6 +14,7 @@ from app.components.plain import plain
 from app.components.predictions_panel import predictions
 from app.components.quantities import quantities
 from app.library import contenders
+from app.library.series import series
 from app.services import services
 from app.settings import ROOT
 
@@ -34,7 +35,7 @@ def page() -> None:
         st.markdown((TEXTS / "compare.md").read_text(encoding="utf-8"))
     with st.sidebar:
         list_problems(problems)
-    shown = choose_series(arena, contenders.series([*arena.contenders, *published_in(arena)]))
+    shown = choose_series(arena, series([*arena.contenders, *published_in(arena)]))
     if not shown:
         st.info("Choose at least one method to see its front.")
         view.end()

@@ -17,9 +17,12 @@ from app.components.method_styles import KNOWN, method_style, preference_colours
 from app.components.quantities import quantities
 from app.components.sortable_table import table_data
 from app.library import contenders
-from app.library.contenders import Arena, Contender, series
+from app.library.contenders import Arena, Contender
+from app.library.series import explained, series
+from palora_core.config import to_dict
 from palora_core.front import Front
 from palora_core.indicators import hypervolume
+from palora_core.methods.base import methods
 from palora_core.simplex import evaluation_preferences
 from tests.app.toy import Toy
 
@@ -211,6 +214,17 @@ def test_pictures_for_print_are_light_and_have_room_for_every_name():
         assert picture.layout.paper_bgcolor == picture.layout.plot_bgcolor == "#FFFFFF"
     assert many.layout.height >= 22 * 43 and many.layout.width > few.layout.width + 200
     assert figure.layout.width is None, "the figure on the page stays as it is"
+
+
+def test_options_that_names_tell_apart_are_explained():
+    plain, drawn = (contender(method="pamal", title="PaMaL") for _ in range(2))
+    for one, value in ((plain, False), (drawn, True)):
+        method = {"name": "pamal", **to_dict(methods.get("pamal")())}
+        method["conditioning"]["reinit"] = value
+        one.card["method"] = method
+    shown = series([plain, drawn])
+    assert [one.name for one in shown] == ["PaMaL (without reinit)", "PaMaL (with reinit)"]
+    assert explained(shown)["reinit"].startswith("draw every member anew") and explained(shown[:1]) == {}
 
 
 def test_names_in_figures_are_no_html_and_no_template():

@@ -5,6 +5,7 @@ import pytest
 
 from app.library import contenders, models
 from app.library.models import ModelRegistry
+from app.library.series import series, shown_first
 from app.pictures.uploads import UploadStore
 from app.serving.inference import Inference
 from palora_core.data import save_samples
@@ -110,12 +111,12 @@ def test_listing_many_models_again_is_cheap(collected, monkeypatch):
 def test_methods_and_seeds_of_a_collection_are_compared(collected):
     entries = ModelRegistry(collected, collected / "no runs").entries()
     arena = next(a for a in contenders.arenas(entries)[0] if len(a.contenders) == 6)
-    found = contenders.series(arena.contenders)
+    found = series(arena.contenders)
     assert [(one.name, len(one.members), one.single) for one in found] == [
         *(("Palora", 2, False), ("Pamal", 2, False), ("Uw", 2, True))
     ]
-    assert set(contenders.shown_first(found, 2)) & {"Palora", "Pamal"}, "fronts before single solutions"
-    assert len(contenders.shown_first(found, 2)) == 2 and len(contenders.shown_first(found, 9)) == 3
+    assert set(shown_first(found, 2)) & {"Palora", "Pamal"}, "fronts before single solutions"
+    assert len(shown_first(found, 2)) == 2 and len(shown_first(found, 9)) == 3
 
 
 @pytest.mark.parametrize("shared", [False, True])

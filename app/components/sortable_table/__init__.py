@@ -11,7 +11,7 @@ import streamlit as st
 
 from app.assets import loader
 from app.components.front_table import Cell, Column, Row, best
-from app.library.contenders import Series
+from app.library.series import Series
 
 _HERE = Path(__file__).resolve().parent
 ARROWS = {1: "↑", -1: "↓", 0: ""}
