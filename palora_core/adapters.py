@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from palora_core.active import ActivePreference
 from palora_core.errors import UserError
+from palora_core.machine import full_precision
+from palora_core.selection import Selection, check_adaptable, chosen_layers
 from palora_core.swapping import SwappedLayer, swap
 
-ADAPTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CONV_FORMS = ("flat", "kernel")
 
 
@@ -54,22 +54,40 @@ class LowRankLayer(SwappedLayer):
 
     adapter_a: Tensor
     adapter_b: Tensor
-    adapter_scale: float
+    adapter_rank: int
+    adapter_alpha: float
+    adapter_form: str
     active: ActivePreference
+
+    @property
+    def adapter_scale(self) -> float:
+        """α/r."""
+        return self.adapter_alpha / self.adapter_rank
+
+    def describe(self) -> dict[str, Any]:
+        """What the adapters are beside their tensors."""
+        form = {"form": self.adapter_form} if self.base_weight.dim() > 2 else {}
+        return {"rank": self.adapter_rank, "alpha": self.adapter_alpha, **form}
 
     @property
     def weight(self) -> Tensor:
         """W(λ) while a preference is active, the base weight W otherwise."""
-        preference = self.active.preference
-        if preference is None:
+        active = self.active.now
+        if active is None:
             return self.base_weight
-        tensors = self.active.tensors
-        if tensors is not None:
-            ready, own = tensors[id(self), "weight"], self.base_weight.dtype
+        if active.tensors is not None:
+            ready, own = active.tensors[id(self), "weight"], self.base_weight.dtype
             # Rounded for autocast already; a network may leave it for a part of its forward pass.
             rounded = ready.dtype != own and not torch.is_autocast_enabled(ready.device.type)
             return ready.to(own) if rounded else ready
-        return self.mixed_weight(preference)
+        return self.mixed_weight(active.preference)
+
+    @weight.setter
+    def weight(self, value: Any) -> None:
+        raise UserError(
+            "A layer with adapters computes its weight, so nothing can be put in its place; nn.DataParallel and FSDP1 "
+            "try to (use DDP or fully_shard), and a new base weight is copied into layer.base_weight."
+        )
 
     @property
     def base_weight(self) -> nn.Parameter:
@@ -79,9 +97,11 @@ class LowRankLayer(SwappedLayer):
     def mixed_weight(self, preference: Tensor) -> Tensor:
         """W + α/r · Σ_t λ_t B_t A_t for λ [T], shaped like W; one matrix product of inner size T·rank."""
         tasks, rows, inner = self.adapter_b.shape
-        weighted = (self.adapter_a * (self.adapter_scale * preference).view(-1, 1, 1)).reshape(tasks * inner, -1)
-        stacked = self.adapter_b.transpose(0, 1).reshape(rows, tasks * inner)
-        return self.base_weight + (stacked @ weighted).view(self.base_weight.shape)
+        base, scales = self.base_weight, self.adapter_scale * preference.to(self.adapter_a)
+        with full_precision(base):  # under autocast too W(λ) is a sum in its own format, and rounded once
+            weighted = (self.adapter_a * scales.view(-1, 1, 1)).reshape(tasks * inner, -1)
+            stacked = self.adapter_b.transpose(0, 1).reshape(rows, tasks * inner)
+            return base + (stacked @ weighted).view(base.shape).to(base.dtype)
 
     def deltas(self) -> Tensor:
         """What each task's adapters add at λ_t = 1: α/r · B_t A_t for all t, [T, *weight.shape]."""
@@ -99,13 +119,31 @@ class LowRankLayer(SwappedLayer):
         """Turn this layer back, in place, into the class it came from, with ``weight`` as its weight."""
         base = self.base_weight
         self.unswap_()
-        del self.adapter_a, self.adapter_b, self.adapter_scale, self.active
+        del self.adapter_a, self.adapter_b, self.adapter_rank, self.adapter_alpha, self.adapter_form, self.active
         self.register_parameter("weight", nn.Parameter(weight, requires_grad=base.requires_grad))
 
     def extra_repr(self) -> str:
         """The layer's own description, then its adapters."""
         tasks, _, inner = self.adapter_b.shape
         return f"{super().extra_repr()}, tasks={tasks}, adapter_inner={inner}"
+
+
+def adapter_form(weight: torch.Size, groups: int, rank: int, conv_form: str, bounded: bool) -> tuple[int, str]:
+    """(rank, form) of one layer's adapters.
+
+    As asked for; but a task's adapters in a grouped convolution are not larger than its weight where ``bounded``. A
+    depthwise layer's flat form has r·k·(C·k + 1) numbers in place of C·k²: it gets the kernel form, at the rank that
+    fits.
+    """
+    if groups == 1 or not bounded:
+        return rank, conv_form
+
+    def size(form: str) -> int:
+        return sum(math.prod(shape) for shape in factor_shapes(weight, groups, rank, form))
+
+    if conv_form == "kernel" or size("flat") > weight.numel():
+        return max(1, min(rank, rank * weight.numel() // size("kernel"))), "kernel"
+    return rank, conv_form
 
 
 def insert_adapters(
@@ -115,7 +153,9 @@ def insert_adapters(
     alpha: float,
     conv_form: str = "flat",
     active: ActivePreference | None = None,
-    select: Callable[[str, nn.Module], bool] | None = None,
+    select: Selection = None,
+    exclude: Selection = None,
+    bounded: bool = True,
 ) -> list[LowRankLayer]:
     """Give every linear and convolution layer of ``network`` T low-rank adapters, in place.
 
@@ -128,7 +168,9 @@ def insert_adapters(
         alpha: α of Eq. 1; the adapters are scaled by α/r.
         conv_form: ``"flat"`` or ``"kernel"``, see :func:`factor_shapes`.
         active: the cell the layers read λ from; a new one if None.
-        select: ``select(name, layer)`` says which layers get adapters; all by default.
+        select: which layers get adapters, see :func:`palora_core.selection.chosen_layers`; all by default.
+        exclude: which of these do not.
+        bounded: grouped convolutions get no more adapter than weight, see :func:`adapter_form`.
 
     Returns:
         The adapted layers in module order.
@@ -138,29 +180,31 @@ def insert_adapters(
     """
     _check_options(num_tasks, rank, alpha, conv_form)
     active = active or ActivePreference()
-    chosen = [
-        (name, layer)
-        for name, layer in network.named_modules()
-        if isinstance(layer, ADAPTABLE) and (select is None or select(name, layer))
-    ]
-    if not chosen:
-        raise UserError(
-            f"{type(network).__name__} has no Linear or Conv layer to adapt; palorize needs at least one of them."
-        )
-    _check_layers(network, chosen)
-    return [_insert(layer, num_tasks, rank, alpha, conv_form, active) for _, layer in chosen]
+    chosen = chosen_layers(network, select, exclude)
+    for name, layer in chosen:
+        if isinstance(layer, LowRankLayer):
+            raise UserError(f"Layer {name!r} already has adapters; palorize a plain network (model.merge gives one).")
+    check_adaptable(network, chosen)
+    return [_insert(layer, num_tasks, rank, alpha, conv_form, active, bounded) for _, layer in chosen]
 
 
 def _insert(
-    plain: nn.Module, num_tasks: int, rank: int, alpha: float, conv_form: str, active: ActivePreference
+    plain: nn.Module,
+    num_tasks: int,
+    rank: int,
+    alpha: float,
+    conv_form: str,
+    active: ActivePreference,
+    bounded: bool,
 ) -> LowRankLayer:
     layer = swap(plain, LowRankLayer)
-    weight = layer.base_weight
-    shape_a, shape_b = factor_shapes(weight.shape, getattr(layer, "groups", 1), rank, conv_form)
+    weight, groups = layer.base_weight, getattr(layer, "groups", 1)
+    rank, conv_form = adapter_form(weight.shape, groups, rank, conv_form, bounded)
+    shape_a, shape_b = factor_shapes(weight.shape, groups, rank, conv_form)
     bound = 1 / math.sqrt(shape_a[1])  # Kaiming-uniform with a = √5, as torch initialises linear layers
     layer.adapter_a = nn.Parameter(weight.new_empty(num_tasks, *shape_a).uniform_(-bound, bound))
     layer.adapter_b = nn.Parameter(weight.new_zeros(num_tasks, *shape_b))
-    layer.adapter_scale = alpha / rank
+    layer.adapter_rank, layer.adapter_alpha, layer.adapter_form = rank, float(alpha), conv_form
     layer.active = active
     return layer
 
@@ -173,29 +217,3 @@ def _check_options(num_tasks: int, rank: int, alpha: float, conv_form: str) -> N
         raise UserError(f"alpha must be a finite number, found {alpha!r}.")
     if conv_form not in CONV_FORMS:
         raise UserError(f"conv_form must be one of {', '.join(CONV_FORMS)}, found {conv_form!r}.")
-
-
-def _check_layers(network: nn.Module, chosen: Sequence[tuple[str, nn.Module]]) -> None:
-    owners: dict[int, str] = {}
-    adapted = {id(layer._parameters.get("weight")) for _, layer in chosen}
-    for name, module in network.named_modules(remove_duplicate=False):
-        for key, parameter in module._parameters.items():
-            if parameter is None:
-                continue
-            path = f"{name}.{key}".lstrip(".")
-            owners.setdefault(id(parameter), path)
-            if owners[id(parameter)] != path and id(parameter) in adapted:
-                raise UserError(
-                    f"The weights {owners[id(parameter)]} and {path} are tied (one tensor in two places), so they "
-                    "cannot have adapters of their own; untie them, or leave them out with select=."
-                )
-    for name, layer in chosen:
-        if isinstance(layer, LowRankLayer):
-            raise UserError(f"Layer {name!r} already has adapters; palorize a plain network (model.merge gives one).")
-        if isinstance(layer._parameters.get("weight"), nn.parameter.UninitializedParameter):
-            raise UserError(f"Layer {name!r} is lazy and has no shape yet; run one batch through the network first.")
-        if layer._parameters.get("weight") is None:
-            raise UserError(
-                f"Layer {name!r} ({type(layer).__name__}) does not own a plain weight (it is parametrised); remove the "
-                "parametrisation first, or leave the layer out with select=."
-            )

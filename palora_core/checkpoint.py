@@ -11,13 +11,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from palora_core import identity
 from palora_core.cards import CARD, CARD_FORMAT, read_card
 from palora_core.conditioning.base import ParetoModel
 from palora_core.config import method_from_dict, require
 from palora_core.errors import UserError, quoted
 from palora_core.files import sha256, write_atomically, write_json
 from palora_core.networks.base import networks
-from palora_core.normalisation import anchor_batch_norms
+from palora_core.normalisation import match_statistics
 
 __all__ = ["CARD", "CARD_FORMAT", "WEIGHTS", "build", "load", "load_weights", "read_card", "read_weights", "save"]
 
@@ -148,15 +149,16 @@ def load_weights(model: ParetoModel, state: Mapping[str, Tensor]) -> None:
     Raises:
         UserError: names or shapes that do not fit the model.
     """
-    if any(name.endswith(".anchor_mean") for name in state):
-        anchor_batch_norms(model.network, model.num_tasks, model.active)
+    if identity.KEY in state:
+        model.set_extra_state(state[identity.KEY])
+    match_statistics(model, state)
     own = model.state_dict()
-    missing, foreign = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    missing, foreign = sorted(set(own) - set(state) - {identity.KEY}), sorted(set(state) - set(own))
     if missing or foreign:
         what = f"misses {missing[0]!r}" if missing else f"has the unknown {foreign[0]!r}"
         raise UserError(f"The weights do not fit the network of the card: the file {what}; use the card it came with.")
     for name, tensor in state.items():
-        if tensor.shape != own[name].shape:
+        if tensor.shape != own[name].shape and name != identity.KEY:
             raise UserError(
                 f"The weights do not fit the network of the card: {name} is {list(tensor.shape)}, expected "
                 f"{list(own[name].shape)}; use the card it came with."

@@ -156,6 +156,7 @@ def from_dict(kind: Any, data: Mapping[str, Any]) -> Any:
     """
     names = {field.name for field in dataclasses.fields(kind) if field.init}
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key != "name"}
+    given = {**getattr(kind, "before", {}), **given}  # options that a file written before them does not have
     unknown = sorted(set(given) - names)
     if unknown:
         raise UserError(f"{kind.__name__} has no option {unknown[0]!r}; its options are {', '.join(sorted(names))}.")

@@ -129,6 +129,20 @@ def average_(tensors: Sequence[Tensor]) -> None:
             tensor.copy_(values.view(tensor.shape))
 
 
+@torch.no_grad()
+def average_gradients_(parameters: Sequence[Tensor]) -> None:
+    """Overwrite every ``.grad`` by its mean over the ranks; one that only some ranks have counts as zero elsewhere."""
+    if world_size() == 1 or not parameters:
+        return
+    found = torch.tensor([parameter.grad is not None for parameter in parameters], device=parameters[0].device).int()
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    trained = [parameter for parameter, anywhere in zip(parameters, found.tolist()) if anywhere]
+    for parameter in trained:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    average_([parameter.grad for parameter in trained if parameter.grad is not None])
+
+
 class _Joined(torch.autograd.Function):
     """The whole batch's loss by value; its gradient is that of this rank's sum, scaled so that ranks' means add up."""
 

@@ -79,11 +79,7 @@ class _Flat(nn.Module):
         return list(outputs) if isinstance(outputs, dict) else [f"output_{i}" for i in range(len(outputs))]
 
     def _outputs(self, x: Tensor, preference: Tensor | None = None) -> Any:
-        if self.fixed:
-            outputs = self.model(x)
-        else:
-            with self.model.active.use(preference):
-                outputs = self.model.network(x)
+        outputs = self.model(x) if self.fixed else self.model(x, preference)
         return (outputs,) if isinstance(outputs, Tensor) else outputs
 
     def forward(self, x: Tensor, preference: Tensor | None = None) -> tuple[Tensor, ...]:

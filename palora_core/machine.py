@@ -61,6 +61,13 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
+def full_precision(tensor: Tensor) -> AbstractContextManager[Any]:
+    """A block in which autocast leaves alone what runs on the tensor's device; nothing where it is off."""
+    device = tensor.device.type
+    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if on else nullcontext()
+
+
 def channels_last(x: Tensor) -> Tensor:
     """``x`` in channels-last layout if it is 4-D.
 
@@ -75,8 +82,17 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def channels_last_(module: nn.Module) -> None:
-    """Give the 4-D parameters and buffers of ``module`` channels-last layout, in place."""
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # an overload that torch's stubs lack
+    """Give the 4-D parameters and buffers of ``module`` channels-last layout, in place; others keep theirs.
+
+    A module whose weights are computed is told by its attribute ``memory_format``, if it has one.
+    """
+
+    def laid_out(tensor: Tensor) -> Tensor:
+        return tensor.to(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+    module._apply(laid_out)  # what module.to() is made of, which refuses 5-D tensors
+    if hasattr(module, "memory_format"):
+        module.memory_format = torch.channels_last  # type: ignore[assignment]
 
 
 @cache

@@ -7,7 +7,7 @@ estimated at T + 1 anchor preferences (forward passes only) and interpolated for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -20,7 +20,7 @@ from palora_core.swapping import SwappedLayer, swap
 if TYPE_CHECKING:
     from palora_core.conditioning.base import ParetoModel
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def anchor_preferences(num_tasks: int) -> Tensor:
@@ -62,13 +62,13 @@ class AnchoredBatchNorm(SwappedLayer):
 
     anchor_mean: Tensor
     anchor_var: Tensor
-    active: ActivePreference
+    anchored_to: ActivePreference  # a name of its own: the layer below may have a cell already
     momentum: float | None  # this one and the next are the plain layer's
     reset_running_stats: Callable[[], None]
 
     def _at(self, anchors: Tensor, plain: str) -> Tensor | None:
-        preference = self.active.preference
-        if self.training or preference is None:
+        preference = None if self.training else self.anchored_to.preference
+        if preference is None:
             return self._buffers[plain]
         return anchor_weights(preference).to(anchors) @ anchors
 
@@ -89,7 +89,17 @@ class AnchoredBatchNorm(SwappedLayer):
             self._buffers["running_mean"] = weights @ self.anchor_mean
             self._buffers["running_var"] = weights @ self.anchor_var
         self.unswap_()
-        del self.anchor_mean, self.anchor_var, self.active
+        del self.anchor_mean, self.anchor_var, self.anchored_to
+
+
+class AnchoredSyncBatchNorm(AnchoredBatchNorm):
+    """The same for SyncBatchNorm, which refuses to train on a CPU: there it takes the statistics of its own rank."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The plain layer's forward."""
+        if self.training and x.device.type == "cpu":
+            return nn.BatchNorm1d.forward(self, x)  # type: ignore[arg-type]  # all of them share it
+        return super().forward(x)
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:
@@ -106,12 +116,30 @@ def anchor_batch_norms(network: nn.Module, num_tasks: int, active: ActivePrefere
     ]
 
 
+def match_statistics(model: ParetoModel, state: Mapping[str, Any], prefix: str = "") -> None:
+    """Make BatchNorm layers keep statistics per preference, or one set only, as the layers of ``state`` do.
+
+    Args:
+        model: a ``ParetoModel``; its layers are changed in place.
+        state: a state_dict; layers that it does not hold are left alone.
+        prefix: what the names of the model's own tensors begin with.
+    """
+    with_statistics = set(batch_norms(model.network))
+    for name, layer in list(model.network.named_modules(remove_duplicate=False)):
+        path = f"{prefix}network.{name}".rstrip(".")
+        if f"{path}.anchor_mean" in state:
+            if layer in with_statistics and not isinstance(layer, AnchoredBatchNorm):
+                _anchor(layer, model.num_tasks, model.active)
+        elif f"{path}.running_mean" in state and isinstance(layer, AnchoredBatchNorm):
+            layer.plain_(None)
+
+
 def _anchor(plain: nn.Module, num_tasks: int, active: ActivePreference) -> AnchoredBatchNorm:
-    layer = swap(plain, AnchoredBatchNorm)
+    layer = swap(plain, AnchoredSyncBatchNorm if isinstance(plain, nn.SyncBatchNorm) else AnchoredBatchNorm)
     mean, variance = _running(layer)
     layer.register_buffer("anchor_mean", mean.repeat(num_tasks + 1, 1))
     layer.register_buffer("anchor_var", variance.repeat(num_tasks + 1, 1))
-    layer.active = active
+    layer.anchored_to = active
     return layer
 
 
@@ -181,7 +209,7 @@ def _measure(model: ParetoModel, layers: list[AnchoredBatchNorm], anchor: Tensor
         layer.momentum = None  # a cumulative average: every batch counts the same
     inputs = None
     for inputs in batches:
-        model(inputs, anchor.to(inputs.device))
+        model(inputs, anchor)
     if inputs is None:
         raise UserError("There is no batch to estimate the statistics of BatchNorm layers from; give at least one.")
     for layer in layers:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from palora_core.errors import UserError
 
@@ -117,9 +118,17 @@ def check_preference(preference: Tensor | np.ndarray | Sequence[float], num_task
         raise UserError(f"the preference has {found}; {wanted}")
     if not isinstance(preference, Tensor) or not tensor.is_floating_point():
         tensor = tensor.float()
-    if not bool(torch.isfinite(tensor).all()):
+    if has_values(tensor) and not bool(torch.isfinite(tensor).all()):
         raise UserError(f"the preference {tensor.tolist()} is not finite; {wanted}")
     return tensor
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether the numbers of a tensor can be looked at; not while it is traced, batched by vmap or without data."""
+    if torch.compiler.is_compiling():
+        return False
+    traced = torch._C._are_functorch_transforms_active() or torch.jit.is_tracing()
+    return not (traced or tensor.is_meta or isinstance(tensor, FakeTensor))
 
 
 def is_on_simplex(preference: Tensor, tolerance: float = 1e-5) -> bool:

@@ -182,10 +182,19 @@ def test_chosen_layers_only():
     assert type(network[0]) is nn.Linear
 
 
-def test_a_module_under_two_names_counts_as_tied():
-    layer = nn.Linear(4, 4)
-    with pytest.raises(UserError, match=r"0\.weight and 1\.weight are tied"):
-        palorize(nn.Sequential(layer, layer), 2)
+def test_a_module_in_two_places_has_one_set_of_adapters():
+    layer = nn.Linear(4, 4).double()
+    model, x = filled(palorize(nn.Sequential(layer, nn.Tanh(), layer), 2)), torch.randn(3, 4).double()
+    preference = torch.tensor([0.3, 0.7]).double()
+    assert len(model.layers) == 1
+    torch.testing.assert_close(model(x, preference), model.merge(preference)(x))
+    with model.accumulate() as at:
+        at(preference).forward(x).square().sum().backward()
+    found = [p.grad for p in model.parameters()]
+    model.zero_grad()
+    model(x, preference).square().sum().backward()
+    for gradient, parameter in zip(found, model.parameters()):
+        torch.testing.assert_close(gradient, parameter.grad)
 
 
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), "torch"])

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from palora_core.active import ActivePreference
+from palora_core.active import Active, ActivePreference
 from palora_core.adapters import LowRankLayer
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
@@ -37,8 +37,8 @@ class GeneratedLayer(nn.Module):
 
     def generated(self, name: str) -> Tensor:
         """The parameter ``name`` for the active preference."""
-        tensors = self.active.tensors
-        return self.idle(name) if tensors is None else tensors[id(self), name]
+        active = self.active.now
+        return self.idle(name) if active is None or active.tensors is None else active.tensors[id(self), name]
 
     def idle(self, name: str) -> Tensor:
         """The parameter ``name`` outside of a forward pass of the model."""
@@ -138,13 +138,12 @@ class GeneratedModel(ParetoModel):
         """(id(module), parameter name) → value at λ [T], for every generated parameter; tied ones are one tensor."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, preference: Tensor) -> Any:
-        """Predictions for inputs ``x`` [B, …] at one preference λ [T]; any real λ is allowed."""
-        preference = self.as_preference(preference)
-        with torch.autocast(preference.device.type, enabled=False):  # weights in full precision, whatever x is in
-            values = self.generate(preference)
-        with self.active.use(preference, values):
-            return self.network(x)
+    def _active_at(self, preference: Tensor) -> Active:
+        def generate() -> dict[tuple[int, str], Tensor]:
+            with torch.autocast(preference.device.type, enabled=False):  # in full precision, whatever the inputs are in
+                return self.generate(preference)
+
+        return Active(preference, generate(), again=generate)
 
     def _merge_into(self, network: nn.Module, preference: Tensor) -> None:
         values = self.generate(preference)

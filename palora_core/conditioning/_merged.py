@@ -9,15 +9,18 @@ block by block while in the cache.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from palora_core.conditioning.base import ParetoModel, Pass
-from palora_core.machine import keep_freed_memory
+from palora_core.errors import UserError
+from palora_core.machine import full_precision, keep_freed_memory
 
 Place = tuple[int, str]
 
@@ -33,12 +36,15 @@ class MergedTensor:
 
     Attributes:
         matrix: whether only matrix products and convolutions read it, which autocast runs in the pass's format.
+        dtype: the tensor's own format, that of the first source.
+        like: a tensor on the device and in the format in which λ is read and sums are kept, the last source.
     """
 
     matrix: ClassVar[bool] = False
 
     def __init__(self, places: Sequence[Place], sources: Sequence[Tensor]) -> None:
         self.places, self.sources = list(places), list(sources)
+        self.dtype, self.like = sources[0].dtype, sources[-1]
         self.sums: list[Tensor] | None = None
 
     def at(self, preference: Tensor, dtype: torch.dtype) -> Tensor:
@@ -92,7 +98,8 @@ class AffineTensor(MergedTensor):
         self.shape, self.channels_last = deltas.shape[1:], channels_last
         # Only as roots of a graph: beside the flat copies they would be T + 1 networks of memory, new in every step.
         self.roots = [root if root is not None and root.requires_grad else None for root in (base, deltas)]
-        self.flat_base = None if base is None else flattened(base.detach(), len(self.shape), channels_last)
+        flat_base = None if base is None else flattened(base.detach(), len(self.shape), channels_last)
+        self.flat_base = None if flat_base is None else flat_base.to(deltas.dtype)
         self.flat_deltas = flattened(deltas.detach(), len(self.shape), channels_last)
 
     def at(self, preference: Tensor, dtype: torch.dtype) -> Tensor:
@@ -112,7 +119,8 @@ class AffineTensor(MergedTensor):
 
     def chain(self, base: Tensor, deltas: Tensor) -> list[Tensor]:
         """The gradients of the sources from those of W and of Δ [T, *W.shape], through the graph."""
-        roots, gradients = zip(*((root, g) for root, g in zip(self.roots, (base, deltas)) if root is not None))
+        kept = [(root, g.to(root.dtype)) for root, g in zip(self.roots, (base, deltas)) if root is not None]
+        roots, gradients = zip(*kept)
         trained = [source for source in self.sources if source.requires_grad]
         found = torch.autograd.grad(roots, trained, gradients, retain_graph=True, allow_unused=True)
         given = {id(source): gradient for source, gradient in zip(trained, found) if gradient is not None}
@@ -141,8 +149,26 @@ class AffineTensor(MergedTensor):
         return self.chain(*(shaped(total, self.shape, self.channels_last) for total in self.sums))
 
 
+@dataclass(eq=False)
+class _Open:
+    """A pass whose gradients may still come.
+
+    Attributes:
+        preference: λ [T].
+        leaves: one per trained merged tensor.
+        reached: whether a gradient has come.
+    """
+
+    preference: Tensor
+    leaves: list[Tensor]
+    reached: bool = False
+
+
 class MergedPasses:
     """The passes of one training step on merged weights: ``at`` makes them, ``finish`` writes the gradients.
+
+    A gradient that backward brings to a leaf is added to the sums at once, in whatever order backward runs; what a
+    balancer writes to ``.grad`` itself is added when the next pass is made, or at the end.
 
     Args:
         model: whose parameters are trained.
@@ -154,8 +180,8 @@ class MergedPasses:
         self.model, self.dtype = model, dtype
         self.tensors = [tensor for tensor in tensors if any(source.requires_grad for source in tensor.sources)]
         self.frozen = [tensor for tensor in tensors if not any(source.requires_grad for source in tensor.sources)]
-        self.leaves: list[Tensor] = []
-        self.preference: Tensor | None = None
+        self.open: list[_Open] = []
+        self.finished = False
         shared, specific = model.split_parameters()
         self.shared, self.specific = self._places(shared), [self._places(group) for group in specific]
 
@@ -166,66 +192,91 @@ class MergedPasses:
         behind = {id(source) for tensor in self.tensors for source in tensor.sources}
         return [*inside, *(p for p in parameters if id(p) not in behind)]
 
-    def at(self, preference: Tensor) -> Pass:
-        """The pass at λ [T]; collects the gradients of the pass before it."""
+    def at(self, preference: Any) -> Pass:
+        """The pass at λ [T]."""
         self.collect()
-        self.preference = preference = self.model.as_preference(preference)
+        preference = self.model.as_preference(preference)
+        one = _Open(preference, [])
         # Out of autocast, should the caller be in it: W(λ) is a sum in full precision, and rounded once.
-        with torch.no_grad(), torch.autocast(preference.device.type, enabled=False):
-            self.leaves = [self._leaf(tensor, preference).requires_grad_() for tensor in self.tensors]
-            frozen = [self._leaf(tensor, preference) for tensor in self.frozen]
-        pairs = [*zip(self.tensors, self.leaves), *zip(self.frozen, frozen)]
+        with torch.no_grad(), full_precision(preference):
+            one.leaves = [self._leaf(tensor, one) for tensor in self.tensors]
+            frozen = [self._mixed(tensor, preference) for tensor in self.frozen]
+        self.open.append(one)
+        pairs = [*zip(self.tensors, one.leaves), *zip(self.frozen, frozen)]
         values = {place: leaf for tensor, leaf in pairs for place in tensor.places}
 
-        def forward(x: Tensor) -> Any:
+        def forward(*args: Any, **kwargs: Any) -> Any:
             with self.model.active.use(preference, values):
-                return self.model.network(x)
+                return self.model.network(*args, **kwargs)
 
         def leaves(places: list[Any]) -> list[Tensor]:
-            return [self.leaves[place] if isinstance(place, int) else place for place in places]
+            return [one.leaves[place] if isinstance(place, int) else place for place in places]
 
-        return Pass(preference, forward, leaves(self.shared), [leaves(g) for g in self.specific], self._extra_gramian)
+        gramian = functools.partial(self._extra_gramian, preference)
+        return Pass(preference, forward, leaves(self.shared), [leaves(g) for g in self.specific], gramian)
 
-    def _leaf(self, tensor: MergedTensor, preference: Tensor) -> Tensor:
-        return tensor.at(preference, self.dtype if self.dtype and tensor.matrix else preference.dtype)
+    def _mixed(self, tensor: MergedTensor, preference: Tensor) -> Tensor:
+        return tensor.at(preference.to(tensor.like), self.dtype if self.dtype and tensor.matrix else tensor.dtype)
 
-    def _extra_gramian(self, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
-        """What lies behind the shared leaves; the caller adds the inner products of the leaves themselves."""
-        assert self.preference is not None
-        total = self.preference.new_zeros(len(gradients), len(gradients))
-        for column, place in enumerate(self.shared):
-            if isinstance(place, int):
-                own = [row[column].detach() for row in gradients]
-                total += self.tensors[place].extra_gramian(self.preference, own)
-        return total
+    def _leaf(self, tensor: MergedTensor, one: _Open) -> Tensor:
+        leaf = self._mixed(tensor, one.preference).requires_grad_()
+        leaf.register_post_accumulate_grad_hook(functools.partial(self._add, tensor, one))
+        return leaf
 
     @torch.no_grad()
-    def collect(self) -> None:
-        """Add the gradients of the current leaves to the sums."""
-        if self.preference is None:
-            return
-        for tensor, leaf in zip(self.tensors, self.leaves):
-            if leaf.grad is not None:
-                tensor.collect(self.preference, leaf.grad)
-        self.leaves, self.preference = [], None
+    def _add(self, tensor: MergedTensor, one: _Open, leaf: Tensor) -> None:
+        """Move the gradient of a leaf to the sums."""
+        if self.finished:
+            raise UserError("Backward ran after the accumulate() block of its pass had ended; run it inside the block.")
+        gradient, leaf.grad = leaf.grad, None
+        assert gradient is not None  # this is called where there is one
+        one.reached = True
+        with full_precision(gradient):
+            tensor.collect(one.preference.to(tensor.like), gradient.detach())
 
+    def _extra_gramian(self, preference: Tensor, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
+        """What lies behind the shared leaves; the caller adds the inner products of the leaves themselves."""
+        total = preference.new_zeros(len(gradients), len(gradients))
+        for column, place in enumerate(self.shared):
+            if isinstance(place, int):
+                tensor = self.tensors[place]
+                own = [row[column].detach().to(tensor.like.dtype) for row in gradients]
+                with full_precision(preference):
+                    total += tensor.extra_gramian(preference.to(tensor.like), own)
+        return total
+
+    def collect(self) -> None:
+        """Add the gradients that were written to leaves; let go of the passes whose gradients have come."""
+        for one in self.open:
+            for tensor, leaf in zip(self.tensors, one.leaves):
+                if leaf.grad is not None:
+                    self._add(tensor, one, leaf)
+        self.open = [one for one in self.open if not one.reached]
+
+    @torch.no_grad()
     def finish(self) -> None:
         """Write the collected gradients to ``.grad`` of the model's parameters (added to what is there)."""
         self.collect()
+        self.finished, self.open = True, []
         for tensor in self.tensors:
-            for source, gradient in zip(tensor.sources, tensor.totals() or ()):
+            with full_precision(tensor.like):
+                totals = tensor.totals() or ()
+            for source, gradient in zip(tensor.sources, totals):
                 if source.requires_grad:
-                    source.grad = gradient if source.grad is None else source.grad.add_(gradient)
+                    own = gradient.to(source.dtype)
+                    source.grad = own if source.grad is None else source.grad.add_(own)
 
 
 @contextmanager
 def merged_passes(
-    model: ParetoModel, tensors: Sequence[MergedTensor], dtype: torch.dtype | None
-) -> Iterator[Callable[[Tensor], Pass]]:
-    """What :meth:`ParetoModel.accumulate` is for a model of merged tensors; arguments as for :class:`MergedPasses`."""
-    if next(model.parameters()).device.type == "cpu":
+    model: ParetoModel, tensors: Callable[[], Sequence[MergedTensor]], dtype: torch.dtype | None
+) -> Iterator[Callable[[Any], Pass]]:
+    """The block behind :meth:`ParetoModel.accumulate` for a model of merged tensors, which ``tensors`` makes."""
+    like = next(model.parameters())
+    if like.device.type == "cpu":
         keep_freed_memory()
-    passes = MergedPasses(model, tensors, dtype)
+    with full_precision(like):
+        passes = MergedPasses(model, tensors(), dtype)
     yield passes.at
     passes.finish()
 

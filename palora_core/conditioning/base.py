@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from palora_core.active import ActivePreference
-from palora_core.normalisation import AnchoredBatchNorm
+from palora_core import distributed, identity
+from palora_core.active import Active, ActivePreference
+from palora_core.errors import UserError
+from palora_core.normalisation import AnchoredBatchNorm, match_statistics
 from palora_core.quick import plain_, quicken_
 from palora_core.registry import Registry
+from palora_core.sharding import is_fsdp, is_sharded, whole
 from palora_core.simplex import check_preference
 
 conditionings: Registry = Registry("conditioning", package="palora_core.conditioning")
@@ -34,10 +37,25 @@ class Pass:
     """
 
     preference: Tensor
-    forward: Callable[[Tensor], Any]
+    forward: Callable[..., Any]
     shared: list[Tensor]
     specific: list[list[Tensor]]
     extra_gramian: Callable[[Sequence[Sequence[Tensor]]], Tensor] | None = None
+
+
+class ShardedPass(Pass):
+    """A pass whose gradients FSDP2 reduces while ``backward`` runs; nothing else reaches its parameters."""
+
+    def __init__(self, preference: Tensor, forward: Callable[..., Any]) -> None:
+        self.preference, self.forward = preference, forward
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("shared", "specific", "extra_gramian"):
+            raise AttributeError(name)
+        raise UserError(
+            "The parameters are sharded (FSDP2), so their gradients come by loss.backward() only; use a balancer "
+            "that needs no gradients per task, or torchrun without FSDP2."
+        )
 
 
 class ParetoModel(nn.Module):
@@ -49,6 +67,7 @@ class ParetoModel(nn.Module):
         num_tasks: T.
     """
 
+    kind: ClassVar[str] = "unconditioned"
     controllable: ClassVar[bool] = False
 
     def __init__(self, network: nn.Module, num_tasks: int) -> None:
@@ -59,13 +78,46 @@ class ParetoModel(nn.Module):
         self.active = ActivePreference()
 
     # -- use ---------------------------------------------------------------------------------------------------------
-    def forward(self, x: Tensor, preference: Tensor) -> Any:
-        """Predictions for inputs ``x`` [B, …] at one preference λ [T]; any real λ is allowed."""
-        with self.active.use(self.as_preference(preference)):
-            return self.network(x)
+    def forward(self, *args: Any, preference: Any = None, **kwargs: Any) -> Any:
+        """What the network gives at one preference λ [T]; any real λ is allowed.
 
-    def merge(self, preference: Tensor) -> nn.Module:
-        """The plain network for λ [T]: same class and state_dict keys as the network put in, sharing no memory."""
+        ``model(x, λ)`` or ``model(*args, preference=λ, **kwargs)``; all but λ goes to the network's own ``forward``.
+        """
+        if preference is None:
+            if len(args) + len(kwargs) < 2:
+                raise UserError("No preference was given; call model(inputs, preference) or model(…, preference=λ).")
+            *args, preference = args  # type: ignore[assignment]
+        with self.active.use(*self._active_at(self.as_preference(preference))):
+            return self.network(*args, **kwargs)
+
+    @contextmanager
+    def at(self, preference: Any) -> Iterator[nn.Module]:
+        """A block in which the network is that of λ [T], for anything it can do: ``with model.at(λ) as network: …``.
+
+        Backward may run inside of the block or after it; gradient checkpointing is right in both.
+
+        Raises:
+            UserError: FSDP2 holds the weights and gathers them only where the model itself is called.
+        """
+        if is_fsdp(self):
+            raise UserError(
+                "The whole model is sharded, and FSDP2 gathers its weights only where the model itself is called; call "
+                "model(…, preference=λ), or call fully_shard on model.network and its parts instead of the model."
+            )
+        with self.active.use(*self._active_at(self.as_preference(preference))):
+            yield self.network
+
+    def _active_at(self, preference: Tensor) -> Active:
+        """What the layers read in a pass at λ."""
+        return Active(preference)
+
+    def merge(self, preference: Any) -> nn.Module:
+        """The plain network for λ [T]: same class and state_dict keys as the network put in, sharing no memory.
+
+        Of a sharded model (FSDP2) every rank gets all of it, so all ranks have to call.
+        """
+        if is_sharded(self):
+            return whole(self).merge(preference)
         preference = self.as_preference(preference)
         network = copy.deepcopy(self.network)
         with torch.no_grad():
@@ -77,36 +129,82 @@ class ParetoModel(nn.Module):
         return network
 
     def as_preference(self, preference: Any) -> Tensor:
-        """``preference`` as a checked tensor [T] on the model's device and in its precision."""
-        like = next(self.parameters())
-        return check_preference(preference, self.num_tasks).to(device=like.device, dtype=like.dtype)
+        """``preference`` as a checked tensor [T] on the model's device, in single precision at least.
+
+        Every layer reads it in a format of its own; the model's first floating-point parameter says how exact it is.
+        """
+        checked = check_preference(preference, self.num_tasks)
+        like = next((p for p in self.parameters() if p.is_floating_point()), None)
+        if like is None:
+            return checked
+        return checked.to(device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))
+
+    def _replicate_for_data_parallel(self) -> Any:
+        raise UserError(
+            "nn.DataParallel cannot copy a model whose weights depend on a preference; use DDP or torchrun."
+        )
 
     # -- training ----------------------------------------------------------------------------------------------------
-    def accumulate(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Callable[[Tensor], Pass]]:
+    @contextmanager
+    def accumulate(
+        self, dtype: torch.dtype | None = None, average: bool | None = None
+    ) -> Iterator[Callable[[Any], Pass]]:
         """A block in which gradients of several passes are collected: ``with model.accumulate() as at: at(λ)``.
 
-        Each pass's backward must run before the next one is made. When the block ends without an error, gradients
-        are in ``.grad`` of the model's parameters.
+        Backward may run after each pass or after several. When the block ends without an error, gradients are in
+        ``.grad`` of the model's parameters, added to what is there.
 
         Args:
             dtype: autocast's format, where the passes run under it. Leaves that it would round may then be rounded
                 already, and so are their gradients: for whoever only calls ``backward`` (see ``Balancer.scalar``).
+            average: on several ranks, whether the gradients become their mean over the ranks when the block ends;
+                wrappers like DDP do not see them. FSDP2 averages by itself.
+
+        Raises:
+            UserError: several ranks, and ``average`` does not say who averages.
         """
+        sharded = is_sharded(self)
+        if average is None and not sharded and distributed.world_size() > 1:
+            raise UserError(
+                "Several ranks train this model, and DDP does not see the gradients that accumulate() collects: say "
+                "accumulate(average=True) to have them averaged when the block ends, or False to do it yourself."
+            )
+        if sharded:
+            yield self._sharded_pass
+            return
+        with self._passes(dtype) as at:
+            yield at
+        if average:
+            distributed.average_gradients_([p for p in self.parameters() if p.requires_grad])
+
+    def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
+        """The block behind :meth:`accumulate`; here passes go through autograd."""
         return nullcontext(self.plain_pass)
 
-    def plain_pass(self, preference: Tensor) -> Pass:
+    def _sharded_pass(self, preference: Any) -> ShardedPass:
+        preference = self.as_preference(preference)
+        # Calling the model runs its hooks, which gather the weights and later reduce their gradients.
+        return ShardedPass(preference, lambda *args, **kwargs: self(*args, preference=preference, **kwargs))
+
+    def plain_pass(self, preference: Any) -> Pass:
         """A pass through autograd, with the parameters themselves as leaves."""
         preference = self.as_preference(preference)
         shared, specific = self.split_parameters()
-        return Pass(preference, lambda x: self(x, preference), shared, specific)
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return self(*args, preference=preference, **kwargs)
+
+        return Pass(preference, forward, shared, specific)
 
     def split_parameters(self) -> tuple[list[Tensor], list[list[Tensor]]]:
         """(parameters that all tasks share, per task those of its head), trainable ones only.
 
-        A network with ``heads`` (an ``nn.ModuleDict`` of T heads) is cut there; any other one is all shared.
+        A network with ``heads`` (an ``nn.ModuleDict`` of T heads) is cut there; any other one is all shared, whatever
+        its attribute ``heads`` may be.
         """
         heads = getattr(self.network, "heads", None)
-        groups = [list(head.parameters()) for head in heads.values()] if heads is not None else []
+        cut = isinstance(heads, nn.ModuleDict) and len(heads) == self.num_tasks
+        groups = [list(head.parameters()) for head in heads.values()] if cut else []  # type: ignore[union-attr]
         specific = [[p for p in group if p.requires_grad] for group in groups] or [[] for _ in range(self.num_tasks)]
         owned = {id(p) for group in specific for p in group}
         return [p for p in self.parameters() if p.requires_grad and id(p) not in owned], specific
@@ -121,6 +219,33 @@ class ParetoModel(nn.Module):
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Optimizer groups; by default one with every trainable parameter at ``lr``."""
         return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
+
+    # -- state -------------------------------------------------------------------------------------------------------
+    def describe(self) -> dict[str, Any]:
+        """What the model is beside its tensors, as JSON; a state with another description is not for this model."""
+        return {"conditioning": self.kind, "tasks": self.num_tasks}
+
+    def get_extra_state(self) -> Tensor:
+        """:meth:`describe` as a tensor of bytes."""
+        like = next(self.parameters(), None)
+        return identity.encode(self.describe(), "cpu" if like is None or like.is_meta else like.device)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse the state of another model.
+
+        Raises:
+            UserError: naming what differs.
+        """
+        if not state.is_meta:
+            identity.check(self.describe(), identity.decode(state))
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        # As BatchNorm's statistics are in the state, so they are in the model: per preference, or one set.
+        match_statistics(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        missing: list[str] = rest[2]  # local_metadata, strict, missing_keys, …
+        if prefix + identity.KEY in missing:  # states of earlier versions do not say what they are
+            missing.remove(prefix + identity.KEY)
 
     # -- serving -----------------------------------------------------------------------------------------------------
     def basis(self) -> Mapping[str, tuple[Tensor, Tensor]] | None:

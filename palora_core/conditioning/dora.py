@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from palora_core.adapters import LowRankLayer, insert_adapters
 from palora_core.conditioning._merged import AffineTensor, is_channels_last, merged_passes
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
 from palora_core.conditioning.lowrank import LowRankModel
+from palora_core.machine import full_precision
 from palora_core.ranges import Range
 from palora_core.swapping import swap
 
@@ -46,7 +47,9 @@ class DoRALayer(LowRankLayer):
 
     def mixed_weight(self, preference: Tensor) -> Tensor:
         """W + Σ_t λ_t (W_t − W) for λ [T], shaped like W."""
-        return self.base_weight + torch.tensordot(preference, self.deltas(), 1)
+        base = self.base_weight
+        with full_precision(base):
+            return base + torch.tensordot(preference.to(self.magnitude), self.deltas(), 1).to(base.dtype)
 
     def plain_(self, weight: Tensor) -> None:
         """Turn this layer back, in place, into the class it came from, with ``weight`` as its weight."""
@@ -57,14 +60,16 @@ class DoRALayer(LowRankLayer):
 class DoRAModel(LowRankModel):
     """A network whose layers carry T DoRA adapters mixed by λ."""
 
+    kind: ClassVar[str] = "dora"
+
     @property
     def num_adapter_parameters(self) -> int:
         """How many parameters the adapters add, magnitudes included."""
         return super().num_adapter_parameters + sum(layer.magnitude.numel() for layer in self._dora_layers())
 
-    def accumulate(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Callable[[Tensor], Pass]]:
-        """Passes on merged weights; the chain rule to W, A, B and m runs once a step."""
-        return merged_passes(self, [DoRAWeight(layer) for layer in self._dora_layers()], dtype)
+    def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
+        """On merged weights; the chain rule to W, A, B and m runs once a step."""
+        return merged_passes(self, lambda: [DoRAWeight(layer) for layer in self._dora_layers()], dtype)
 
     def _dora_layers(self) -> list[DoRALayer]:
         return [layer for layer in self.layers if isinstance(layer, DoRALayer)]
@@ -94,20 +99,24 @@ class DoRA(Conditioning):
         norm_gradient: differentiate the norms too. Without it they count as constants, as in DoRA's section 4.3 and in
             peft, where W is frozen; here W is trained, and would then drift along itself, which changes nothing but the
             size of its steps.
+        bounded: grouped convolutions get no more adapter per task than weight.
     """
 
     controllable: ClassVar[bool] = True
+    before: ClassVar[dict[str, Any]] = {"bounded": False}  # what files mean that were written before these options
 
     rank: Annotated[int, Range(1, 4096)] = 4
     alpha: Annotated[float, Range(0, 1e6, open_low=True)] = 1.0
     conv_form: Literal["kernel", "flat"] = "kernel"
     adapter_lr_scale: Annotated[float, Range(0, 1e4)] = 1.0
     norm_gradient: bool = True
+    bounded: bool = True
 
     def condition(self, network: nn.Module, num_tasks: int) -> DoRAModel:
         """Insert adapters into ``network`` in place and wrap it."""
         model = DoRAModel(network, num_tasks, self.adapter_lr_scale or None)
-        for adapted in insert_adapters(network, num_tasks, self.rank, self.alpha, self.conv_form, model.active):
+        how = (num_tasks, self.rank, self.alpha, self.conv_form, model.active)
+        for adapted in insert_adapters(network, *how, bounded=self.bounded):
             adapted.unswap_()
             layer = swap(adapted, DoRALayer)
             norms = layer.base_weight.detach().flatten(1).norm(dim=1)

@@ -10,20 +10,22 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from palora_core.active import Active
 from palora_core.conditioning._generated import GeneratedLayer, GeneratedModel, parameter_owners, swap_parameters
 from palora_core.conditioning._merged import AffineTensor, Place, inner_products, merged_passes
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
+from palora_core.machine import full_precision
 
 
 class EnsembleLayer(GeneratedLayer):
     """Mixin for a module whose parameters are stored as T members [T, *shape] under the plain names."""
 
     def generated(self, name: str) -> Tensor:
-        """Σ_t λ_t θ_t."""
-        preference = self.active.preference
-        if self.active.tensors is None and preference is not None:
-            return mix(self.members(name), preference)
-        return super().generated(name)
+        """Σ_t λ_t θ_t, made where it is read unless the pass brings it along."""
+        active = self.active.now
+        if active is None or active.tensors is not None:
+            return super().generated(name)
+        return mix(self.members(name), active.preference)
 
     def members(self, name: str) -> nn.Parameter:
         """The members [T, *shape] of one parameter."""
@@ -36,13 +38,15 @@ class EnsembleLayer(GeneratedLayer):
 
 def mix(members: Tensor, preference: Tensor) -> Tensor:
     """Σ_t λ_t θ_t for members [T, *shape]."""
-    return (preference @ members.flatten(1)).view(members.shape[1:])
+    with full_precision(members):
+        return (preference.to(members) @ members.flatten(1)).view(members.shape[1:])
 
 
 class EnsembleModel(GeneratedModel):
     """T networks that share one shape; λ mixes all their weights, biases and normalisation scales."""
 
-    memory_format: torch.memory_format = torch.contiguous_format
+    kind: ClassVar[str] = "ensemble"
+    memory_format: torch.memory_format = torch.contiguous_format  # that of the mixed weights; members have an axis more
 
     def to(self, *args: Any, memory_format: torch.memory_format | None = None, **kwargs: Any) -> EnsembleModel:
         """As ``nn.Module.to``; a memory format is that of the mixed weights, since 5-D members cannot have it."""
@@ -61,6 +65,9 @@ class EnsembleModel(GeneratedModel):
                 found.setdefault(id(layer.members(name)), (layer.members(name), []))[1].append((id(layer), name))
         return found
 
+    def _active_at(self, preference: Tensor) -> Active:
+        return Active(preference)  # the layers mix their own members
+
     def generate(self, preference: Tensor) -> dict[tuple[int, str], Tensor]:
         """Σ_t λ_t θ_t of every parameter."""
         values: dict[tuple[int, str], Tensor] = {}
@@ -68,10 +75,10 @@ class EnsembleModel(GeneratedModel):
             values |= dict.fromkeys(places, mix(members, preference))
         return values
 
-    def accumulate(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Callable[[Tensor], Pass]]:
+    def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
         """Passes on mixed weights as leaves: ∂/∂θ_t = Σ_m λ_mt g_m, exactly, with one network's activations alive."""
         channels_last = self.memory_format == torch.channels_last
-        return merged_passes(self, [Members(at, m, channels_last) for m, at in self._places().values()], dtype)
+        return merged_passes(self, lambda: [Members(at, m, channels_last) for m, at in self._places().values()], dtype)
 
     def basis(self) -> Mapping[str, tuple[Tensor, Tensor]]:
         """Every parameter: (zero, its members [T, *shape])."""

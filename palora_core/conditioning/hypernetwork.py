@@ -130,6 +130,8 @@ def _spread(tensor: Tensor) -> Tensor:
 class HyperModel(GeneratedModel):
     """A network without parameters of its own, and the generator that makes them from λ."""
 
+    kind: ClassVar[str] = "hypernetwork"
+
     def __init__(
         self, network: nn.Module, num_tasks: int, generator: nn.Module, places: list[list[tuple[str, str]]]
     ) -> None:
@@ -140,7 +142,8 @@ class HyperModel(GeneratedModel):
     def generate(self, preference: Tensor) -> dict[tuple[int, str], Tensor]:
         """Every parameter of the target, made from λ [T]."""
         modules = dict(self.network.named_modules())
-        pairs = zip(self.places, self.generator(preference))
+        like = next(self.generator.parameters())
+        pairs = zip(self.places, self.generator(preference.to(like)))
         return {(id(modules[path]), name): value for places, value in pairs for path, name in places}
 
     def basis(self) -> None:

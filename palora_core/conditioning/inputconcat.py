@@ -42,7 +42,7 @@ class WidenedLayer(SwappedLayer):
 
     def embed(self, preference: Tensor) -> Tensor:
         """λ [T] as what is appended to the inputs: [T, 10, 10] for images, [T] otherwise."""
-        embedding = self._modules.get("embedding")
+        embedding, preference = self._modules.get("embedding"), preference.to(self.weight)
         return preference if embedding is None else embedding(preference.view(1, -1, 1, 1))[0]
 
     def plain_(self, preference: Tensor) -> None:
@@ -104,6 +104,7 @@ _FIXED: dict[type[nn.Module], type[FixedInput]] = {
 class InputConcatModel(ParetoModel):
     """A network whose first layer reads λ beside its inputs."""
 
+    kind: ClassVar[str] = "inputconcat"
     controllable = True
 
     def basis(self) -> None:

@@ -15,8 +15,10 @@ from palora_core.adapters import LowRankLayer, insert_adapters
 from palora_core.conditioning._factors import DeltaWeight, FactoredWeight
 from palora_core.conditioning._merged import merged_passes
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
+from palora_core.coverage import Coverage
 from palora_core.errors import UserError, quoted
 from palora_core.ranges import Range
+from palora_core.selection import Selection
 
 # Up to here T deltas are made once a step and mixed by one product per λ, which is as fast where M is several. With
 # more tasks they would be most of the memory (40 tasks on a ResNet-18: 3.6 GB), and reading them most of the time.
@@ -26,11 +28,17 @@ MANY_TASKS = 3
 class LowRankModel(ParetoModel):
     """A network whose layers carry T low-rank adapters mixed by λ (Eq. 1)."""
 
+    kind: ClassVar[str] = "lowrank"
     controllable = True
 
     def __init__(self, network: nn.Module, num_tasks: int, adapter_lr_scale: float | None = None) -> None:
         super().__init__(network, num_tasks)
         self.adapter_lr_scale = float(num_tasks if adapter_lr_scale is None else adapter_lr_scale)
+
+    def describe(self) -> dict[str, Any]:
+        """T, and every adapted layer with its rank, α and form."""
+        layers = {n: layer.describe() for n, layer in self.network.named_modules() if isinstance(layer, LowRankLayer)}
+        return {**super().describe(), "layers": layers}
 
     @property
     def layers(self) -> list[LowRankLayer]:
@@ -41,6 +49,10 @@ class LowRankModel(ParetoModel):
     def num_adapter_parameters(self) -> int:
         """How many parameters the adapters add."""
         return sum(layer.adapter_a.numel() + layer.adapter_b.numel() for layer in self.layers)
+
+    def coverage(self) -> Coverage:
+        """Which layers carry adapters, which do not and why, and the share of the weights that do."""
+        return Coverage.of(self.network)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The base at ``lr``, the adapters at ``lr`` × T (the released code's factor: λ_t averages 1/T)."""
@@ -61,10 +73,10 @@ class LowRankModel(ParetoModel):
             if isinstance(layer, LowRankLayer):
                 layer.plain_(layer.mixed_weight(preference))
 
-    def accumulate(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Callable[[Tensor], Pass]]:
-        """Passes on merged weights: one leaf per layer and λ, one chain-rule step to W, A and B at the end."""
+    def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
+        """On merged weights: one leaf per layer and λ, one chain-rule step to W, A and B at the end."""
         merged = FactoredWeight if self.num_tasks > MANY_TASKS else DeltaWeight
-        return merged_passes(self, [merged(layer) for layer in self.layers], dtype)
+        return merged_passes(self, lambda: [merged(layer) for layer in self.layers], dtype)
 
 
 @conditionings.register("lowrank")
@@ -79,9 +91,11 @@ class LowRank(Conditioning):
         adapter_lr_scale: the adapters' learning rate over the base's; 0 means T, as the released code has it.
         adapters_only: freeze everything else (Pareto expansion).
         unfrozen: parts that ``adapters_only`` leaves out, dotted names separated by commas (``heads``).
+        bounded: grouped convolutions get no more adapter per task than weight (depthwise ones get the kernel form).
     """
 
     controllable: ClassVar[bool] = True
+    before: ClassVar[dict[str, Any]] = {"bounded": False}  # what files mean that were written before these options
 
     rank: Annotated[int, Range(1, 4096)] = 4
     alpha: Annotated[float, Range(0, 1e6, open_low=True)] = 1.0
@@ -89,17 +103,22 @@ class LowRank(Conditioning):
     adapter_lr_scale: Annotated[float, Range(0, 1e4)] = 0.0
     adapters_only: bool = False
     unfrozen: str = ""
+    bounded: bool = True
 
     def condition(self, network: nn.Module, num_tasks: int) -> LowRankModel:
         """Insert adapters into ``network`` in place and wrap it."""
-        model = LowRankModel(network, num_tasks, self.adapter_lr_scale or None)
-        layers = insert_adapters(network, num_tasks, self.rank, self.alpha, self.conv_form, model.active)
+        return self.applied(LowRankModel(network, num_tasks, self.adapter_lr_scale or None))
+
+    def applied(self, model: LowRankModel, select: Selection = None, exclude: Selection = None) -> LowRankModel:
+        """Insert adapters into the layers of ``model`` that are chosen, and freeze what is to be frozen."""
+        how = (model.num_tasks, self.rank, self.alpha, self.conv_form, model.active)
+        insert_adapters(model.network, *how, select, exclude, self.bounded)
         if self.adapters_only:
             model.requires_grad_(False)
-            for layer in layers:
+            for layer in model.layers:
                 layer.adapter_a.requires_grad_(True)
                 layer.adapter_b.requires_grad_(True)
-            for part in self.unfrozen_parts(network):
+            for part in self.unfrozen_parts(model.network):
                 part.requires_grad_(True)
         return model
 
@@ -127,7 +146,14 @@ class LowRank(Conditioning):
 
 
 def palorize(
-    network: nn.Module, num_tasks: int, rank: int = 4, alpha: float = 1.0, conv_form: Literal["flat", "kernel"] = "flat"
+    network: nn.Module,
+    num_tasks: int,
+    rank: int = 4,
+    alpha: float = 1.0,
+    conv_form: Literal["flat", "kernel"] = "flat",
+    select: Selection = None,
+    exclude: Selection = None,
+    freeze_base: bool = False,
 ) -> LowRankModel:
     """Give a copy of any network T task-specific low-rank adapters per layer: W(λ) = W + α/r · Σ_t λ_t B_t A_t.
 
@@ -139,9 +165,19 @@ def palorize(
         num_tasks: T ≥ 1.
         rank: r ≥ 1.
         alpha: α.
-        conv_form: ``"flat"`` or ``"kernel"``.
+        conv_form: ``"flat"`` (the paper's tables) or ``"kernel"`` (fewer parameters); depthwise convolutions get the
+            kernel form where the flat one is larger than their weight.
+        select: which layers get adapters, by names, patterns, types of layers or of parts, or ``function(name, layer)``
+            (``"trunk"``, ``["*.q_proj", "*.v_proj"]``, ``nn.Conv2d``); all by default.
+        exclude: which of these do not.
+        freeze_base: train the adapters only.
 
     Raises:
         UserError: see :func:`palora_core.adapters.insert_adapters`.
     """
-    return LowRank(rank, alpha, conv_form).condition(copy.deepcopy(network), num_tasks)
+    conditioning = LowRank(rank, alpha, conv_form, adapters_only=freeze_base)
+    model = LowRankModel(copy.deepcopy(network), num_tasks)
+    conditioning.applied(model, select, exclude)
+    if select is None:
+        model.coverage().warn_if_little()
+    return model

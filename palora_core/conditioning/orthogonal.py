@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,8 @@ def adapter_cosine(layer: LowRankLayer, first: int, second: int) -> Tensor:
 
 class OrthogonalModel(LowRankModel):
     """Low-rank adapters with a penalty on their overlap, and a main network that stops moving late in training."""
+
+    kind: ClassVar[str] = "orthogonal_lowrank"
 
     def __init__(self, network: nn.Module, num_tasks: int, options: OrthogonalLowRank) -> None:
         super().__init__(network, num_tasks, options.adapter_lr_scale or None)
@@ -76,6 +79,7 @@ class OrthogonalLowRank(LowRank):
         adapter_lr_scale: the adapters' learning rate over the base's; 0 means T.
         adapters_only: freeze everything else from the start.
         unfrozen: parts that are never frozen, dotted names separated by commas (``heads``).
+        bounded: grouped convolutions get no more adapter per task than weight.
         coefficient: weight of the penalty.
         sampled_layers: layers that a step's penalty looks at; 0 means all.
         sampled_pairs: pairs of tasks per layer that a step's penalty looks at; 0 means all.
@@ -98,6 +102,6 @@ class OrthogonalLowRank(LowRank):
     def condition(self, network: nn.Module, num_tasks: int) -> OrthogonalModel:
         """Insert adapters into ``network`` in place and wrap it."""
         model = OrthogonalModel(network, num_tasks, self)
-        insert_adapters(network, num_tasks, self.rank, self.alpha, self.conv_form, model.active)
+        insert_adapters(network, num_tasks, self.rank, self.alpha, self.conv_form, model.active, bounded=self.bounded)
         model.progress(0.0)
         return model

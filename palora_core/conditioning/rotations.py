@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from palora_core.adapters import ADAPTABLE
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
 from palora_core.errors import UserError
 from palora_core.ranges import Range
+from palora_core.selection import ADAPTABLE
 from palora_core.swapping import SwappedLayer, swap
 
 
@@ -61,6 +61,8 @@ class FeaturePass(Pass):
 class RotationsModel(ParetoModel):
     """A trunk, and heads that read rotated features; λ does not enter it."""
 
+    kind: ClassVar[str] = "rotations"
+
     @property
     def layers(self) -> list[RotatedLayer]:
         """The rotated layer of every head, in the order of the tasks."""
@@ -85,10 +87,10 @@ class RotationsModel(ParetoModel):
         def remember(module: nn.Module, inputs: Any, output: Tensor) -> None:
             one.features = output
 
-        def run(x: Tensor) -> Any:
+        def run(*args: Any, **kwargs: Any) -> Any:
             handle = self.network.trunk.register_forward_hook(remember)  # type: ignore[union-attr]
             try:
-                return forward(x)
+                return forward(*args, **kwargs)
             finally:
                 handle.remove()
 

@@ -63,7 +63,7 @@ class Sequential(Engine):
         names = [task.name for task in tasks]
         self.balancer.begin_step(preferences, lambda at: losses_without_graph(model, batch, tasks, at, dtype))
         rounded = dtype if self.balancer.scalar and dtype != torch.float32 else None
-        with model.accumulate(rounded) as at:
+        with model.accumulate(rounded, average=False) as at:  # whoever runs the loop averages, statistics included
             for preference in preferences:
                 one = at(preference)
                 with autocast(x.device, dtype):

@@ -32,7 +32,7 @@ SMALL = 2_000_000  # parameters; a larger network fills a GPU with one preferenc
 
 def obstacle(model: ParetoModel, balancer: Balancer) -> str | None:
     """Why the stacked engine cannot run this combination; None if it can."""
-    if not isinstance(model, LowRankModel) or type(model).accumulate is not LowRankModel.accumulate:
+    if not isinstance(model, LowRankModel) or type(model)._passes is not LowRankModel._passes:
         return "it stacks merged low-rank weights, which this conditioning does not have"
     if type(balancer).backward is not Linear.backward:
         return "it knows the balancer linear only; others look at one preference at a time"
