@@ -1,4 +1,5 @@
-# Two commands do all the set-up on a bare machine with Python ≥ 3.10: `make app` and `make test`.
+# Two commands do all the set-up on a bare machine with Python ≥ 3.11: `make app` and `make test`. What the package needs is
+# in pyproject.toml; requirements.lock holds the exact versions that were tested.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,17 +9,19 @@ export PALORA_PLUGINS := $(or $(PLUGINS),$(PALORA_PLUGINS))
 
 .PHONY: app test test-slow lint screenshots bench clean
 
-$(VENV)/.app: requirements.txt
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+
+$(VENV)/.app: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(INSTALL) --editable ".[app]"
 	touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.app
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/.dev: pyproject.toml requirements.lock $(VENV)/.app
+	$(INSTALL) --editable ".[app,llm,hub,dev]"
 	touch $@
 
 app: $(VENV)/.app  ## the dashboard on http://localhost:8501; with your own things: make app PLUGINS=my.module
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/streamlit run app/app.py --server.port $(PORT)
+	$(BIN)/palora app --port $(PORT)
 
 test: $(VENV)/.dev browser style  ## everything but the slow tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
@@ -42,6 +45,11 @@ browser:  ## Debian's Chromium, for the tests that drive a real browser
 
 screenshots: $(VENV)/.dev browser  ## docs/screenshots from the shipped models
 	$(BIN)/python scripts/screenshots.py
+
+.PHONY: lock
+lock:  ## the newest versions within pyproject.toml; needs uv
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-header --no-annotate \
+	  -o requirements.lock pyproject.toml
 
 bench: $(VENV)/.app
 	$(BIN)/python scripts/bench.py

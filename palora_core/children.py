@@ -19,6 +19,8 @@ from typing import Any
 from palora_core.errors import UserError
 
 MARK = "> "  # before a message; any other line is kept to tell why a child failed
+# The current folder does not come before what this process finds (Python 3.10 cannot leave it out).
+_SAFE = ["-P"] if sys.version_info >= (3, 11) else []
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -83,9 +85,14 @@ def environment(**variables: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)), **variables}
 
 
+def python(*words: str) -> list[str]:
+    """The command line of a Python child, to be started with an :func:`environment`."""
+    return [sys.executable, *_SAFE, *words]
+
+
 def _start(module: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", module],
+        python("-m", module),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -30,11 +30,11 @@ _settled: str | None = None  # the environment's value for which all is done
 _loading = False
 
 
-def use(names: Iterable[str]) -> None:
-    """Load these modules too, here and in every process started from here.
+def ask_for(names: Iterable[str]) -> list[str]:
+    """Add modules to those that this process, and every one started from here, loads when it needs a name; all of them.
 
     Raises:
-        UserError: a name that is no module's, or a plugin that was asked for by name and cannot be loaded.
+        UserError: a name that is no module's.
     """
     wanted = [*asked_for(), *names]
     for name in wanted:
@@ -45,6 +45,16 @@ def use(names: Iterable[str]) -> None:
             )
     if wanted:
         os.environ[VARIABLE] = ",".join(dict.fromkeys(wanted))
+    return wanted
+
+
+def use(names: Iterable[str]) -> None:
+    """Load these modules and those that the environment names, now.
+
+    Raises:
+        UserError: a name that is no module's, or a module that cannot be loaded.
+    """
+    wanted = ask_for(names)
     load()
     for name in wanted:
         if _tried.get(name):

@@ -142,3 +142,25 @@ def test_the_doctor_finds_what_is_broken(tmp_path, capsys, monkeypatch):
     assert status == 1
     for expected in ("torch>=99.0", "weights of", "cannot be written", 'no a-package; pip install "palora-core[hub]"'):
         assert any(expected in line for line in broken), (expected, broken)
+
+
+def test_the_doctor_reports_a_plugin_that_fails(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PALORA_PLUGINS", "")
+    monkeypatch.setattr(plugins, "_tried", {})
+    given = ["--runs", str(tmp_path), "--data", str(tmp_path), "--plugin", "no_such_module"]
+    assert commands.run("doctor", given, "palora doctor") == 1
+    assert "broken   There is no module 'no_such_module'" in capsys.readouterr().out
+
+
+def test_the_dashboard_starts_with_a_plugin_that_fails_and_hands_it_on(monkeypatch):
+    started = {}
+    monkeypatch.setenv("PALORA_PLUGINS", "first_one")
+
+    def execve(file, command, environment):
+        started.update(environment)
+        raise SystemExit(0)  # as this process is gone
+
+    monkeypatch.setattr("os.execve", execve)
+    with pytest.raises(SystemExit):
+        commands.run("app", ["--plugin", "no_such_module"], "palora app")
+    assert started["PALORA_PLUGINS"] == "first_one,no_such_module"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from palora_core.commands import COMMANDS
+
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
 
@@ -24,15 +26,21 @@ def test_the_python_example_runs():
 
 
 def test_the_commands_run_one_after_another(tmp_path):
-    commands = next(block for block in blocks("bash") if "scripts/train.py" in block).strip().splitlines()
+    commands = next(block for block in blocks("bash") if "palora train" in block).strip().splitlines()
     assert len(commands) >= 4
     for command in commands:
         words = shlex.split(command.replace("runs/", f"{tmp_path}/"))
-        assert words[0] == "python"
-        result = subprocess.run([sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True, timeout=280)
+        assert words[0] == "palora"
+        result = subprocess.run(
+            [sys.executable, "-m", "palora_core", *words[1:]], cwd=ROOT, capture_output=True, text=True, timeout=280
+        )
         assert result.returncode == 0, f"{command}\n{result.stderr}"
     assert (tmp_path / "first" / "chosen.safetensors").stat().st_size > 50_000
     assert (tmp_path / "expanded" / "front.json").is_file()
+
+
+def test_every_command_that_is_named_is_one():
+    assert set(re.findall(r"palora (\w+)", " ".join(re.findall(r"`[^`]*`|```bash.*?```", TEXT)))) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`(scripts/\w+\.py)", TEXT))))

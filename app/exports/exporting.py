@@ -25,6 +25,7 @@ from app.library.loading import LoadedModel
 from app.library.transfer import safe_name
 from app.settings import child_environment
 from palora_core import checkpoint
+from palora_core.children import python
 from palora_core.errors import UserError
 from palora_core.export import export_onnx, export_safetensors
 from palora_core.files import CannotWrite, read_json, why_not_written, write_atomically, write_json
@@ -161,7 +162,7 @@ def _turn() -> Any:
 
 def _run(folder: Path) -> None:
     environment = child_environment(OMP_NUM_THREADS="1")
-    command = [sys.executable, "-m", "app.exports.exporting", str(folder)]
+    command = python("-m", "app.exports.exporting", str(folder))
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:

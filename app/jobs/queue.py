@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from app.jobs.limits import at_once, read_only
 from app.jobs.orders import SCRIPTS, read_order, write_order
 from app.jobs.status import jobs
 from app.settings import child_environment, runs_root
+from palora_core.children import python
 from palora_core.files import CannotWrite
 from palora_core.runs import Run
 
@@ -86,7 +86,7 @@ def launch(folder: Path) -> None:
     arguments = ["--resume"] if begun else [str(a) for a in order.get("arguments", [])]
     script = SCRIPTS[0] if begun or order.get("script") not in SCRIPTS else order["script"]
     words = [script.removesuffix(".py"), *arguments, "--out", str(folder.resolve())]
-    command = [sys.executable, "-m", "palora_core", *words]
+    command = python("-m", "palora_core", *words)
     nice = shutil.which("nice")
     own = str(order.get("threads") or threads())
     environment = child_environment(OMP_NUM_THREADS=own, OMP_WAIT_POLICY="PASSIVE", PYTHONUNBUFFERED="1")

@@ -31,6 +31,7 @@ COMMANDS = {
     "app": "open the dashboard",
     "doctor": "what is installed, missing and slow on this machine",
 }
+REPORT_PLUGINS = ("app", "doctor")  # they say themselves what is wrong with a plugin, and go on
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,12 +77,16 @@ def run(command: str, argv: Sequence[str], program: str) -> int:
         metavar="MODULE",
         help="import this module, which registers things of one's own (or PALORA_PLUGINS=MODULE,…)",
     )
-    return guarded(
-        lambda: _with_plugins(module.run, parser.parse_args(argv, argparse.Namespace(program=program, argv=list(argv))))
-    )
+    given = argparse.Namespace(program=program, argv=list(argv))
+    return guarded(lambda: _with_plugins(command, module.run, parser.parse_args(argv, given)))
 
 
-def _with_plugins(carry_out: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int | None:
+def _with_plugins(
+    command: str, carry_out: Callable[[argparse.Namespace], int | None], args: argparse.Namespace
+) -> int | None:
+    if command in REPORT_PLUGINS:
+        plugins.ask_for(args.plugin)
+        return carry_out(args)
     plugins.use(args.plugin)
     for problem in plugins.problems():  # of installed ones, which nobody asked for just now
         print(f"warning: {problem}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 from pathlib import Path
 
@@ -19,10 +20,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until it is stopped; the server's exit status."""
+    """Serve until it is stopped."""
     if args.models is not None and not args.models.is_dir():
         raise UserError(f"There is no folder of models {args.models}.")
     given = {"PALORA_MODELS": args.models, "PALORA_RUNS": args.runs}
     variables = {name: str(path.absolute()) for name, path in given.items() if path is not None}
-    # Not exec: on an interrupt both end, and this one with the status that all commands have.
-    return subprocess.call(app_command(args.port, args.address), env=app_environment(**variables))
+    command, environment = app_command(args.port, args.address), app_environment(**variables)
+    if os.name == "posix":  # in place of this process: whoever ends it ends the server
+        os.execve(command[0], command, environment)
+    return subprocess.call(command, env=environment)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from palora_core.children import environment
+from palora_core.children import environment, python
 from palora_core.errors import UserError, quoted
 
 PARTS = ("conditioning", "balancer", "sampler")  # of a method; each is an option of its own
@@ -60,7 +59,7 @@ def target(path: Path) -> Path:
 
 def palora(*words: str) -> list[str]:
     """The command line of a child process that carries out one of our commands."""
-    return [sys.executable, "-m", "palora_core", *words]
+    return python("-m", "palora_core", *words)
 
 
 def training_words(

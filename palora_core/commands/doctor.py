@@ -20,7 +20,10 @@ from palora_core.commands.studio import home
 
 # Extra → packages by distribution and import name; the same as in pyproject.toml, which an installed copy lacks.
 EXTRAS: dict[str, dict[str, str]] = {
-    "app": {"streamlit": "streamlit", "plotly": "plotly", "matplotlib": "matplotlib", "pandas": "pandas"},
+    "app": {
+        **{name: name for name in ("streamlit", "plotly", "matplotlib", "pandas", "optuna", "h5py")},
+        **{name: name for name in ("onnx", "onnxscript", "onnxruntime")},
+    },
     "llm": {"transformers": "transformers", "peft": "peft"},
     "hub": {"huggingface_hub": "huggingface_hub"},
 }

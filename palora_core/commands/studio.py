@@ -12,7 +12,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from palora_core.children import environment
+from palora_core.children import environment, python
 from palora_core.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -34,7 +34,7 @@ def app_command(port: int | None, address: str | None) -> list[str]:
     folder = home()
     if folder is None or find_spec("streamlit") is None:
         raise UserError(f"The dashboard is not installed; install it with: {EXTRA}")
-    command = [sys.executable, "-m", "streamlit", "run", str(folder / "app" / "app.py")]
+    command = python("-m", "streamlit", "run", str(folder / "app" / "app.py"))
     command += ["--server.port", str(port)] if port is not None else []
     return command + (["--server.address", address] if address is not None else [])
 
@@ -56,7 +56,7 @@ def draw(figures: str, data: Path) -> bool:
         print(f"no figures: they need the dashboard's packages ({EXTRA})", file=sys.stderr)
         return False
     paths = os.pathsep.join([str(folder), environment()["PYTHONPATH"]])
-    command = [sys.executable, "-m", f"app.exports.{figures}", str(data.absolute())]
+    command = python("-m", f"app.exports.{figures}", str(data.absolute()))
     done = subprocess.run(command, cwd=folder, env=environment(PYTHONPATH=paths), capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]

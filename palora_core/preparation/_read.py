@@ -144,7 +144,7 @@ def load_mat(path: Path, name: str) -> dict[str, Any]:
     """
     try:
         from scipy.io import loadmat
-    except ImportError:  # pragma: no cover - part of requirements.txt
+    except ImportError:  # pragma: no cover - a dependency of the package
         raise UserError(f"Reading {path} needs scipy; install it with: pip install scipy.") from None
     try:
         return loadmat(path)

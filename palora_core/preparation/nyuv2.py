@@ -95,7 +95,7 @@ def opened(path: Path) -> Iterator[Any]:
     """The HDF5 file; closed again at once, since an open one is locked against other programs."""
     try:
         import h5py
-    except ImportError:  # pragma: no cover - part of requirements.txt
+    except ImportError:  # pragma: no cover - part of the extra app
         raise UserError(f"Reading {path} needs h5py; install it with: pip install h5py.") from None
     try:
         file = h5py.File(path, "r")

@@ -19,21 +19,21 @@ SOCKET = "ws://localhost:8501/palora/ws"
 
 @contextmanager
 def running(
-    command: Callable[[str], list[str]], log: Path, **environment: str
+    command: Callable[[str], list[str]], log: Path, folder: Path = ROOT, **environment: str
 ) -> Iterator[tuple[str, subprocess.Popen]]:
     """Address and process of a server; ``command`` makes its command line from the port."""
     with log.open("a") as file:
-        address, process = _start(command, file, {**os.environ, **environment, "OMP_NUM_THREADS": "1"})
+        address, process = _start(command, file, folder, {**os.environ, **environment, "OMP_NUM_THREADS": "1"})
         try:
             yield address, process
         finally:
             end(process)
 
 
-def _start(command, file, environment) -> tuple[str, subprocess.Popen]:
+def _start(command, file, folder, environment) -> tuple[str, subprocess.Popen]:
     for _ in range(ATTEMPTS):  # another process may take the port before the server does
         port = _free_port()
-        process = subprocess.Popen(command(port), cwd=ROOT, env=environment, stdout=file, stderr=file)
+        process = subprocess.Popen(command(port), cwd=folder, env=environment, stdout=file, stderr=file)
         address = f"http://127.0.0.1:{port}"
         if _becomes_healthy(address, process):
             return address, process
