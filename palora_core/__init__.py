@@ -20,7 +20,10 @@ _HOMES = {
     "load": "checkpoint",
     "save": "checkpoint",
     "Front": "front",
-    "evaluate": "front",
+    "Problem": "problem",
+    "objective": "objectives",
+    "Objective": "objectives",
+    "evaluate": "evaluation",
     "LiveNetwork": "serving",
     "UserError": "errors",
 }
@@ -34,7 +37,9 @@ _CALLABLE = (
 __all__ = [
     "Front",
     "LiveNetwork",
+    "Objective",
     "ParetoModel",
+    "Problem",
     "UserError",
     "annealed_preferences",
     "benchmarks",
@@ -42,6 +47,7 @@ __all__ = [
     "load",
     "methods",
     "networks",
+    "objective",
     "palorize",
     "register",
     "samplers",
@@ -55,7 +61,10 @@ if TYPE_CHECKING:
     from palora_core.conditioning.base import ParetoModel
     from palora_core.conditioning.lowrank import palorize
     from palora_core.errors import UserError
-    from palora_core.front import Front, evaluate
+    from palora_core.evaluation import evaluate
+    from palora_core.front import Front
+    from palora_core.objectives import Objective, objective
+    from palora_core.problem import Problem
     from palora_core.registries import register
     from palora_core.samplers import annealed_preferences
     from palora_core.serving import LiveNetwork

@@ -8,6 +8,7 @@ and texts in between travel along untouched, and integers stay integers.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
@@ -122,43 +123,49 @@ def as_batch(found: Any) -> Batch:
     return found, {}
 
 
-def passing(network: torch.nn.Module, inputs: Any, wanted: Passing = "auto") -> Passing:
-    """How ``inputs`` become arguments of the network's forward.
+class Caller:
+    """Hands inputs to a network's ``forward``, whoever stands in front of it (a model at λ, a merged copy).
 
     ``"one"`` hands them over as they are, ``"unpacked"`` a tuple as several arguments, ``"keywords"`` a mapping by its
-    keys. ``"auto"`` decides by the signature: a mapping goes in as keywords where forward names one of its keys, a
-    tuple is unpacked where forward requires as many arguments as it has parts.
+    keys, without those that forward does not name (a batch's labels, say). ``"auto"`` decides by the signature: a
+    mapping goes in as keywords where forward names one of its keys, a tuple is unpacked where forward requires as many
+    arguments as it has parts.
+
+    Args:
+        network: whose ``forward`` is meant; None for one that takes its inputs as they are.
+        wanted: see above.
 
     Raises:
         UserError: another word.
     """
-    if wanted not in get_args(Passing):
-        raise UserError(f"passing must be one of {', '.join(get_args(Passing))}, found {wanted!r}.")
-    if wanted != "auto":
-        return wanted
-    parameters = list(inspect.signature(network.forward).parameters.values())
-    if isinstance(inputs, Mapping):
-        named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        return "keywords" if named & {str(key) for key in inputs} else "one"
-    if isinstance(inputs, list | tuple):
+
+    def __init__(self, network: torch.nn.Module | None = None, wanted: Passing = "auto") -> None:
+        if wanted not in get_args(Passing):
+            raise UserError(f"passing must be one of {', '.join(get_args(Passing))}, found {wanted!r}.")
+        self.wanted: Passing = wanted
+        parameters = list(inspect.signature(network.forward).parameters.values()) if network is not None else []
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        required = sum(p.default is p.empty for p in positional)
-        return "unpacked" if required > 1 and required <= len(inputs) <= len(positional) else "one"
-    return "one"
+        self._required, self._places = sum(p.default is p.empty for p in positional), len(positional)
+        self._names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        self._open = any(p.kind == p.VAR_KEYWORD for p in parameters)
 
+    def how(self, inputs: Any) -> Passing:
+        """How ``inputs`` become arguments."""
+        if self.wanted != "auto":
+            return self.wanted
+        if isinstance(inputs, Mapping):
+            return "keywords" if self._names & {str(key) for key in inputs} else "one"
+        if isinstance(inputs, list | tuple) and 1 < self._required <= len(inputs) <= self._places:
+            return "unpacked"
+        return "one"
 
-def accepted(network: torch.nn.Module, inputs: Any, how: Passing) -> Any:
-    """``inputs`` without the keywords that the network's forward does not name (a batch's labels, say)."""
-    if how != "keywords":
-        return inputs
-    parameters = inspect.signature(network.forward).parameters.values()
-    if any(p.kind == p.VAR_KEYWORD for p in parameters):
-        return dict(inputs)
-    return {key: value for key, value in inputs.items() if key in {p.name for p in parameters}}
+    def __call__(self, function: Callable[..., Any], inputs: Any) -> Any:
+        """``function`` of ``inputs``."""
+        how = self.how(inputs)
+        if how == "keywords":
+            return function(**{key: value for key, value in inputs.items() if self._open or key in self._names})
+        return function(*inputs) if how == "unpacked" else function(inputs)
 
-
-def call(function: Callable[..., Any], inputs: Any, how: Passing) -> Any:
-    """``function`` of ``inputs``, handed over as :func:`passing` says."""
-    if how == "keywords":
-        return function(**inputs)
-    return function(*inputs) if how == "unpacked" else function(inputs)
+    def at(self, model: Callable[..., Any], inputs: Any, preference: Tensor) -> Any:
+        """A λ-conditioned model's answer for ``inputs`` at λ [T]."""
+        return self(functools.partial(model, preference=preference), inputs)

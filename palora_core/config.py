@@ -95,7 +95,7 @@ def to_dict(config: Any) -> dict[str, Any]:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            result[field.name] = {"name": name_of(PARTS[field.name], value), **to_dict(value)}
+            result[field.name] = {"name": PARTS[field.name].name_of(value), **to_dict(value)}
         elif field.init:
             result[field.name] = list(value) if isinstance(value, tuple) else value
     return result
@@ -181,14 +181,6 @@ def fits(hint: Any, value: Any) -> bool:
         kinds = (int, float) if hint is float else int
         return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
     return isinstance(value, hint) if hint in (bool, str, types.NoneType) else True
-
-
-def name_of(registry: Registry, value: Any) -> str:
-    """The name under which the class of ``value`` is registered."""
-    for name, entry in registry().items():
-        if entry is type(value):
-            return name
-    raise UserError(f"{type(value).__name__} is not a registered {registry.kind}; register it under a name first.")
 
 
 def parse(option: Option, value: Any) -> Any:

@@ -1,33 +1,41 @@
-"""Splits: data that can be asked for any batch by index."""
+"""Data as people have it: arrays, data frames, data sets, loaders; each becomes a split that gives batches.
+
+A split of ours can be asked for any items by index, so an epoch's order is a function of the seed and a resume repeats
+it to the bit. A ``DataLoader`` owns its order; it is followed as it comes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, default_collate
 
+from palora_core import batches
+from palora_core.batches import Batch
 from palora_core.errors import UserError
 from palora_core.files import write_atomically
 from palora_core.npz import read_npz
 
 Targets = dict[str, Tensor]
-Batch = tuple[Tensor, Targets]
+Unpack = Callable[[Any], Batch]
 
 
+@runtime_checkable
 class Split(Protocol):
-    """Some items of a benchmark."""
+    """Some items that can be asked for by index."""
 
     def __len__(self) -> int:
         """Number of items."""
         ...
 
     def batch(self, indices: Tensor) -> Batch:
-        """Inputs [B, …] and targets by task name for the items ``indices`` [B]."""
+        """Inputs and targets for the items ``indices`` [B]."""
         ...
 
 
@@ -36,45 +44,312 @@ class ArraySplit:
     """A split over arrays (in memory or memory-mapped) with N items each.
 
     Attributes:
-        inputs: array [N, …].
-        targets: task name → array [N, …].
+        inputs: array [N, …], or any nesting of them.
+        targets: likewise; name → array [N, …] for tasks that are told apart by name.
         convert: raw (inputs, targets) of a batch as tensors → what networks and losses read; identity if None.
     """
 
     inputs: Any
-    targets: Mapping[str, Any]
-    convert: Callable[[Tensor, Targets], Batch] | None = None
+    targets: Any
+    convert: Callable[[Any, Any], Batch] | None = None
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(_arrays(self.inputs)[0])
 
     def batch(self, indices: Tensor) -> Batch:
         """Gather, then convert."""
-        x = _gather(self.inputs, indices)
-        targets = {name: _gather(array, indices) for name, array in self.targets.items()}
+        x, targets = self.raw(indices)
         return self.convert(x, targets) if self.convert else (x, targets)
+
+    def raw(self, indices: Tensor) -> Batch:
+        """The items as they are stored, before ``convert``."""
+        return _each(self.inputs, lambda a: _gather(a, indices)), _each(self.targets, lambda a: _gather(a, indices))
 
     def head(self, count: int) -> ArraySplit:
         """The first ``count`` items."""
-        return ArraySplit(self.inputs[:count], {n: a[:count] for n, a in self.targets.items()}, self.convert)
+        return self.part(slice(count))
+
+    def part(self, rows: slice) -> ArraySplit:
+        """The items ``rows``, without copying where the arrays are sliced without copying."""
+        return ArraySplit(_each(self.inputs, lambda a: a[rows]), _each(self.targets, lambda a: a[rows]), self.convert)
 
 
-def _gather(array: Any, indices: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class DatasetSplit:
+    """A map-style data set (``torch.utils.data.Dataset``, Hugging Face's ``datasets.Dataset``), collated by us.
+
+    Attributes:
+        dataset: has ``len`` and items by number.
+        collate: list of items → batch.
+        unpack: batch → (inputs, targets).
+    """
+
+    dataset: Any
+    collate: Callable[[list[Any]], Any] = default_collate
+    unpack: Unpack = batches.as_batch
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Fetch and collate.
+
+        Raises:
+            UserError: items that do not fit together.
+        """
+        items = [self.dataset[index] for index in indices.tolist()]
+        try:
+            return self.unpack(self.collate(items))
+        except (TypeError, RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                f"Items of the data set do not collate into a batch ({error}); give a DataLoader with a collate_fn of "
+                "yours, or make the items alike."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some items of another split.
+
+    Attributes:
+        whole: the other split.
+        indices: its items [N] that are in this one.
+    """
+
+    whole: Split
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Those of the whole."""
+        return self.whole.batch(self.indices[indices])
+
+
+@dataclass(frozen=True)
+class LoaderSplit:
+    """Whatever yields batches: a ``DataLoader`` with its own sampler, workers and collate function, or any iterable.
+
+    Attributes:
+        loader: yields batches, from the beginning each time it is iterated.
+        unpack: batch → (inputs, targets).
+    """
+
+    loader: Any
+    unpack: Unpack = batches.as_batch
+
+    def __len__(self) -> int:
+        """Number of items; of batches where only those are known."""
+        dataset = getattr(self.loader, "dataset", None)
+        return len(dataset) if isinstance(dataset, Sized) else self.steps
+
+    @property
+    def steps(self) -> int:
+        """Batches in one pass.
+
+        Raises:
+            UserError: the loader does not tell.
+        """
+        try:
+            return len(self.loader)
+        except TypeError:
+            raise UserError(
+                f"The {type(self.loader).__name__} does not tell how many batches it yields, which a schedule needs; "
+                "give it a __len__, or use a map-style data set."
+            ) from None
+
+    def __iter__(self) -> Iterator[Batch]:
+        empty = True
+        for found in self.loader:
+            empty = False
+            yield self.unpack(found)
+        if empty:
+            raise UserError(f"The {type(self.loader).__name__} yields no batch; expected at least one.")
+
+
+Data = ArraySplit | DatasetSplit | LoaderSplit | Part | Split
+
+
+def as_split(data: Any, targets: Sequence[str] = (), unpack: Unpack | None = None) -> Data:
+    """The split in whatever a person gives.
+
+    Args:
+        data: a split; a ``DataLoader`` or another iterable of batches; a data set with ``len`` and items; a pair
+            (inputs, targets) of arrays, or of nestings of them; a mapping or data frame with columns.
+        targets: names of the columns that are targets, for the latter; all others are inputs.
+        unpack: batch as collated → (inputs, targets), where that is not a pair already.
+
+    Raises:
+        UserError: none of these, or arrays of unequal length.
+    """
+    unpack = unpack or batches.as_batch
+    if isinstance(data, ArraySplit | DatasetSplit | LoaderSplit | Part):
+        return data
+    if isinstance(data, DataLoader):
+        return LoaderSplit(data, unpack)
+    if hasattr(data, "columns") and hasattr(data, "to_numpy"):
+        return _frame_split(data, targets)
+    if isinstance(data, Mapping) and data and all(map(_is_array, data.values())):
+        return _columns_split(data, targets)
+    if isinstance(data, tuple) and len(data) == 2 and all(_arrays(part) for part in data):
+        return _checked(ArraySplit(data[0], data[1]))
+    if isinstance(data, Split):
+        return data
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Mapping | IterableDataset):
+        return DatasetSplit(data, unpack=unpack)
+    if hasattr(data, "__iter__") and not isinstance(data, Mapping | str):
+        if isinstance(data, Iterator):
+            raise UserError("The data are an iterator, which ends after one pass; give a DataLoader or a list.")
+        return LoaderSplit(data, unpack)
+    raise UserError(
+        f"Data are a {type(data).__name__}; expected a Dataset, a DataLoader, a pair (inputs, targets) of arrays, a "
+        "data frame, or a split with batch(indices)."
+    )
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray | Tensor) and len(value.shape) > 0
+
+
+def _arrays(tree: Any) -> list[Any]:
+    """The arrays in a nesting: what has a shape with items (arrays of ours may also be read from a file when sliced)."""
+    if hasattr(tree, "__len__") and hasattr(tree, "__getitem__") and not isinstance(tree, Mapping | list | tuple | str):
+        return [tree]
+    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
+    return [array for part in parts for array in _arrays(part)]
+
+
+def _each(tree: Any, function: Callable[[Any], Any]) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _each(value, function) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_each(value, function) for value in tree)
+    return function(tree)
+
+
+def _checked(split: ArraySplit) -> ArraySplit:
+    lengths = sorted({len(array) for array in _arrays((split.inputs, split.targets))})
+    if len(lengths) > 1:
+        raise UserError(f"Arrays of one split have unequal lengths ({lengths[0]} and {lengths[-1]} items).")
+    return split
+
+
+def _columns_split(data: Mapping[str, Any], targets: Sequence[str]) -> ArraySplit:
+    known = [name for name in targets if name in data]
+    if not known:
+        found = ", ".join(map(str, list(data)[:8]))
+        raise UserError(f"None of the columns {found} is a target ({', '.join(targets)}).")
+    inputs = {name: array for name, array in data.items() if name not in known}
+    return _checked(ArraySplit(inputs, {name: data[name] for name in known}))
+
+
+def _frame_split(frame: Any, targets: Sequence[str]) -> ArraySplit:
+    """Columns named as targets are targets; all others, which must be numbers, are one input [N, columns]."""
+    known = [name for name in targets if name in frame.columns]
+    if not known:
+        raise UserError(f"No column of the data frame is called {' or '.join(targets)}; rename those that are targets.")
+    columns = [name for name in frame.columns if name not in known]
+    texts = [name for name in columns if frame[name].to_numpy().dtype.kind not in "fiub"]
+    if texts:
+        raise UserError(f"The column {texts[0]!r} holds no numbers; encode it (pandas.get_dummies), or drop it.")
+    inputs = np.ascontiguousarray(frame[columns].to_numpy(dtype=np.float32))
+    return ArraySplit(inputs, {name: np.ascontiguousarray(frame[name].to_numpy()) for name in known})
+
+
+def _gather(array: Any, indices: Tensor) -> Any:
     if isinstance(array, Tensor):
         return array[indices]
-    return torch.from_numpy(np.ascontiguousarray(array[indices.numpy()]))
+    chosen = np.ascontiguousarray(array[indices.numpy()])
+    return chosen if chosen.dtype.kind in "US" else torch.from_numpy(chosen)
 
 
-def save_samples(path: Path, split: ArraySplit, count: int) -> None:
-    """Write the first ``count`` items as they are stored (before ``convert``), so that a model can be shown at work."""
-    raw: dict[str, Any] = {"inputs": _raw(split.inputs, count)}
-    raw |= {f"target:{name}": _raw(target, count) for name, target in split.targets.items()}
+def iterate(split: Data, size: int) -> Iterator[Batch]:
+    """All batches of a split in its order: ``size`` items each, or as a loader makes them.
+
+    Raises:
+        UserError: there is none.
+    """
+    if isinstance(split, LoaderSplit):
+        yield from split
+        return
+    if len(split) == 0:
+        raise UserError("The split is empty; expected at least one item. Prepare the data set first.")
+    for start in range(0, len(split), size):
+        yield split.batch(torch.arange(start, min(start + size, len(split))))
+
+
+def count_batches(split: Data, size: int) -> int:
+    """How many batches :func:`iterate` gives."""
+    return split.steps if isinstance(split, LoaderSplit) else -(-len(split) // size)
+
+
+def head(split: Data, count: int) -> Batch:
+    """The first ``count`` items (fewer where there are fewer) as one batch; of a loader, of its first batch."""
+    if isinstance(split, LoaderSplit):
+        return batches.rows(next(iter(split)), slice(count))
+    return split.batch(torch.arange(min(count, len(split))))
+
+
+def save_samples(path: Path, split: Data, count: int) -> None:
+    """Write the first ``count`` items, so that a model can be shown at work.
+
+    Those of our own arrays are written as they are stored (before ``convert``), others as they are collated. Nestings
+    become names: ``inputs``, ``inputs:image``, ``target:depth``, ``target:[0]``.
+    """
+    count = min(count, len(split))
+    inputs, targets = split.raw(torch.arange(count)) if isinstance(split, ArraySplit) else head(split, count)
+    raw: dict[str, Any] = {**_named("inputs", inputs), **_named("target", targets)}
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
             np.savez_compressed(file, **raw)
 
     write_atomically(Path(path), write)
+
+
+def _named(name: str, tree: Any) -> dict[str, np.ndarray]:
+    """Arrays of a nesting by the names of their places."""
+    if isinstance(tree, Tensor):
+        return {name: tree.detach().cpu().numpy()}
+    if isinstance(tree, np.ndarray):
+        return {name: tree}
+    if isinstance(tree, Mapping):
+        parts = {str(key): value for key, value in tree.items()}
+    elif isinstance(tree, list | tuple):
+        parts = {f"[{place}]": value for place, value in enumerate(tree)}
+    else:
+        return {}  # numbers and texts between the tensors are the same for every batch
+    start = name if ":" in name else f"{name}:"
+    joint = "/" if ":" in name else ""
+    return {
+        key: array for place, value in parts.items() for key, array in _named(f"{start}{joint}{place}", value).items()
+    }
+
+
+def _nested(arrays: Mapping[str, np.ndarray], name: str) -> Any:
+    """What :func:`_named` took apart; an empty dict where there is nothing."""
+    if name in arrays:
+        return arrays[name]
+    found: dict[str, Any] = {}
+    for key, array in arrays.items():
+        root, _, path = key.partition(":")
+        if root == name and path:
+            *above, last = path.split("/")
+            place = found
+            for part in above:
+                place = place.setdefault(part, {})
+            place[last] = array
+    return _lists(found)
+
+
+def _lists(tree: Any) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    parts = {key: _lists(value) for key, value in tree.items()}
+    if parts and all(key == f"[{place}]" for place, key in enumerate(parts)):
+        return tuple(parts.values())
+    return parts
 
 
 def load_samples(path: Path, convert: Callable[[Tensor, Targets], Batch] | None) -> ArraySplit:
@@ -84,19 +359,14 @@ def load_samples(path: Path, convert: Callable[[Tensor, Targets], Batch] | None)
         UserError: missing, damaged, or arrays of different lengths.
     """
     arrays = read_npz(path, "samples")
-    if "inputs" not in arrays:
+    inputs, targets = (_nested(arrays, name) for name in ("inputs", "target"))
+    if not _arrays(inputs):
         raise UserError(f"The samples {path} are damaged (they have no inputs); copy the model folder again.")
-    inputs = arrays.pop("inputs")
-    targets = {name.partition(":")[2]: array for name, array in arrays.items()}
-    for name, array in {"inputs": inputs, **targets}.items():
-        if not array.ndim or len(array) != len(inputs) or not array.size:
+    items = next((len(array) for array in _arrays(inputs) if array.ndim), 0)
+    for name, array in arrays.items():
+        if not array.ndim or len(array) != items or not array.size:
             found = list(array.shape)
             raise UserError(f"The samples {path} are damaged ({name[:60]} has the shape {found}); copy them again.")
-    if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
+    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in _arrays(inputs)):
         raise UserError(f"The samples {path} are damaged (inputs hold NaN or infinity); copy the model folder again.")
     return ArraySplit(inputs, targets, convert)
-
-
-def _raw(array: Any, count: int) -> np.ndarray:
-    part = array[:count]
-    return part.numpy() if isinstance(part, Tensor) else np.ascontiguousarray(part)

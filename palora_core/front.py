@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from palora_core import distributed, indicators, schema
-from palora_core.conditioning.base import ParetoModel
-from palora_core.data import Batch, Split
+from palora_core import indicators, schema
 from palora_core.errors import UserError, quoted
 from palora_core.files import write_json
 from palora_core.reading import MIB, Bounds, read_json
-from palora_core.serving import LiveNetwork
-from palora_core.simplex import describe_preferences, evaluation_preferences
-from palora_core.tasks import Convention, Task
+from palora_core.simplex import describe_preferences
 
 FRONT_FORMAT = 1
 MOST_METRICS = 16  # of one task
 LARGEST_WEIGHT = 100.0  # of a λ that somebody evaluates
 FRONT_BOUNDS = Bounds(64 * MIB, 3_000_000, 2 * schema.MOST_POINTS + 1000)
-GROUP_BYTES = 32 * 2**20  # inputs and targets in memory at once
 
 
 @dataclass(frozen=True)
@@ -39,6 +32,7 @@ class Front:
         tasks: the T task names, in the order of λ.
         reference: the benchmark's fixed reference point [T] of the hypervolume.
         about: benchmark, split, method, seed, number of items, …
+        effects: task → how much λ changes its predictions from corner to corner (see :meth:`effect`).
     """
 
     preferences: np.ndarray
@@ -47,6 +41,7 @@ class Front:
     tasks: tuple[str, ...]
     reference: tuple[float, ...]
     about: dict[str, Any] = field(default_factory=dict)
+    effects: dict[str, float] = field(default_factory=dict)
 
     @property
     def measured(self) -> np.ndarray:
@@ -77,6 +72,19 @@ class Front:
         found[seen] = indicators.spread(self.objectives[:, seen]) if seen.any() else []
         return found.tolist()
 
+    def effect(self) -> dict[str, float]:
+        """Per task, how much λ changes predictions: its own corner against the other one that differs most.
+
+        The unit is the kind's: a share of items or pixels whose class changes, the relative change of a number, or
+        degrees between normals. Empty for a front without predictions (a union, an older file).
+        """
+        return dict(self.effects)
+
+    def width(self) -> dict[str, tuple[float, float]]:
+        """Per ``"task/metric"``, its lowest and highest value over the front, in its own unit."""
+        finite = {name: values[np.isfinite(values)] for name, values in self.metrics.items()}
+        return {name: (float(values.min()), float(values.max())) for name, values in finite.items() if values.size}
+
     def best(self, metric: str, higher_is_better: bool) -> int:
         """Index of the point with the best value of ``"task/metric"``."""
         values = self.metrics[metric]
@@ -99,6 +107,7 @@ class Front:
             "best_loss": self.objectives.min(0).tolist(),
             "worst_loss": self.objectives.max(0).tolist(),
             **({} if self.measured.all() else {"unmeasured": [t for t, m in zip(self.tasks, self.measured) if not m]}),
+            "effect": self.effect(),
         }
 
     @staticmethod
@@ -127,6 +136,7 @@ class Front:
             "objectives": self.objectives.tolist(),
             "metrics": {name: values.tolist() for name, values in self.metrics.items()},
             "about": self.about,
+            "effect": self.effects,
             "summary": self.summary(),
         }
         write_json(Path(path), data)
@@ -178,88 +188,21 @@ def _checked(data: dict[str, Any]) -> Front:
             raise UserError(f"its tables disagree on K or T: {quoted(name)} has not K values.")
         metrics[schema.text(name, "a metric")] = np.array([schema.number(value, name) for value in values], float)
     about = schema.options(data.get("about"), "its description") if isinstance(data.get("about"), dict) else {}
-    return Front(preferences, objectives, metrics, tuple(tasks), tuple(float(v or 0.0) for v in reference), about)
+    changes = schema.mapping(data.get("effect", {}), "its effects")
+    found = {task: schema.number(changes[task], "an effect") for task in tasks if task in changes}
+    effects = {task: value for task, value in found.items() if value is not None}
+    worst = tuple(float(v or 0.0) for v in reference)
+    return Front(preferences, objectives, metrics, tuple(tasks), worst, about, effects)
 
 
-def evaluate(
-    model: ParetoModel,
-    split: Split,
-    tasks: Sequence[Task],
-    reference: Sequence[float],
-    preferences: Tensor | None = None,
-    batch_size: int = 64,
-    dtype: torch.dtype = torch.float32,
-    convention: Convention = "exact",
-    progress: Callable[[int, int], None] | None = None,
-    about: dict[str, Any] | None = None,
-) -> Front:
-    """Losses and metrics of every preference on ``split``; each batch is loaded once for all K.
+def propose_reference(objectives: np.ndarray) -> tuple[float, ...]:
+    """A hypervolume reference [T] from a first front [K, T]: a tenth of each extent beyond the worst value.
 
-    Under ``torchrun`` all ranks call this: each evaluates its share of the preferences, and all get the whole front.
-
-    Args:
-        model: the network; an unconditioned one is evaluated at a single point.
-        split: the data.
-        tasks: T tasks in the order of λ; predictions are read by task name.
-        reference: hypervolume reference [T].
-        preferences: λ's [K, T]; by default the benchmark grid (11 for T = 2, 66 for T = 3, …).
-        batch_size: items per forward pass.
-        dtype: precision of the forward passes.
-        convention: how metrics are averaged, see :meth:`Task.accumulator`.
-        progress: called with (batches done, batches).
-        about: recorded in the front.
+    Whatever the sign and scale of the objectives, every evaluated point then counts; where all points are alike, a
+    tenth of their size (or of 1) stands for the extent.
     """
-    if len(split) == 0:
-        raise UserError("The split to evaluate on is empty; prepare the data set first.")
-    num_tasks = len(tasks)
-    if preferences is None:
-        controllable = model.controllable
-        preferences = evaluation_preferences(num_tasks) if controllable else torch.full((1, num_tasks), 1 / num_tasks)
-    device = next(model.parameters()).device
-    starts = range(0, len(split), batch_size)
-    example = split.batch(torch.arange(1))[0].to(device)
-    live = LiveNetwork(model, example, dtype)
-    mine = preferences[distributed.part(len(preferences))]
-    sums = [[task.accumulator(convention) for task in tasks] for _ in mine]
-    # Progress is told equally often on all ranks, with the same numbers: a caller may agree with the others on a stop.
-    rounds = -(-len(preferences) // distributed.world_size())
-    done = 0
-    for group in _groups(split, starts, batch_size):
-        for task in tasks:
-            for batch in group:
-                task.check(batch)  # while they are on the host
-        group = [(x.to(device), {name: t.to(device) for name, t in targets.items()}) for x, targets in group]
-        for number in range(rounds):
-            for x, targets in group if number < len(mine) else ():
-                outputs = live(x, mine[number])
-                for accumulator in sums[number]:
-                    accumulator.update(outputs, (x, targets))
-            if progress:
-                progress(done + len(group) * (number + 1) // rounds, len(starts))
-        done += len(group)
-    results = distributed.gathered([[accumulator.compute() for accumulator in row] for row in sums])
-    objectives = np.array([[result["loss"] for result in row] for row in results])
-    metrics = {
-        f"{task.name}/{metric.name}": np.array([row[t][metric.name] for row in results])
-        for t, task in enumerate(tasks)
-        for metric in task.metrics
-    }
-    names = tuple(task.name for task in tasks)
-    return Front(preferences.double().numpy(), objectives, metrics, names, tuple(reference), about or {})
-
-
-def _groups(split: Split, starts: Sequence[int], batch_size: int) -> Iterator[list[Batch]]:
-    """The batches of ``split``, each loaded once, a few at a time: λ is merged once for all of a group."""
-    group: list[Batch] = []
-    for start in starts:
-        group.append(split.batch(torch.arange(start, min(start + batch_size, len(split)))))
-        if sum(_bytes(batch) for batch in group) >= GROUP_BYTES:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _bytes(batch: Batch) -> int:
-    x, targets = batch
-    return x.nbytes + sum(target.nbytes for target in targets.values())
+    finite = np.where(np.isfinite(objectives), objectives, np.nan)
+    worst, best = np.nanmax(finite, axis=0, initial=-np.inf), np.nanmin(finite, axis=0, initial=np.inf)
+    worst, best = np.where(np.isfinite(worst), worst, 1.0), np.where(np.isfinite(best), best, 0.0)
+    extent = np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1.0))
+    return tuple(float(value) for value in worst + 0.1 * extent)

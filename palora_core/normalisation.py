@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from palora_core.active import ActivePreference
+from palora_core.batches import Caller
 from palora_core.errors import UserError
 from palora_core.swapping import SwappedLayer, swap
 
@@ -152,12 +153,13 @@ def _running(layer: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def calibrate(model: ParetoModel, batches: Callable[[], Iterable[Tensor]]) -> int:
+def calibrate(model: ParetoModel, batches: Callable[[], Iterable[Any]], caller: Caller | None = None) -> int:
     """Estimate every BatchNorm layer's statistics at the anchors of a ``ParetoModel``; forward passes only.
 
     Args:
         model: a ``ParetoModel``; its BatchNorm layers become :class:`AnchoredBatchNorm`.
         batches: gives a fresh iterable of input batches; the same ones are used for every anchor.
+        caller: how inputs become arguments; by default as the network's ``forward`` asks.
 
     Returns:
         How many layers were calibrated (0 for a network without BatchNorm, where nothing is run).
@@ -165,10 +167,10 @@ def calibrate(model: ParetoModel, batches: Callable[[], Iterable[Tensor]]) -> in
     Raises:
         UserError: there is no batch, so nothing to estimate from.
     """
-    return _calibrate(model, list(enumerate(anchor_preferences(model.num_tasks))), batches)
+    return _calibrate(model, list(enumerate(anchor_preferences(model.num_tasks))), batches, caller)
 
 
-def calibrate_for(model: ParetoModel, preference: Tensor, batches: Callable[[], Iterable[Tensor]]) -> int:
+def calibrate_for(model: ParetoModel, preference: Tensor, batches: Callable[[], Iterable[Any]]) -> int:
     """Estimate the statistics of one λ [T] and use them for all: what interpolation between the anchors approximates.
 
     For studies; a model calibrated this way is right at ``preference`` only. Arguments and result as :func:`calibrate`.
@@ -183,7 +185,12 @@ def use_running(model: ParetoModel) -> None:
             layer.plain_(None)
 
 
-def _calibrate(model: ParetoModel, anchors: list[tuple[Any, Tensor]], batches: Callable[[], Iterable[Tensor]]) -> int:
+def _calibrate(
+    model: ParetoModel,
+    anchors: list[tuple[Any, Tensor]],
+    batches: Callable[[], Iterable[Any]],
+    caller: Caller | None = None,
+) -> int:
     if not batch_norms(model.network):
         return 0
     layers = anchor_batch_norms(model.network, model.num_tasks, model.active)
@@ -194,7 +201,7 @@ def _calibrate(model: ParetoModel, anchors: list[tuple[Any, Tensor]], batches: C
         layer.train()
     try:
         for index, anchor in anchors:
-            _measure(model, layers, anchor, index, batches())
+            _measure(model, layers, anchor, index, batches(), caller or Caller(model.network))
     finally:
         for layer, state in zip(layers, saved):
             _restore(layer, state)
@@ -203,13 +210,15 @@ def _calibrate(model: ParetoModel, anchors: list[tuple[Any, Tensor]], batches: C
     return len(layers)
 
 
-def _measure(model: ParetoModel, layers: list[AnchoredBatchNorm], anchor: Tensor, index: Any, batches: Any) -> None:
+def _measure(
+    model: ParetoModel, layers: list[AnchoredBatchNorm], anchor: Tensor, index: Any, batches: Any, caller: Caller
+) -> None:
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # a cumulative average: every batch counts the same
     inputs = None
     for inputs in batches:
-        model(inputs, anchor)
+        caller.at(model, inputs, anchor)
     if inputs is None:
         raise UserError("There is no batch to estimate the statistics of BatchNorm layers from; give at least one.")
     for layer in layers:

@@ -222,8 +222,21 @@ class FunctionObjective(Objective):
     function: Callable[[Any, Batch], Tensor]
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
-        """The function's value."""
-        return self.checked(self.function(outputs, batch))
+        """The function's value.
+
+        Raises:
+            UserError: the function fails, or gives no scalar.
+        """
+        try:
+            found = self.function(outputs, batch)
+        except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise UserError(
+                f"The objective {self.name!r} failed ({type(error).__name__}: {error}) on outputs "
+                f"{batches.describe(outputs)} and targets {batches.describe(batch[1])}."
+            ) from error
+        return self.checked(found)
 
 
 def objective(name: str, loss: Callable[[Any, Batch], Tensor], metrics: Any = ()) -> Objective:

@@ -79,6 +79,17 @@ class Registry:
             return self._entries[name]
         raise UserError(self._unknown(name))
 
+    def name_of(self, value: Any) -> str:
+        """The name under which the class of ``value`` is registered.
+
+        Raises:
+            UserError: it is not.
+        """
+        for name, entry in self().items():
+            if entry is type(value):
+                return name
+        raise UserError(f"{type(value).__name__} is not a registered {self.kind}; register it under a name first.")
+
     def __call__(self) -> dict[str, Callable[..., Any]]:
         """All entries as a new dictionary, names in alphabetical order."""
         return {name: self._entries[name] for name in self.names()}
@@ -150,6 +161,17 @@ class Registry:
 
 class _CallableModule(types.ModuleType):
     """A module that answers a call with the entries of the registry that it holds."""
+
+    def name_of(self, value: Any) -> str:
+        """The name under which the class of ``value`` is registered.
+
+        Raises:
+            UserError: it is not.
+        """
+        for name, entry in self().items():
+            if entry is type(value):
+                return name
+        raise UserError(f"{type(value).__name__} is not a registered {self.kind}; register it under a name first.")
 
     def __call__(self) -> dict[str, Callable[..., Any]]:
         name = self.__name__.rpartition(".")[2]

@@ -13,7 +13,7 @@ from palora_core.balancing.base import Balancer
 from palora_core.balancing.linear import GradientNormalised, Linear
 from palora_core.conditioning.lowrank import LowRankModel, palorize
 from palora_core.data import ArraySplit
-from palora_core.front import evaluate
+from palora_core.evaluation import evaluate
 from palora_core.machine import channels_last, has_fast_bf16
 from palora_core.networks.lenet import lenet
 from palora_core.networks.segnet import segnet
@@ -21,6 +21,7 @@ from palora_core.normalisation import calibrate
 from palora_core.samplers import annealed_preferences
 from palora_core.serving import LiveNetwork
 from palora_core.simplex import evaluation_preferences
+from palora_core.sources import whole_step
 from palora_core.tasks import Classification, Depth, Segmentation, Task
 from palora_core.training.engine import Sequential
 
@@ -78,7 +79,7 @@ class Case:
 
         def step() -> None:
             optimizer.zero_grad(set_to_none=True)
-            engine(batch, grid)
+            engine(whole_step(batch, len(self.tasks)), grid)
             optimizer.step()
 
         return step

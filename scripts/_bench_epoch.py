@@ -131,7 +131,7 @@ def epoch(repetitions: int, budget: float) -> list[Figure]:
 def _trainer(benchmark: MultiMNIST, folder: Path, precision: str) -> Trainer:
     options = TrainingOptions(epochs=1, batch_size=BATCH, eval_batch_size=BATCH, precision=precision)
     method = PaLoRA(conditioning=LowRank(rank=RANK), num_preferences=M)
-    trainer = Trainer(Run(folder), benchmark, method, options, folder, device="cpu")
+    trainer = Trainer(Run(folder), benchmark.problem(folder), method, options, device="cpu")
     trainer.run.create(trainer.config())
     return trainer
 

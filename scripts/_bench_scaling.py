@@ -25,6 +25,7 @@ from palora_core.files import write_json
 from palora_core.machine import channels_last, describe
 from palora_core.networks.mlp import mlp
 from palora_core.networks.resnet import resnet18
+from palora_core.sources import whole_step
 from palora_core.tasks import Regression
 from palora_core.training.engine import Sequential
 
@@ -90,7 +91,7 @@ def measure(body: str, heads: str, num_tasks: int, ranks: Sequence[int], repetit
 
         def step() -> None:
             model.zero_grad(set_to_none=True)
-            engine((x, targets), preference)
+            engine(whole_step((x, targets), num_tasks), preference)
 
         return step
 

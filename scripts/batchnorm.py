@@ -56,7 +56,8 @@ def study(folder: Path, args: argparse.Namespace, bar: Callable[[str, int, int],
     from palora_core.checkpoint import load
     from palora_core.config import from_dict
     from palora_core.errors import UserError
-    from palora_core.front import Front, evaluate
+    from palora_core.evaluation import evaluate
+    from palora_core.front import Front
     from palora_core.simplex import evaluation_preferences
     from palora_core.training.feed import first_inputs
 

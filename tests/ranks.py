@@ -19,6 +19,7 @@ from palora_core import distributed
 from palora_core.checkpoint import load
 from palora_core.front import Front
 from palora_core.runs import Run
+from palora_core.sources import whole_step
 from palora_core.tasks import Depth
 from palora_core.training.engine import objective_losses
 from palora_core.training.setup import configure, resume_trainer
@@ -34,7 +35,7 @@ DATA = Path("no data: the bundled subset")
 
 def trainer(folder: Path, method: str, progress=None, **settings) -> Trainer:
     bench, chosen, options = configure("multimnist", method, {**SETTINGS, **settings})
-    return Trainer(Run(folder), bench, chosen, options, DATA, "cpu", progress)
+    return Trainer(Run(folder), bench.problem(DATA), chosen, options, "cpu", progress)
 
 
 def digest(model: torch.nn.Module) -> str:
@@ -48,7 +49,9 @@ def masked_losses(rows: slice) -> dict:
     prediction = torch.rand(6, 1, 4, 4, generator=generator)
     target = torch.rand(6, 1, 4, 4, generator=generator) * (torch.arange(6) < 2).view(-1, 1, 1, 1)
     weight = torch.tensor(0.7, requires_grad=True)
-    (loss,) = objective_losses([Depth("d")], {"d": weight * prediction[rows]}, (None, {"d": target[rows]}))
+    (loss,) = objective_losses(
+        [Depth("d")], [{"d": weight * prediction[rows]}], whole_step((None, {"d": target[rows]}), 1)
+    )
     loss.backward()
     distributed.average_([weight.grad])
     return {"loss": float(loss), "gradient": float(weight.grad)}

@@ -103,16 +103,14 @@ class One(nn.Module):
     ],
 )
 def test_inputs_reach_forward_as_its_signature_asks(network, inputs, how, value):
-    found = batches.passing(network, inputs)
-    assert found == how
-    assert torch.equal(
-        batches.call(network, batches.accepted(network, inputs, found), found), torch.as_tensor(value) * 1.0
-    )
+    caller = batches.Caller(network)
+    assert caller.how(inputs) == how
+    assert torch.equal(caller(network, inputs), torch.as_tensor(value) * 1.0)
 
 
 def test_another_way_of_passing_is_refused():
     with pytest.raises(UserError, match="passing must be one of auto, one"):
-        batches.passing(One(), tensor(1), "stars")
+        batches.Caller(One(), "stars")
 
 
 def test_a_batch_without_items_says_what_it_is():

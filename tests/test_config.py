@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from palora_core.benchmarks.base import benchmarks
-from palora_core.config import PARTS, from_dict, method_from, method_from_dict, name_of, options, override, to_dict
+from palora_core.config import PARTS, from_dict, method_from, method_from_dict, options, override, to_dict
 from palora_core.errors import UserError
 from palora_core.methods.base import methods
 from palora_core.ranges import Range
@@ -118,7 +118,7 @@ def test_every_method_survives_json(name):
     again = method_from_dict(data)
     assert type(again) is type(method)
     assert to_dict(again) == to_dict(method)
-    assert name_of(methods, again) == name
+    assert methods.name_of(again) == name
 
 
 @pytest.mark.parametrize("name", benchmarks.names())
@@ -149,7 +149,7 @@ def test_every_option_of_a_benchmark_has_help(name):
 
 def test_parts_that_are_not_registered_cannot_be_named():
     with pytest.raises(UserError, match="Sample is not a registered"):
-        name_of(methods, Sample())
+        methods.name_of(Sample())
 
 
 # -- ranges -----------------------------------------------------------------------------------------------------------

@@ -11,9 +11,11 @@ from palora_core import distributed
 from palora_core.conditioning.lowrank import palorize
 from palora_core.data import ArraySplit
 from palora_core.errors import UserError
-from palora_core.front import Front, _groups, evaluate
+from palora_core.evaluation import _groups, evaluate
+from palora_core.front import Front
 from palora_core.networks.base import networks
 from palora_core.normalisation import calibrate
+from palora_core.sources import Source
 from palora_core.tasks import Classification
 
 TASKS = (Classification("a", 4), Classification("b", 3))
@@ -151,8 +153,8 @@ def test_an_empty_split_is_one_sentence():
 
 def test_a_group_of_batches_is_bounded_by_inputs_and_targets(monkeypatch):
     split = ArraySplit(torch.zeros(8, 1), {"a": torch.zeros(8, 25)})  # 4 bytes in, 100 bytes to predict
-    monkeypatch.setattr("palora_core.front.GROUP_BYTES", 400)
-    groups = list(_groups(split, range(0, 8, 2), 2))
+    monkeypatch.setattr("palora_core.evaluation.GROUP_BYTES", 400)
+    groups = [group for _, group in _groups(Source(split, (0,)), 2)]
     assert [len(group) for group in groups] == [2, 2]
 
 
@@ -162,7 +164,7 @@ def test_every_rank_tells_the_same_progress(split, monkeypatch, points, ranks):
     others = [{"loss": 0.0, "accuracy": 0.0}] * 2
     monkeypatch.setattr(distributed, "world_size", lambda: ranks)
     monkeypatch.setattr(distributed, "gathered", lambda items: [*items, *[others] * (points - len(items))])
-    monkeypatch.setattr("palora_core.front.GROUP_BYTES", 1)  # several groups
+    monkeypatch.setattr("palora_core.evaluation.GROUP_BYTES", 1)  # several groups
     told = []
     for rank in range(ranks):
         calls: list[tuple[int, int]] = []

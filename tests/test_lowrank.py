@@ -12,6 +12,7 @@ from palora_core.balancing.linear import Linear
 from palora_core.conditioning.lowrank import LowRank, palorize
 from palora_core.networks.base import networks
 from palora_core.objectives import objective
+from palora_core.sources import whole_step
 from palora_core.tasks import Classification
 from palora_core.training.engine import Sequential
 
@@ -167,7 +168,7 @@ def test_accumulated_gradients_equal_plain_autograd(case, freeze, many_tasks, mo
         losses = torch.stack([task.loss(outputs, (x, targets)) for task in tasks])
         (preference @ losses).backward()
         rows.append(losses.detach())
-    found, _ = Sequential(model.train(), tasks, Linear())((x, targets), preferences)
+    found, _ = Sequential(model.train(), tasks, Linear())(whole_step((x, targets), 2), preferences)
 
     torch.testing.assert_close(found, torch.stack(rows), rtol=1e-12, atol=1e-12)
     expected = dict(reference.named_parameters())
@@ -214,7 +215,7 @@ def saved_bytes(num_preferences):
             return result
 
     with torch.autograd.graph.saved_tensors_hooks(pack, Unpack()):
-        Sequential(model, tasks, Counting())((x.float(), targets), preferences)
+        Sequential(model, tasks, Counting())(whole_step((x.float(), targets), 2), preferences)
     return peak[0]
 
 
@@ -228,7 +229,7 @@ def test_gradients_add_to_those_that_are_there():
     model = palorize(lenet(), 2, 1)
     tasks = [Classification(n, c) for n, c in OUTPUTS.items()]
     x, targets = batch((1, 28, 28))
-    engine, step = Sequential(model, tasks, Linear()), ((x.float(), targets), torch.tensor([[0.4, 0.6]]))
+    engine, step = Sequential(model, tasks, Linear()), (whole_step((x.float(), targets), 2), torch.tensor([[0.4, 0.6]]))
     engine(*step)
     once = [p.grad.clone() for p in model.parameters()]
     engine(*step)

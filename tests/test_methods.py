@@ -11,7 +11,7 @@ from torch import nn
 
 from palora_core.balancing.base import Step
 from palora_core.benchmarks.base import benchmarks
-from palora_core.config import PARTS, method_from_dict, name_of, options, override, to_dict
+from palora_core.config import PARTS, method_from_dict, options, override, to_dict
 from palora_core.errors import UserError
 from palora_core.methods.base import methods
 from palora_core.methods.stl import OneTask, SingleTask
@@ -136,7 +136,7 @@ def test_a_recipe_speaks_to_the_methods_it_names_only(benchmark):
         assert recipe.methods.get(name) or chosen == methods.get(name)(), name
         values = {key: option.value for option in options(chosen) for key in (option.path, option.path.split(".")[-1])}
         for key, wanted in recipe.methods.get(name, {}).items():
-            found = name_of(PARTS[key], getattr(chosen, key)) if key in PARTS else values[key]
+            found = PARTS[key].name_of(getattr(chosen, key)) if key in PARTS else values[key]
             assert found == wanted, (name, key)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from palora_core.data import Batch, Split, Targets
+from palora_core.batches import Batch
+from palora_core.data import Split, Targets
+from palora_core.problem import About, NamedNetwork, Problem
 from palora_core.registry import Registry
 from palora_core.tasks import Task
 
@@ -90,6 +93,22 @@ class Benchmark:
         """
         raise NotImplementedError
 
+    def problem(self, data: Path = Path(), progress: Progress | None = None) -> Problem:
+        """The problem that this benchmark with its options is; data are read when they are first needed."""
+        splits = cache(lambda: self.load(data, progress))
+        return Problem(
+            NamedNetwork(*self.network),
+            self.tasks,
+            train=partial(_of, splits, "train"),
+            val=partial(_of, splits, "val"),
+            test=partial(_of, splits, "test"),
+            reference=self.reference,
+            name=benchmarks.name_of(self),
+            options={f.name: _plain(getattr(self, f.name)) for f in fields(self)},
+            augment=self.augment if type(self).augment is not Benchmark.augment else None,
+            about=About(self.title, self.summary, self.citation, self.licence, self.limits),
+        )
+
     def convert(self, x: Tensor, targets: Targets) -> Batch:
         """Raw stored arrays of a batch (also those of ``samples.npz``) → network inputs and task targets."""
         return x, targets
@@ -118,3 +137,11 @@ class Benchmark:
     def outputs(self) -> dict[str, int]:
         """Task name → output channels."""
         return {task.name: task.out_channels for task in self.tasks}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _of(splits: Callable[[], dict[str, Split]], name: str) -> Split:
+    return splits()[name]

@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate, write the front, print it."""
     from palora_core.checkpoint import load
-    from palora_core.front import evaluate
+    from palora_core.evaluation import evaluate
     from palora_core.machine import choose_device, precision_dtype
     from palora_core.simplex import evaluation_preferences
     from palora_core.training.card import benchmark_of

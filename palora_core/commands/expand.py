@@ -64,8 +64,8 @@ def expand(args: argparse.Namespace, given: dict[str, Any], folder: Run, again: 
     else:
         parts = {"sampler": args.sampler} if args.sampler else {}
         given = given if args.epochs is None else {"epochs": args.epochs, **given}
-        chosen = configure_expansion(args.benchmark, args.source, given, parts)
-        trainer = Trainer(folder, *chosen, args.data, args.device, bar)
+        bench, method, options = configure_expansion(args.benchmark, args.source, given, parts)
+        trainer = Trainer(folder, bench.problem(args.data, bar), method, options, args.device, bar)
         say_start(trainer)
         trainer.start()
     bar.close()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from palora_core import batches
+from palora_core.batches import Caller
 from palora_core.conditioning.base import ParetoModel
 from palora_core.machine import channels_last, channels_last_
 from palora_core.normalisation import AnchoredBatchNorm, anchor_weights_of, batch_norms
@@ -33,23 +35,31 @@ class LiveNetwork:
 
     Args:
         model: the conditioned network; read once, later changes to it are not seen.
-        example: inputs [B, …] used to find which layer reads which, and to check what was rearranged: where outputs
-            change, or without an example, the network is left as it is.
+        example: inputs (any nesting, B items) used to find which layer reads which, and to check what was rearranged:
+            where outputs change, or without an example, the network is left as it is.
         dtype: precision of weights and activations; predictions are returned in float32.
         exact: that many convolutions and linear layers, the first that run, are left in float32.
+        caller: how inputs become arguments; by default as the network's ``forward`` asks.
 
     Attributes:
+        device: where the network is, and inputs are expected.
         layers: convolutions and linear layers that run; 0 without an example.
     """
 
     def __init__(
-        self, model: ParetoModel, example: Tensor | None = None, dtype: torch.dtype = torch.float32, exact: int = 0
+        self,
+        model: ParetoModel,
+        example: Any = None,
+        dtype: torch.dtype = torch.float32,
+        exact: int = 0,
+        caller: Caller | None = None,
     ) -> None:
         self.model, self.exact = model, exact
+        self.caller = caller or Caller(model.network)
         self.num_tasks = model.num_tasks
         self.preference: list[float] | None = None
         self._centre = torch.full((self.num_tasks,), 1 / self.num_tasks)
-        self._device = next(model.parameters()).device
+        self.device = next(model.parameters()).device
         basis = model.basis()
         self._affine = basis is not None
         if not self._affine:
@@ -57,7 +67,7 @@ class LiveNetwork:
             self.network = self._merged()
             return
         if example is not None:
-            example = example.to(next(model.parameters()))
+            example = batches.to_device(batches.floating(example, torch.float32), self.device)
         # What was rearranged is checked in single precision: rounding to bf16 may change more than a mistake would.
         for fold, join in ((True, True), (True, False), (False, False)):
             expected = self._prepare(basis, example, torch.float32, fold, join)
@@ -80,10 +90,10 @@ class LiveNetwork:
 
     # -- use ---------------------------------------------------------------------------------------------------------
     @torch.inference_mode()
-    def __call__(self, x: Tensor, preference: Any) -> Any:
-        """Predictions (float32) for inputs ``x`` [B, …] at λ [T]."""
+    def __call__(self, inputs: Any, preference: Any) -> Any:
+        """Predictions (float32, in the network's own containers) for inputs of B items at λ [T]."""
         self.set(preference)
-        return _as_float(self.network(channels_last(x.to(torch.float32 if self.exact else self.dtype))))
+        return _as_float(self.caller(self.network, self._input(inputs)))
 
     @torch.inference_mode()
     def set(self, preference: Any) -> None:
@@ -106,7 +116,7 @@ class LiveNetwork:
         return self.model.as_preference(preference).tolist()
 
     def _mix(self, weights: list[float]) -> None:
-        anchors = torch.tensor(anchor_weights_of(weights), device=self._device)
+        anchors = torch.tensor(anchor_weights_of(weights), device=self.device)
         for part in self._parts:
             part.flat.mix(weights)
             part.folding.apply(anchors)
@@ -125,7 +135,7 @@ class LiveNetwork:
         """Build the network anew; returns what the merged one, before it was rearranged, gives for the example."""
         self.preference, self.dtype = None, dtype
         self.network = self.model.merge(self._centre).eval().requires_grad_(False)
-        wiring = trace(self.network, example) if example is not None else Trace()
+        wiring = self._trace(example) if example is not None else Trace()
         self.layers = formats.count_layers(self.network, wiring)
         pairs = _conv_norm_pairs(self.network, wiring) if fold else []
         exact = formats.exact_layers(self.network, wiring, self.exact) if self.exact else set()
@@ -145,7 +155,7 @@ class LiveNetwork:
         self._parts = self._install(basis, dtype, exact)
         self._heads: list[JoinedHeads] = []
         if example is not None and join:
-            self._heads = join_heads(self.network, trace(self.network, self._input(example)))
+            self._heads = join_heads(self.network, self._trace(self._input(example)))
         self._quicken()
         return wiring.outputs
 
@@ -168,11 +178,15 @@ class LiveNetwork:
             parts.append(_Part(flat, folding))
         return parts
 
-    def _input(self, example: Tensor) -> Tensor:
-        return channels_last(example.to(torch.float32 if self.exact else self.dtype))
+    def _trace(self, example: Any) -> Trace:
+        return trace(self.network, lambda: self.caller(self.network, example))
+
+    def _input(self, inputs: Any) -> Any:
+        dtype = torch.float32 if self.exact else self.dtype
+        return batches.mapped(lambda x: channels_last(x.to(dtype) if x.is_floating_point() else x), inputs)
 
     def _quicken(self) -> None:
-        if self._device.type != "cpu":
+        if self.device.type != "cpu":
             return
         if self.dtype == torch.bfloat16:
             formats.quicken_relus(self.network)
@@ -182,9 +196,9 @@ class LiveNetwork:
     @torch.inference_mode()
     def _agrees(self, example: Tensor, outputs: Any) -> bool:
         """Whether the rearranged network computes what the merged one does (a mistake is off by far more)."""
-        expected = _tensors(_as_float(outputs))
+        expected = batches.tensors(_as_float(outputs))
         try:
-            found = _tensors(self(example, self._centre))
+            found = batches.tensors(self(example, self._centre))
         except RuntimeError:  # shapes that no longer fit
             return False
         return len(found) == len(expected) and all(
@@ -220,18 +234,9 @@ def _conv_norm_pairs(network: nn.Module, wiring: Trace) -> list[tuple[str, str]]
 
 def _as_float(predictions: Any) -> Any:
     """Predictions in float32, contiguous: whatever reads them next goes through each channel as a whole."""
-    if isinstance(predictions, Tensor):
-        wanted = torch.float32 if predictions.is_floating_point() else predictions.dtype
-        return predictions.to(wanted, memory_format=torch.contiguous_format).contiguous()
-    if isinstance(predictions, Mapping):
-        return {name: _as_float(value) for name, value in predictions.items()}
-    if isinstance(predictions, list | tuple):
-        return type(predictions)(_as_float(value) for value in predictions)
-    return predictions
 
+    def one(tensor: Tensor) -> Tensor:
+        wanted = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(wanted, memory_format=torch.contiguous_format).contiguous()
 
-def _tensors(predictions: Any) -> list[Tensor]:
-    if isinstance(predictions, Tensor):
-        return [predictions]
-    items = predictions.values() if isinstance(predictions, Mapping) else predictions
-    return [tensor for item in items for tensor in _tensors(item)] if isinstance(items, Iterable) else []
+    return batches.mapped(one, predictions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,8 +41,8 @@ class Trace:
         return readers[0]
 
 
-def trace(network: nn.Module, example: Tensor) -> Trace:
-    """Run ``network`` once and watch its layers: modules with parameters or buffers of their own."""
+def trace(network: nn.Module, run: Callable[[], Any]) -> Trace:
+    """``run`` the network once and watch its layers: modules with parameters or buffers of their own."""
     found = Trace()
     layers = {module: name for name, module in network.named_modules() if _owns(module)}
     # Kept alive, so that identities stay unique; the version tells whether something wrote into the tensor meanwhile.
@@ -71,7 +72,7 @@ def trace(network: nn.Module, example: Tensor) -> Trace:
     handles += [module.register_forward_hook(after) for module in layers]
     try:
         with torch.no_grad():
-            found.outputs = network(example)
+            found.outputs = run()
     finally:
         for handle in handles:
             handle.remove()

@@ -10,20 +10,21 @@ from palora_core import plugins
 from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.checkpoint import CARD, read_card
 from palora_core.conditioning.base import ParetoModel
-from palora_core.config import from_dict, name_of, require, to_dict
+from palora_core.config import from_dict, require, to_dict
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.machine import describe
 from palora_core.methods.base import Method, methods
+from palora_core.problem import Problem
 from palora_core.training.options import TrainingOptions
 
 
-def run_config(benchmark: Benchmark, method: Method, options: TrainingOptions) -> dict[str, Any]:
+def run_config(problem: Problem, method: Method, options: TrainingOptions) -> dict[str, Any]:
     """The configuration of a run, enough to build its trainer again."""
     return {
         "format": 1,
-        "benchmark": {"name": name_of(benchmarks, benchmark), "options": to_dict(benchmark)},
-        "method": {"name": name_of(methods, method), **to_dict(method)},
+        "benchmark": {"name": problem.name, "options": dict(problem.options)},
+        "method": {"name": methods.name_of(method), **to_dict(method)},
         "training": to_dict(options),
         **({"plugins": plugins.loaded()} if plugins.loaded() else {}),
     }
@@ -43,7 +44,7 @@ def benchmark_of(card: Mapping[str, Any], what: str = "This model") -> Benchmark
 
 
 def model_card(
-    benchmark: Benchmark,
+    problem: Problem,
     method: Method,
     options: TrainingOptions,
     model: ParetoModel,
@@ -55,7 +56,7 @@ def model_card(
     """The card: what, from what, how, on what machine, how good, under which licence, with what limits.
 
     Args:
-        benchmark: what it was trained on.
+        problem: what it was trained on.
         method: how.
         options: how long.
         model: the conditioned network.
@@ -64,17 +65,17 @@ def model_card(
         front: an evaluation of ``model``.
         start: what it started with, see :meth:`palora_core.training.start.Start.to_json`.
     """
-    config = run_config(benchmark, method, options)
-    network, network_options = benchmark.network
+    config = run_config(problem, method, options)
+    about = problem.about
     extra = sum(p.numel() for p in model.parameters()) - base_parameters
     return {
         **{key: config[key] for key in ("plugins",) if key in config},
-        "name": f"{config['benchmark']['name']}-{config['method']['name']}",
-        "title": f"{method.title} on {benchmark.title}",
+        "name": "-".join(filter(None, (problem.name, config["method"]["name"]))),
+        "title": f"{method.title} on {about.title or problem.name or 'own data'}",
         "benchmark": config["benchmark"],
         "method": config["method"],
-        "network": {"name": network, "options": network_options},
-        "tasks": [{"name": task.name, "kind": task.kind} for task in benchmark.tasks],
+        "network": problem.named_network(),
+        "tasks": [{"name": one.name, "kind": one.kind} for one in problem.objectives],
         "parameters": {"base": base_parameters, "extra": extra, "overhead_percent": 100 * extra / base_parameters},
         "training": {
             **config["training"],
@@ -84,10 +85,10 @@ def model_card(
         **({"start": dict(start)} if start else {}),
         "machine": describe(),
         "front": front.summary(),
-        "data": benchmark.summary,
-        "citation": {"method": method.source, "benchmark": benchmark.citation},
-        "licence": benchmark.licence,
-        "limits": benchmark.limits,
+        "data": about.summary,
+        "citation": {"method": method.source, "benchmark": about.citation},
+        "licence": about.licence,
+        "limits": about.limits,
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -11,10 +12,15 @@ from torch import Tensor
 
 from palora_core import distributed
 from palora_core.balancing.base import Balancer, Step
+from palora_core.batches import Batch, Caller
 from palora_core.conditioning.base import ParetoModel, Pass
-from palora_core.data import Batch
+from palora_core.errors import UserError
 from palora_core.machine import autocast
-from palora_core.objectives import Objective
+from palora_core.objectives import Objective, combine
+from palora_core.sources import Portion
+
+Portions = Sequence[Portion]
+HeldOut = Callable[[], Portions]
 
 
 @dataclass(frozen=True)
@@ -23,25 +29,27 @@ class Engine:
 
     Attributes:
         model: the conditioned network.
-        tasks: T tasks in the order of λ.
+        objectives: T objectives in the order of λ.
         balancer: owns each pass's backward.
         dtype: precision of the forward passes; losses are float32.
+        caller: how inputs become arguments of the network's forward.
     """
 
     model: ParetoModel
-    tasks: Sequence[Objective]
+    objectives: Sequence[Objective]
     balancer: Balancer
     dtype: torch.dtype = torch.float32
+    caller: Caller = field(default_factory=Caller)
 
     def __call__(
-        self, batch: Batch, preferences: Tensor, held_out: Callable[[], Batch] | None = None, lr: float = 0.0
+        self, portions: Portions, preferences: Tensor, held_out: HeldOut | None = None, lr: float = 0.0
     ) -> tuple[Tensor, Step]:
         """Accumulate the gradients of Σ_m λ_mᵀL(λ_m) (or whatever the balancer makes of it) in ``.grad``.
 
         Args:
-            batch: inputs and targets, on the model's device.
+            portions: a batch from each source of data, on the model's device.
             preferences: [M, T].
-            held_out: gives a held-out batch, for balancers that learn from one.
+            held_out: gives held-out batches, for balancers that learn from one.
             lr: the current learning rate, for balancers that unroll a step.
 
         Returns:
@@ -49,28 +57,43 @@ class Engine:
         """
         raise NotImplementedError
 
+    def outputs(self, forward: Callable[..., Any], portions: Portions) -> list[Any]:
+        """What ``forward`` gives for the inputs of each portion."""
+        with autocast(self.device, self.dtype):
+            return [self.caller(forward, portion.batch[0]) for portion in portions]
+
+    @torch.no_grad()
+    def losses_at(self, portions: Portions, preference: Tensor) -> Tensor:
+        """The losses [T] of the model as it is now, at one λ [T], without graph."""
+        outputs = self.outputs(partial(self.model, preference=preference), portions)
+        return torch.stack(objective_losses(self.objectives, outputs, portions))
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
 
 class Sequential(Engine):
     """The M preferences one after another, at the memory of one."""
 
     def __call__(
-        self, batch: Batch, preferences: Tensor, held_out: Callable[[], Batch] | None = None, lr: float = 0.0
+        self, portions: Portions, preferences: Tensor, held_out: HeldOut | None = None, lr: float = 0.0
     ) -> tuple[Tensor, Step]:
         """As :meth:`Engine.__call__`, for every conditioning and every balancer."""
-        x = batch[0]
-        model, tasks, dtype = self.model, self.tasks, self.dtype
+        model, dtype = self.model, self.dtype
         rows: list[Tensor] = []
-        names = [task.name for task in tasks]
-        self.balancer.begin_step(preferences, lambda at: losses_without_graph(model, batch, tasks, at, dtype))
+        names = [one.name for one in self.objectives]
+        self.balancer.begin_step(preferences, lambda at: self.losses_at(portions, at))
         rounded = dtype if self.balancer.scalar and dtype != torch.float32 else None
         with model.accumulate(rounded, average=False) as at:  # whoever runs the loop averages, statistics included
             for preference in preferences:
                 one = at(preference)
-                with autocast(x.device, dtype):
-                    outputs = one.forward(x)
-                losses = objective_losses(tasks, outputs, batch)
-                probe = _held_out_losses(one, tasks, dtype, held_out) if held_out else None
-                step = Step(losses, one, model, outputs, probe, lr, names)
+                outputs = self.outputs(one.forward, portions)
+                losses = objective_losses(self.objectives, outputs, portions)
+                probe = self._held_out_losses(one, held_out) if held_out else None
+                seen = outputs[0] if len(outputs) == 1 else outputs
+                step = Step(losses, one, model, seen, probe, lr, names)
                 rows.append(torch.stack([loss.detach() for loss in losses]))
                 self.balancer.backward(step)
         extra = model.regulariser()
@@ -78,14 +101,25 @@ class Sequential(Engine):
             extra.backward()
         return torch.stack(rows), step
 
+    def _held_out_losses(self, one: Pass, held_out: HeldOut) -> Callable[[], Sequence[Tensor]]:
+        """The pass's losses on held-out batches, on its own leaves: a balancer may have moved them."""
+
+        def losses() -> Sequence[Tensor]:
+            portions = held_out()
+            return objective_losses(self.objectives, self.outputs(one.forward, portions), portions, joined=False)
+
+        return losses
+
 
 def choose_engine(
     name: str,
     model: ParetoModel,
-    tasks: Sequence[Objective],
+    objectives: Sequence[Objective],
     balancer: Balancer,
     dtype: torch.dtype,
     device: torch.device,
+    caller: Caller | None = None,
+    sources: int = 1,
 ) -> tuple[Engine, str]:
     """The engine ``name`` and, in words, why it is this one.
 
@@ -94,13 +128,14 @@ def choose_engine(
     """
     from palora_core.training import stacked
 
-    one_by_one = Sequential(model, tasks, balancer, dtype)
+    caller = caller or Caller(model.network)
+    one_by_one = Sequential(model, objectives, balancer, dtype, caller)
     if name == "sequential":
         return one_by_one, "sequential: as asked for"
-    obstacle = stacked.obstacle(model, balancer)
+    obstacle = stacked.obstacle(model, balancer, sources)
     if obstacle is not None:
         return one_by_one, f"sequential: the stacked engine is not for this run, since {obstacle}"
-    at_once = stacked.Stacked(model, tasks, balancer, dtype)
+    at_once = stacked.Stacked(model, objectives, balancer, dtype, caller)
     if name == "stacked":
         return at_once, "stacked: as asked for"
     if device.type != "cuda":
@@ -111,34 +146,34 @@ def choose_engine(
     return at_once, "stacked: a small network on a GPU"
 
 
-def objective_losses(tasks: Sequence[Objective], outputs: Any, batch: Batch) -> list[Tensor]:
-    """The T losses, each with a graph of its own; on several ranks those of the global batch."""
-    if distributed.world_size() == 1:
-        return [task.checked(task.loss(outputs, batch)) for task in tasks]
-    terms = [task.terms(outputs, batch) for task in tasks]
-    return distributed.join_losses(*zip(*terms))
+def objective_losses(
+    objectives: Sequence[Objective], outputs: Sequence[Any], portions: Portions, joined: bool = True
+) -> list[Tensor]:
+    """The T losses, each with a graph of its own; on several ranks those of the global batch where ``joined``.
 
-
-@torch.no_grad()
-def losses_without_graph(
-    model: ParetoModel, batch: Batch, tasks: Sequence[Objective], preference: Tensor, dtype: torch.dtype
-) -> Tensor:
-    """The losses [T] of ``model`` as it is now, at one λ."""
-    x = batch[0]
-    with autocast(x.device, dtype):
-        outputs = model(x, preference)
-    return torch.stack(objective_losses(tasks, outputs, batch))
-
-
-def _held_out_losses(
-    one: Pass, tasks: Sequence[Objective], dtype: torch.dtype, held_out: Callable[[], Batch]
-) -> Callable[[], Sequence[Tensor]]:
-    """The pass's losses on a held-out batch, on its own leaves: a balancer may have moved them."""
-
-    def losses() -> Sequence[Tensor]:
-        batch = held_out()
-        with autocast(batch[0].device, dtype):
-            outputs = one.forward(batch[0])
-        return [task.checked(task.loss(outputs, batch)) for task in tasks]
-
+    Args:
+        objectives: in the order of λ.
+        outputs: the network's, for each portion.
+        portions: the batches they belong to; an objective is measured on those that feed it.
+        joined: whether ranks hold parts of one batch.
+    """
+    fed = [
+        [(found, portion.batch) for found, portion in zip(outputs, portions) if t in portion.objectives]
+        for t in range(len(objectives))
+    ]
+    if not joined or distributed.world_size() == 1:
+        losses = [combine(one, parts) for one, parts in zip(objectives, fed)]
+    else:
+        losses = distributed.join_losses(*zip(*(_sum_terms(one, parts) for one, parts in zip(objectives, fed))))
+    constant = [one.name for one, loss in zip(objectives, losses) if not loss.requires_grad]
+    if constant and torch.is_grad_enabled():
+        raise UserError(
+            f"The objective {constant[0]!r} does not depend on the network (its value has no gradient); compute it "
+            "from the outputs, without detach() or argmax()."
+        )
     return losses
+
+
+def _sum_terms(objective: Objective, parts: Sequence[tuple[Any, Batch]]) -> tuple[Tensor, Tensor]:
+    terms = [objective.terms(*part) for part in parts]
+    return torch.stack([total for total, _ in terms]).sum(), torch.stack([number for _, number in terms]).sum()

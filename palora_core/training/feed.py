@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from palora_core import distributed
-from palora_core.benchmarks.base import Benchmark
-from palora_core.data import Batch, Split
+from palora_core import batches, distributed
+from palora_core.batches import Batch
+from palora_core.data import Data, LoaderSplit
 from palora_core.errors import UserError
-from palora_core.machine import channels_last
+from palora_core.problem import Problem
+from palora_core.sources import Portion, Source
 from palora_core.training.options import TrainingOptions
 from palora_core.training.prefetch import Prefetcher
 
 
 class Feed:
-    """Batches of a training, on the device it runs on.
+    """Batches of a training, on the device it runs on: one from each source of the training data per step.
+
+    An epoch is a pass over the longest source (``options.sources == "longest"``: shorter ones begin again, in another
+    order) or over the shortest. A loader's order is its own: it is followed, and begun anew after a resume.
 
     Args:
-        benchmark: owns the augmentation.
-        splits: ``train``, ``val`` and ``test``.
+        problem: owns data and augmentation.
         options: batch size, epochs, seed.
         device: where batches go.
 
@@ -30,16 +34,21 @@ class Feed:
         UserError: fewer items in a batch than ranks.
     """
 
-    def __init__(
-        self, benchmark: Benchmark, splits: Mapping[str, Split], options: TrainingOptions, device: torch.device
-    ) -> None:
-        self.benchmark, self.splits, self.options, self.device = benchmark, splits, options, device
-        if min(options.batch_size, len(splits["train"])) < distributed.world_size():
-            raise UserError(f"batch_size {options.batch_size} gives some of the ranks no item; start fewer ranks.")
-        self.steps_per_epoch = max(1, len(splits["train"]) // options.batch_size)
+    def __init__(self, problem: Problem, options: TrainingOptions, device: torch.device) -> None:
+        self.problem, self.options, self.device = problem, options, device
+        self.sources = problem.sources["train"]
+        for source in self.sources:
+            if isinstance(source.split, LoaderSplit):
+                continue
+            if min(options.batch_size, len(source.split)) < distributed.world_size():
+                raise UserError(f"batch_size {options.batch_size} gives some of the ranks no item; start fewer ranks.")
+        steps = [self._steps(source.split) for source in self.sources]
+        self.steps_per_epoch = max(steps) if options.sources == "longest" else min(steps)
         self.total_steps = self.steps_per_epoch * options.epochs
+        self.owns_order = not any(isinstance(source.split, LoaderSplit) for source in self.sources)
         self.prefetcher = Prefetcher(self._made, self.total_steps, device)
-        self._epoch_order: tuple[int, Tensor] | None = None
+        self._orders: dict[int, tuple[int, Tensor]] = {}
+        self._loaders: dict[int, Iterator[Batch]] = {}
 
     def generator(self, purpose: str, *position: int) -> torch.Generator:
         """Randomness that depends on the seed, a purpose and a place in training only."""
@@ -47,49 +56,99 @@ class Feed:
         seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
         return torch.Generator().manual_seed(seed)
 
-    def training(self, step: int) -> Batch:
-        """This rank's part of the batch of ``step``, augmented."""
-        return self._on_device(self.prefetcher(step))
+    def training(self, step: int) -> list[Portion]:
+        """This rank's part of the batches of ``step``, augmented."""
+        return [self._on_device(portion) for portion in self.prefetcher(step)]
 
-    def held_out(self, step: int) -> Batch:
-        """A random batch of the validation split, for balancers that learn from one."""
-        size = min(self.options.batch_size, len(self.splits["val"]))
-        indices = torch.randint(len(self.splits["val"]), (size,), generator=self.generator("held out", step))
-        return self._on_device(self._checked(self.splits["val"].batch(indices)))
+    def held_out(self, step: int) -> list[Portion]:
+        """A random batch of each source of the validation split, for balancers that learn from one."""
+        found = []
+        for number, source in enumerate(self.problem.sources["val"]):
+            if isinstance(source.split, LoaderSplit):
+                raise UserError("This balancer learns from random validation items; give val= a data set, no loader.")
+            size = min(self.options.batch_size, len(source.split))
+            random = self.generator("held out", step, *_place(number))
+            indices = torch.randint(len(source.split), (size,), generator=random)
+            found.append(self._on_device(self._checked(Portion(source.split.batch(indices), source.objectives))))
+        return found
 
-    def calibration(self) -> Iterator[Tensor]:
-        """:func:`first_inputs` of the training split, on the device."""
-        for x in first_inputs(self.splits["train"], self.options.calibration_items, self.options.batch_size):
-            yield channels_last(x.to(self.device, non_blocking=True))
+    def calibration(self) -> Iterator[Any]:
+        """Inputs of the first training items of every source, on the device."""
+        for source in self.sources:
+            for inputs in first_inputs(source.split, self.options.calibration_items, self.options.batch_size):
+                yield batches.move(inputs, self.device)
 
-    def _made(self, step: int) -> Batch:
+    # -- one step ----------------------------------------------------------------------------------------------------
+    def _steps(self, split: Data) -> int:
+        return split.steps if isinstance(split, LoaderSplit) else max(1, len(split) // self.options.batch_size)
+
+    def _made(self, step: int) -> list[Portion]:
         """On the host; the thread that works ahead calls this, too."""
-        epoch, index = divmod(step, self.steps_per_epoch)
-        known = self._epoch_order  # read once: another thread may be making another step's batch
-        order = known[1] if known is not None and known[0] == epoch else self._order(epoch)
-        self._epoch_order = epoch, order
-        size = self.options.batch_size
-        batch = self.splits["train"].batch(order[index * size : (index + 1) * size])
-        return self._checked(_own_rows(self.benchmark.augment(batch, self.generator("batch", step))))
+        return [self._portion(number, source, step) for number, source in enumerate(self.sources)]
 
-    def _checked(self, batch: Batch) -> Batch:
-        """``batch``, whose targets go to a GPU, where a loss could only look by waiting; on a CPU it looks itself."""
-        if self.device.type != "cpu":
-            for task in self.benchmark.tasks:
-                task.check(batch)
+    def _portion(self, number: int, source: Source, step: int) -> Portion:
+        if isinstance(source.split, LoaderSplit):
+            batch = self._loaded(number, source.split)
+        else:
+            batch = self._chosen(number, source.split, step)
+        if self.problem.augment is not None:
+            batch = self.problem.augment(batch, self.generator("batch", step, *_place(number)))
+        if not isinstance(source.split, LoaderSplit):  # under torchrun a loader's sampler gives every rank its own
+            batch = _own_rows(batch)
+        return self._checked(Portion(batch, source.objectives))
+
+    def _chosen(self, number: int, split: Any, step: int) -> Batch:
+        """The items of ``step`` in the order of this pass over the source."""
+        turn, index = divmod(step, self._steps(split))
+        known = self._orders.get(number)  # read once: another thread may be making another step's batch
+        order = known[1] if known is not None and known[0] == turn else self._order(number, split, turn)
+        self._orders[number] = turn, order
+        size = self.options.batch_size
+        batch: Batch = split.batch(order[index * size : (index + 1) * size])
         return batch
 
-    def _order(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self.splits["train"]), generator=self.generator("order", epoch))
+    def _order(self, number: int, split: Any, turn: int) -> Tensor:
+        return torch.randperm(len(split), generator=self.generator("order", turn, *_place(number)))
 
-    def _on_device(self, batch: Batch) -> Batch:
-        x, targets = batch
-        targets = {name: target.to(self.device, non_blocking=True) for name, target in targets.items()}
-        return channels_last(x.to(self.device, non_blocking=True)), targets
+    def _loaded(self, number: int, split: LoaderSplit) -> Batch:
+        """The loader's next batch, from its beginning where it has ended."""
+        try:
+            return next(self._loaders[number])
+        except (KeyError, StopIteration):
+            self._loaders[number] = iter(split)
+            return next(self._loaders[number])
+
+    def _checked(self, portion: Portion) -> Portion:
+        """``portion``, whose targets go to a GPU, where a loss could only look by waiting; on a CPU it looks itself."""
+        if self.device.type != "cpu":
+            for t in portion.objectives:
+                self.problem.objectives[t].check(portion.batch)
+        return portion
+
+    def _on_device(self, portion: Portion) -> Portion:
+        inputs, targets = portion.batch
+        moved = batches.move(inputs, self.device), batches.mapped(self._moved, targets)
+        return Portion(moved, portion.objectives)
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=True)
 
 
-def first_inputs(split: Split, items: int, batch_size: int) -> Iterator[Tensor]:
-    """Inputs of a split's first items, in batches of one size, for statistics of BatchNorm layers."""
+def _place(number: int) -> tuple[int, ...]:
+    """Randomness of the first source is what it was when there was only one."""
+    return (number,) if number else ()
+
+
+def first_inputs(split: Data, items: int, batch_size: int) -> Iterator[Any]:
+    """Inputs of the first ``items`` items, in whole batches: what statistics of BatchNorm layers are estimated from."""
+    if isinstance(split, LoaderSplit):
+        seen = 0
+        for inputs, _ in split:
+            yield inputs
+            seen += batches.count(inputs)
+            if seen >= items:
+                return
+        return
     count = min(items, len(split))
     size = min(batch_size, count)
     for start in range(0, count - size + 1, size):
@@ -98,5 +157,8 @@ def first_inputs(split: Split, items: int, batch_size: int) -> Iterator[Tensor]:
 
 def _own_rows(batch: Batch) -> Batch:
     """This rank's rows of the global batch (all of them in a single process)."""
-    rows = distributed.part(len(batch[0]))
-    return batch[0][rows], {name: target[rows] for name, target in batch[1].items()}
+    if distributed.world_size() == 1:
+        return batch
+    inputs, targets = batch
+    rows = distributed.part(batches.count(inputs))
+    return batches.rows(inputs, rows), batches.rows(targets, rows)

@@ -33,6 +33,7 @@ class TrainingOptions:
         engine: passes of a step one after another or stacked into one; auto stacks small networks on a GPU.
         start_from: a model folder or a plain state_dict file whose weights the network starts with.
         start_partly: start even where that file holds little of the network, or heads under other names.
+        sources: what an epoch is where objectives have data sets of their own, a pass over the longest or the shortest.
     """
 
     epochs: Annotated[int, Range(1, 1_000_000)] = 10
@@ -52,6 +53,7 @@ class TrainingOptions:
     engine: Literal["auto", "sequential", "stacked"] = "auto"
     start_from: str = ""
     start_partly: bool = False
+    sources: Literal["longest", "shortest"] = "longest"
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import torch
 
-from palora_core.data import Batch
+from palora_core import batches
 
 
 class Prefetcher:
@@ -22,14 +23,14 @@ class Prefetcher:
         device: what the batches are for. On a CPU there is nothing to hide the work behind, so nothing is made ahead.
     """
 
-    def __init__(self, make: Callable[[int], Batch], steps: int, device: torch.device) -> None:
+    def __init__(self, make: Callable[[int], Any], steps: int, device: torch.device) -> None:
         self.make, self.steps = make, steps
         self.pinned = device.type == "cuda"
         self.ahead = device.type != "cpu"
         self._thread: ThreadPoolExecutor | None = None
-        self._next: tuple[int, Future[Batch]] | None = None
+        self._next: tuple[int, Future[Any]] | None = None
 
-    def __call__(self, step: int) -> Batch:
+    def __call__(self, step: int) -> Any:
         """The batch of ``step``."""
         if not self.ahead:
             return self.make(step)
@@ -41,8 +42,6 @@ class Prefetcher:
             self._next = step + 1, self._thread.submit(self._made, step + 1)
         return batch
 
-    def _made(self, step: int) -> Batch:
-        x, targets = self.make(step)
-        if not self.pinned:
-            return x, targets
-        return x.pin_memory(), {name: target.pin_memory() for name, target in targets.items()}
+    def _made(self, step: int) -> Any:
+        made = self.make(step)
+        return batches.pinned(made) if self.pinned else made

@@ -152,7 +152,7 @@ def refuse_changes(
 def resume_trainer(run: Run, data: Path, device: str = "auto", progress: Progress | None = None) -> Trainer:
     """The trainer of an existing run folder, at its beginning; ``resume()`` moves it to the saved state."""
     bench, method, training = _parts_of(run, run.config())
-    return Trainer(run, bench, method, training, data, device, progress)
+    return Trainer(run, bench.problem(data, progress), method, training, device, progress)
 
 
 def _parts_of(run: Run, config: Mapping[str, Any]) -> tuple[Benchmark, Method, TrainingOptions]:

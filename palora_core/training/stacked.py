@@ -9,7 +9,7 @@ captured in a CUDA graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,23 +19,25 @@ from torch.func import functional_call, vmap
 from palora_core import distributed
 from palora_core.balancing.base import Balancer, Step
 from palora_core.balancing.linear import Linear
+from palora_core.batches import Batch
 from palora_core.conditioning.base import ParetoModel, Pass
 from palora_core.conditioning.lowrank import LowRankModel
-from palora_core.data import Batch
 from palora_core.machine import autocast
 from palora_core.normalisation import batch_norms
 from palora_core.objectives import Objective
-from palora_core.training.engine import Engine
+from palora_core.training.engine import Engine, HeldOut, Portions
 
 SMALL = 2_000_000  # parameters; a larger network fills a GPU with one preference
 
 
-def obstacle(model: ParetoModel, balancer: Balancer) -> str | None:
+def obstacle(model: ParetoModel, balancer: Balancer, sources: int = 1) -> str | None:
     """Why the stacked engine cannot run this combination; None if it can."""
     if not isinstance(model, LowRankModel) or type(model)._passes is not LowRankModel._passes:
         return "it stacks merged low-rank weights, which this conditioning does not have"
     if type(balancer).backward is not Linear.backward:
         return "it knows the balancer linear only; others look at one preference at a time"
+    if sources > 1:
+        return "it makes one pass a step, and these data come from several sources"
     if any(layer.momentum is None for layer in batch_norms(model.network)):
         return "a BatchNorm with a cumulative average needs its passes one after another"
     return None
@@ -47,11 +49,11 @@ class Stacked(Engine):
     model: LowRankModel
 
     def __call__(
-        self, batch: Batch, preferences: Tensor, held_out: Callable[[], Batch] | None = None, lr: float = 0.0
+        self, portions: Portions, preferences: Tensor, held_out: HeldOut | None = None, lr: float = 0.0
     ) -> tuple[Tensor, Step]:
         """As :class:`palora_core.training.engine.Sequential`, for Σ_m λ_mᵀL(λ_m) only (see :func:`obstacle`)."""
-        x = batch[0]
-        model, tasks = self.model, self.tasks
+        (portion,) = portions
+        batch, model = portion.batch, self.model
         layers, norms = model.layers, batch_norms(model.network)
         preferences = preferences.to(next(model.parameters()))
         weights = [merged(layer, preferences) for layer in layers]
@@ -61,18 +63,18 @@ class Stacked(Engine):
         def one(preference: Tensor, own: list[Tensor], statistics: dict[str, Tensor]) -> Any:
             tensors = {(id(layer), "weight"): weight for layer, weight in zip(layers, own)}
             with model.active.use(preference, tensors):
-                return functional_call(model.network, statistics, (x,))
+                return self.caller(lambda *a, **k: functional_call(model.network, statistics, a, k), batch[0])
 
-        with autocast(x.device, self.dtype):
+        with autocast(self.device, self.dtype):
             outputs = vmap(one, randomness="different")(preferences, weights, buffers)
-        losses = torch.stack([_losses(task, outputs, batch) for task in tasks], 1)
+        losses = torch.stack([_losses(one, outputs, batch) for one in self.objectives], 1)
         (preferences.to(losses) * losses).sum().backward()
         extra = model.regulariser()
         if extra is not None:
             extra.backward()
         if model.training:
             _update(norms, names, buffers)
-        last = Pass(preferences[-1], lambda inputs: model(inputs, preferences[-1]), [], [[] for _ in tasks])
+        last = Pass(preferences[-1], partial(model, preference=preferences[-1]), [], [[] for _ in self.objectives])
         return losses.detach(), Step(list(losses[-1].detach()), last, model, None, None, lr)
 
 

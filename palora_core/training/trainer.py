@@ -15,19 +15,19 @@ import torch
 from torch import Tensor
 
 from palora_core import checkpoint, distributed, normalisation
-from palora_core.benchmarks.base import Benchmark, benchmarks
-from palora_core.config import name_of
-from palora_core.data import Batch, save_samples
+from palora_core.batches import Caller
+from palora_core.data import save_samples
 from palora_core.errors import UserError
+from palora_core.evaluation import evaluate
 from palora_core.files import is_sealed, seal, write_atomically
-from palora_core.front import Front, evaluate
+from palora_core.front import Front
 from palora_core.machine import autocast, channels_last_, choose_device, precision_dtype
 from palora_core.methods.base import Method, methods
-from palora_core.networks.base import networks
+from palora_core.problem import Problem
 from palora_core.runs import Observer, Run
 from palora_core.simplex import evaluation_preferences
 from palora_core.training.card import model_card, run_config
-from palora_core.training.engine import choose_engine, losses_without_graph
+from palora_core.training.engine import choose_engine
 from palora_core.training.feed import Feed
 from palora_core.training.options import TrainingOptions
 from palora_core.training.start import load_start
@@ -44,10 +44,9 @@ class Trainer:
 
     Args:
         run: the folder; its ``config.json`` is written by :meth:`start`.
-        benchmark: data, tasks and network.
+        problem: network, objectives and data.
         method: conditioning, balancer, sampler.
         options: training options.
-        data: the data root.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, …
         progress: called with (what, done, total) for a progress bar.
     """
@@ -55,27 +54,25 @@ class Trainer:
     def __init__(
         self,
         run: Run,
-        benchmark: Benchmark,
+        problem: Problem,
         method: Method,
         options: TrainingOptions,
-        data: Path,
         device: str = "auto",
         progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
         self.run = run if distributed.is_main() else Observer(run.folder)
-        self.benchmark, self.method, self.options = benchmark, method, options
+        self.problem, self.method, self.options = problem, method, options
         self.device = choose_device(device)
         self.dtype = precision_dtype(options.precision, self.device)
         self.progress = progress or (lambda what, done, total: None)
-        with distributed.one_first():
-            self.splits = benchmark.load(data, progress)
-        self.tasks = benchmark.tasks
-        self.feed = Feed(benchmark, self.splits, options, self.device)
+        self.objectives = problem.objectives
+        self.feed = Feed(problem, options, self.device)
         self.steps_per_epoch, self.total_steps = self.feed.steps_per_epoch, self.feed.total_steps
         self.step = 0  # steps done
         self.seconds = 0.0  # training time of earlier sessions of this run
         self.best: list[float] | None = None
         self.origin: dict[str, Any] | None = None  # what came from options.start_from
+        self.reference: tuple[float, ...] | None = tuple(problem.reference) if problem.reference is not None else None
         self._stop = False
         self._began = self._saved = self._reported = time.monotonic()
         self._first_step = 0
@@ -83,18 +80,17 @@ class Trainer:
 
     def _build(self) -> None:
         torch.manual_seed(self.options.seed)
-        name, options = self.benchmark.network
-        if "pretrained" in options and (self.options.start_from or self.saved_state.exists()):
-            options = {**options, "pretrained": False}  # replaced below: the machine need not have ImageNet's weights
-        network = networks.get(name)(**options)
+        # Weights that are replaced below need not be on this machine.
+        network = self.problem.build(pretrained=not (self.options.start_from or self.saved_state.exists()))
         if self.options.start_from and not self.saved_state.exists():
             found = load_start(network, Path(self.options.start_from), self.options.start_partly)
             self.origin = found.to_json()
+        self.caller = Caller(network, self.problem.passing)
         self.base_parameters = sum(p.numel() for p in network.parameters())
-        self.model = self.method.conditioning.condition(network, len(self.tasks)).to(self.device)
+        self.model = self.method.conditioning.condition(network, len(self.objectives)).to(self.device)
         channels_last_(self.model)
         self.balancer = copy.deepcopy(self.method.balancer)
-        self.balancer.setup(len(self.tasks), self.device)
+        self.balancer.setup(len(self.objectives), self.device)
         groups = self.model.parameter_groups(self.options.lr)
         if self.balancer.parameters():
             groups.append({"params": self.balancer.parameters(), "lr": self.options.lr})
@@ -103,7 +99,14 @@ class Trainer:
         self.optimizer = torch.optim.Adam(groups, lr=self.options.lr, fused=True)
         distributed.broadcast_(self.model.state_dict().values())
         self.engine, self.engine_chosen = choose_engine(
-            self.options.engine, self.model, self.tasks, self.balancer, self.dtype, self.device
+            self.options.engine,
+            self.model,
+            self.objectives,
+            self.balancer,
+            self.dtype,
+            self.device,
+            self.caller,
+            len(self.feed.sources),
         )
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -128,7 +131,7 @@ class Trainer:
             total_steps=self.total_steps,
             steps_per_epoch=self.steps_per_epoch,
             epochs=self.options.epochs,
-            tasks=[task.name for task in self.tasks],
+            tasks=[task.name for task in self.objectives],
             resumed=resumed,
             engine=self.engine_chosen,
             **({"origin": self.origin["sentence"]} if self.origin else {}),
@@ -165,7 +168,7 @@ class Trainer:
             self._front_event(self.front("val", self.options.front_points or None))  # where an expansion starts
         while self.step < self.total_steps:
             first = self.step % self.steps_per_epoch
-            heard = torch.zeros(len(self.tasks), dtype=torch.bool, device=self.device)
+            heard = torch.zeros(len(self.objectives), dtype=torch.bool, device=self.device)
             for index in range(first, self.steps_per_epoch):
                 losses, preferences = self._train_step()
                 self._report(losses, preferences)
@@ -188,7 +191,7 @@ class Trainer:
 
     def _say_silent(self, heard: Tensor) -> None:
         """Note the tasks whose loss was exactly 0 over a whole epoch."""
-        silent = [task.name for task, found in zip(self.tasks, heard.tolist()) if not found]
+        silent = [task.name for task, found in zip(self.objectives, heard.tolist()) if not found]
         if silent:
             names = " and ".join(silent)
             self.run.event(
@@ -202,9 +205,9 @@ class Trainer:
         return distributed.any_rank(self._stop or self.run.stop_requested())
 
     def _train_step(self) -> tuple[Tensor, Tensor]:
-        batch = self.feed.training(self.step)
+        portions = self.feed.training(self.step)
         preferences = self.method.sampler.sample(
-            len(self.tasks), self.method.num_preferences, self.tau, self.feed.generator("preferences", self.step)
+            len(self.objectives), self.method.num_preferences, self.tau, self.feed.generator("preferences", self.step)
         ).to(self.device)
         self.model.train()
         self.model.progress(self.tau)
@@ -212,17 +215,17 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         lr = self.optimizer.param_groups[0]["lr"]
         try:
-            losses, step = self.engine(batch, preferences, lambda: self.feed.held_out(self.step), lr)
+            losses, step = self.engine(portions, preferences, lambda: self.feed.held_out(self.step), lr)
         except (FloatingPointError, torch.linalg.LinAlgError) as error:  # a solver was given NaN
-            raise self._diverged("The gradients", self._losses_at(batch, preferences[-1])[None]) from error
+            raise self._diverged("The gradients", self.engine.losses_at(portions, preferences[-1])[None]) from error
         distributed.average_(self._shared_by_ranks())
         self._check(losses)
         self._lay_out_gradients()
         self.optimizer.step()
         try:
-            self.balancer.after_step(step, lambda: self._losses_at(batch, step.preference))
+            self.balancer.after_step(step, lambda: self.engine.losses_at(portions, step.preference))
         except FloatingPointError as error:
-            raise self._diverged("The losses", self._losses_at(batch, step.preference)[None]) from error
+            raise self._diverged("The losses", self.engine.losses_at(portions, step.preference)[None]) from error
         self.step += 1
         return losses, preferences
 
@@ -262,19 +265,16 @@ class Trainer:
         size = torch.nn.utils.get_total_norm([p.grad for p in self._trained() if p.grad is not None])
         if torch.isfinite(losses).all() & torch.isfinite(size):  # one wait for the device
             return
-        bad = [task.name for task, column in zip(self.tasks, losses.t()) if not torch.isfinite(column).all()]
+        bad = [task.name for task, column in zip(self.objectives, losses.t()) if not torch.isfinite(column).all()]
         raise self._diverged(f"The loss of {' and '.join(bad)}" if bad else "The gradients", losses)
 
     def _diverged(self, what: str, losses: Tensor) -> UserError:
-        means = zip(self.tasks, losses.mean(0).tolist())
+        means = zip(self.objectives, losses.mean(0).tolist())
         return UserError(
             f"{what} became NaN or infinite at step {self.step + 1}; the last good state is kept. The losses were "
             f"{', '.join(f'{task.name} {mean:.4g}' for task, mean in means)}: scale down one that is out of "
             "proportion, lower --set lr=…, or use --set precision=fp32, and start again."
         )
-
-    def _losses_at(self, batch: Batch, preference: Tensor) -> Tensor:
-        return losses_without_graph(self.model, batch, self.tasks, preference, self.dtype)
 
     # -- evaluation --------------------------------------------------------------------------------------------------
     def calibrate(self) -> None:
@@ -282,34 +282,37 @@ class Trainer:
         if self.options.batch_norm == "running":
             return
         with autocast(self.device, self.dtype):
-            normalisation.calibrate(self.model, self.feed.calibration)
+            normalisation.calibrate(self.model, self.feed.calibration, self.caller)
         distributed.broadcast_(self.model.buffers())
 
     def front(self, split: str, points: int | None = None) -> Front:
         """The model's front on a split."""
-        tasks = len(self.tasks)
+        tasks = len(self.objectives)
         grid = evaluation_preferences(tasks, points) if points and self.model.controllable else None
         about = {
-            "benchmark": name_of(benchmarks, self.benchmark),
-            "method": name_of(methods, self.method),
+            "benchmark": self.problem.name,
+            "method": methods.name_of(self.method),
             "title": self.method.title,
             "split": split,
-            "items": len(self.splits[split]),
+            "items": self.problem.items(split),
             "seed": self.options.seed,
             "step": self.step,
             "batch_norm": self.options.batch_norm,
         }
-        return evaluate(
+        front = evaluate(
             self.model.eval(),
-            self.splits[split],
-            self.tasks,
-            self.benchmark.reference,
+            self.problem.sources[split],
+            self.objectives,
+            self.reference,
             grid,
             self.options.eval_batch_size,
             self.dtype,
             progress=lambda done, total: self._front_progress(split, done, total),
             about=about,
+            passing=self.problem.passing,
         )
+        self.reference = front.reference  # proposed from the first front where the problem has none
+        return front
 
     def _front_progress(self, split: str, done: int, total: int) -> None:
         self.progress(f"{split} front", done, total)
@@ -354,24 +357,23 @@ class Trainer:
         if not distributed.is_main():
             return
         front.save(self.run.folder / "front.json")
-        count = min(self.options.samples, len(self.splits["test"]))
-        save_samples(self.run.folder / "samples.npz", self.splits["test"], count)  # type: ignore[arg-type]
+        save_samples(self.run.folder / "samples.npz", self.problem.sources["test"][0].split, self.options.samples)
         checkpoint.save(self.run.folder, self.model, self.card(front))
 
     # -- what is written ---------------------------------------------------------------------------------------------
     def config(self) -> dict[str, Any]:
         """The run's configuration, enough to build this trainer again."""
-        return run_config(self.benchmark, self.method, self.options)
+        return run_config(self.problem, self.method, self.options)
 
     def card(self, front: Front) -> dict[str, Any]:
         """The model card of the weights as they are now."""
         progress = {
             "steps": self.step,
             "seconds": round(self.elapsed),
-            "train_items": len(self.splits["train"]),
+            "train_items": self.problem.items("train"),
             "finished": self.step >= self.total_steps,
         }
-        parts = self.benchmark, self.method, self.options, self.model, self.base_parameters
+        parts = self.problem, self.method, self.options, self.model, self.base_parameters
         return model_card(*parts, progress, front, self.origin)
 
     @property
@@ -414,6 +416,7 @@ class Trainer:
             "seconds": self.elapsed,
             "best": self.best,
             "origin": self.origin,
+            "reference": self.reference,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "balancer": self.balancer.state_dict(),
@@ -444,7 +447,7 @@ class Trainer:
             if self.device.type == "cuda":
                 torch.cuda.set_rng_state(state["device_rng"].cpu(), self.device)
             self.step, self.seconds, self.best = int(state["step"]), float(state["seconds"]), state["best"]
-            self.origin = state["origin"]
+            self.origin, self.reference = state["origin"], state["reference"]
             distributed.broadcast_(self.model.state_dict().values())
         except Exception as error:  # torch reports damage in many ways
             raise UserError(

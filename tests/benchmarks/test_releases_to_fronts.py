@@ -51,7 +51,7 @@ def trained(name: str, release, settings: dict, folder: Path, method: str = "pal
     if method == "ls":
         steps = {k: v for k, v in steps.items() if k not in ("rank", "num_preferences")}
     bench, chosen, options = configure(name, method, steps)
-    trainer = Trainer(Run(folder / "run"), bench, chosen, options, folder / "data", "cpu")
+    trainer = Trainer(Run(folder / "run"), bench.problem(folder / "data"), chosen, options, "cpu")
     trainer.start()
     return trainer
 
@@ -79,7 +79,7 @@ def test_forty_tasks_train_and_are_evaluated(tmp_path):
     assert front.objectives.shape == (1, 40)
     card = json.loads((tmp_path / "run" / "card.json").read_text())
     assert len(card["tasks"]) == 40
-    assert len(trainer.splits["train"]) == 4
+    assert trainer.problem.items("train") == 4
 
 
 @pytest.mark.parametrize(("name", "expected"), [("sarcos", 225_815), ("celeba", 17_294_152), ("utkface", 12_063_468)])

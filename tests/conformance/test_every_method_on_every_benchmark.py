@@ -60,7 +60,7 @@ def make(method: str, case: str, data: Path, folder: Path) -> Trainer:
         settings["norm_layers"] = True
     items = len(configure(name, method, settings)[0].load(data)["train"])
     bench, chosen, training = configure(name, method, {**settings, "batch_size": items // 2})
-    return Trainer(Run(folder), bench, chosen, training, data, "cpu")
+    return Trainer(Run(folder), bench.problem(data), chosen, training, "cpu")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -76,7 +76,7 @@ def learnt(trainer: Trainer) -> dict[str, torch.Tensor]:
 def stays(trainer: Trainer, name: str) -> bool:
     """Whether a tensor is meant to stay: the heads that single-task learning leaves out."""
     task = getattr(trainer.method.sampler, "task", None)
-    others = {other.name for i, other in enumerate(trainer.tasks) if i != task} if task is not None else set()
+    others = {other.name for i, other in enumerate(trainer.objectives) if i != task} if task is not None else set()
     return any(f"heads.{other}." in name for other in others)
 
 
@@ -105,8 +105,8 @@ def test_it_trains_everything_that_should_move_moves_and_it_has_a_front(data_for
     assert expected <= still
     assert {name for name in still - expected if not may_stay(trainer, name)} == set()
     front = Front.load(tmp_path / "run" / "front.json")
-    points = len(evaluation_preferences(len(trainer.tasks))) if trainer.method.controllable else 1
-    assert front.objectives.shape == (points, len(trainer.tasks))
+    points = len(evaluation_preferences(len(trainer.objectives))) if trainer.method.controllable else 1
+    assert front.objectives.shape == (points, len(trainer.objectives))
     assert np.isfinite(front.objectives).all()
     assert all(np.isfinite(values).all() for values in front.metrics.values())
 

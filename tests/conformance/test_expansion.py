@@ -30,20 +30,20 @@ def checkpoint(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("expansion") / "ls"
     settings = {key: value for key, value in SMALL.items() if key != "num_preferences"}
     bench, method, options = configure("multimnist", "ls", {**settings, "epochs": 1, "norm_layers": True})
-    Trainer(Run(folder), bench, method, options, folder, "cpu").start()
+    Trainer(Run(folder), bench.problem(folder), method, options, "cpu").start()
     return folder
 
 
 def expansion(source: Path, folder: Path, benchmark: str = "multimnist", data: Path | None = None, **more) -> Trainer:
     chosen = configure_expansion(benchmark, source, {"epochs": 2, **more})
-    return Trainer(Run(folder), *chosen, data or folder, "cpu")
+    return Trainer(Run(folder), chosen[0].problem(data or folder), *chosen[1:], "cpu")
 
 
 def test_before_training_every_preference_gives_the_checkpoint(checkpoint, tmp_path):
     trainer = expansion(checkpoint, tmp_path / "run", **SMALL, alpha=10)
     plain, _ = load(checkpoint)
     plain = plain.merge(torch.tensor([0.5, 0.5])).eval()
-    x, _ = trainer.splits["test"].batch(torch.arange(8))
+    x, _ = trainer.problem.sources["test"][0].split.batch(torch.arange(8))
     for row in ANY:
         expected, found = plain(x), trainer.model.eval()(x, torch.tensor(row))
         assert all(torch.equal(expected[task], found[task]) for task in expected)

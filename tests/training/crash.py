@@ -33,7 +33,7 @@ DATA = Path("no data: the bundled subset")
 def begin(folder: Path, checkpoint_seconds: float = 0.0) -> None:
     settings = {**SETTINGS, "checkpoint_seconds": checkpoint_seconds}
     bench, method, options = configure("multimnist", "palora", settings)
-    Trainer(Run(folder), bench, method, options, DATA, "cpu").start()
+    Trainer(Run(folder), bench.problem(DATA), method, options, "cpu").start()
 
 
 def resume(folder: Path) -> None:

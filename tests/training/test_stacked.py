@@ -18,6 +18,7 @@ from palora_core.networks.resnet import resnet18
 from palora_core.networks.segnet import segnet
 from palora_core.runs import Run
 from palora_core.samplers import annealed_preferences
+from palora_core.sources import whole_step
 from palora_core.tasks import Classification, Depth, Regression, Segmentation
 from palora_core.training.engine import Sequential, choose_engine
 from palora_core.training.setup import configure
@@ -58,8 +59,8 @@ def both(name, count):
     model, tasks, batch = prepared(name)
     preferences = annealed_preferences(len(tasks), count, 0.7, 0.5).double()
     other = copy.deepcopy(model)
-    first, _ = Sequential(model, tasks, Linear())(batch, preferences)
-    second, _ = Stacked(other, tasks, Linear())(batch, preferences)
+    first, _ = Sequential(model, tasks, Linear())(whole_step(batch, len(tasks)), preferences)
+    second, _ = Stacked(other, tasks, Linear())(whole_step(batch, len(tasks)), preferences)
     return model, other, first, second
 
 
@@ -91,7 +92,7 @@ def test_every_preference_has_batch_statistics_of_its_own():
 def test_frozen_base_weights_get_no_gradient():
     network, tasks, batch = case("lenet")
     model = LowRank(rank=1, adapters_only=True).condition(network, 2)
-    Stacked(model, tasks, Linear())(batch, annealed_preferences(2, 2, 1.0))
+    Stacked(model, tasks, Linear())(whole_step(batch, len(tasks)), annealed_preferences(2, 2, 1.0))
     assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
 
 
@@ -104,6 +105,7 @@ def test_what_cannot_be_stacked_says_why():
     network, _, _ = case("lenet with BatchNorm")
     model = palorize(network, 2)
     assert obstacle(model, Linear()) is None
+    assert "several sources" in obstacle(model, Linear(), 2)
     assert "one preference at a time" in obstacle(model, GradientNormalised())
     assert "merged low-rank weights" in obstacle(Unconditioned().condition(network, 2), Linear())
     model.network.trunk[1].momentum = None
@@ -141,7 +143,7 @@ def test_a_step_never_waits_for_the_device(monkeypatch):
     for kind in {type(task) for task in tasks}:
         monkeypatch.setattr(kind, "_check", lambda task, target: None)  # it looks at targets on the CPU alone
     with Waits() as waits:
-        Stacked(model, tasks, Linear())(batch, annealed_preferences(2, 2, 1.0))
+        Stacked(model, tasks, Linear())(whole_step(batch, len(tasks)), annealed_preferences(2, 2, 1.0))
         assert waits.found == []
         torch.ones(()).item()
     assert len(waits.found) == 1  # so the test would have seen one
@@ -150,7 +152,7 @@ def test_a_step_never_waits_for_the_device(monkeypatch):
 def test_a_run_says_which_engine_it_used(tmp_path):
     settings = {"train_images": 64, "test_images": 16, "epochs": 1, "batch_size": 32, "engine": "stacked"}
     bench, method, options = configure("multimnist", "palora", {**settings, "front_points": 2, "samples": 1})
-    work = Trainer(Run(tmp_path / "run"), bench, method, options, Path("none"), "cpu")
+    work = Trainer(Run(tmp_path / "run"), bench.problem(Path("none")), method, options, "cpu")
     work.start()
     assert work.run.events()[0]["engine"] == "stacked: as asked for"
     assert work.run.status() == "finished"

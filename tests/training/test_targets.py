@@ -7,7 +7,8 @@ import torch
 
 from palora_core.data import ArraySplit
 from palora_core.errors import UserError
-from palora_core.front import evaluate
+from palora_core.evaluation import evaluate
+from palora_core.problem import NamedNetwork, Problem
 from palora_core.training.feed import Feed
 from palora_core.training.setup import configure
 
@@ -20,7 +21,8 @@ def split_of(label: int, items: int = 8) -> ArraySplit:
 
 def feed_of(train: ArraySplit, val: ArraySplit, device: str) -> Feed:
     bench, _, options = configure("multimnist", "auto_lambda", {"epochs": 1, "batch_size": 8})
-    return Feed(bench, {"train": train, "val": val}, options, torch.device(device))
+    problem = Problem(NamedNetwork(*bench.network), bench.tasks, train, val)
+    return Feed(problem, options, torch.device(device))
 
 
 def test_what_goes_to_a_gpu_is_looked_at_before():

@@ -28,7 +28,7 @@ NOWHERE = Path("no data: the bundled subset")
 
 def trainer(folder, method="palora", progress=None, **settings) -> Trainer:
     bench, chosen, options = configure("multimnist", method, {**SETTINGS, **settings})
-    return Trainer(Run(folder), bench, chosen, options, NOWHERE, "cpu", progress)
+    return Trainer(Run(folder), bench.problem(NOWHERE), chosen, options, "cpu", progress)
 
 
 def weights(folder, name="model.safetensors"):
@@ -126,7 +126,7 @@ def test_a_nan_loss_stops_with_a_sentence_and_keeps_the_last_good_state(tmp_path
     work = trainer(run.folder, checkpoint_seconds=0.0)
 
     def poison() -> None:
-        work.splits["train"].inputs.fill_(float("nan"))
+        work.problem.sources["train"][0].split.inputs.fill_(float("nan"))
 
     work.progress = At(5, poison)
     with pytest.raises(UserError, match=r"loss of top_left and bottom_right became NaN or infinite at step 6"):
@@ -142,7 +142,7 @@ def test_a_nan_loss_stops_with_a_sentence_and_keeps_the_last_good_state(tmp_path
 @pytest.mark.parametrize("method", ["cagrad", "imtl_g", "phn_epo"])
 def test_gradients_that_no_solver_can_take_stop_with_the_same_sentence(tmp_path, method):
     work = trainer(tmp_path / "run", method, num_preferences=1)
-    work.splits["train"].inputs.fill_(float("nan"))
+    work.problem.sources["train"][0].split.inputs.fill_(float("nan"))
     with pytest.raises(UserError, match=r"gradients became NaN or infinite at step 1; the last good state is kept"):
         work.start()
 
