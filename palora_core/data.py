@@ -213,7 +213,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _arrays(tree: Any) -> list[Any]:
-    """The arrays in a nesting: what has a shape with items (arrays of ours may also be read from a file when sliced)."""
+    """The arrays in a nesting; some of ours read a file when they are indexed."""
     if hasattr(tree, "__len__") and hasattr(tree, "__getitem__") and not isinstance(tree, Mapping | list | tuple | str):
         return [tree]
     parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()

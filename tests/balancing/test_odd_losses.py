@@ -56,7 +56,7 @@ def silenced(*tasks: int, steps=None):
 def total(run) -> float:
     """The sum of the first two losses at step 0's data."""
     x, targets = run.data(0)
-    from conftest import losses_of
+    from tests.balancing.conftest import losses_of
 
     with torch.no_grad():
         return float(sum(losses_of(run.model(x, centre(run.num_tasks)[0]), run.num_tasks, targets)[:2]))

@@ -348,14 +348,14 @@ def test_losses_out_of_proportion_are_named_before_they_hold_parameters_for_good
     """Adam would keep infinite squares of such gradients, and those parameters never move again."""
     run = Run(tmp_path / "run")
     work = trainer(run.folder)
-    terms = type(work.tasks[0]).terms
-    huge = work.tasks[1].name
+    terms = type(work.objectives[0]).terms
+    huge = work.objectives[1].name
 
     def scaled(task, prediction, target):
         total, count = terms(task, prediction, target)
         return (total * 1e30 if task.name == huge else total), count
 
-    monkeypatch.setattr(type(work.tasks[0]), "terms", scaled)
+    monkeypatch.setattr(type(work.objectives[0]), "terms", scaled)
     with pytest.raises(UserError, match=r"gradients became NaN or infinite at step 1.*bottom_right 2\.\d+e\+30: scale"):
         work.start()
     assert run.status() == "failed"
@@ -363,13 +363,13 @@ def test_losses_out_of_proportion_are_named_before_they_hold_parameters_for_good
 
 def test_a_negative_loss_is_named_with_its_task(tmp_path, monkeypatch):
     work = trainer(tmp_path / "run", "gls", num_preferences=1)
-    terms = type(work.tasks[0]).terms
+    terms = type(work.objectives[0]).terms
 
     def lowered(task, prediction, target):
         total, count = terms(task, prediction, target)
         return (total - 9 * count if task.name == "top_left" else total), count
 
-    monkeypatch.setattr(type(work.tasks[0]), "terms", lowered)
+    monkeypatch.setattr(type(work.objectives[0]), "terms", lowered)
     with pytest.raises(UserError, match=r"GeometricMean is defined for losses of at least 0.*task 'top_left' is -"):
         work.start()
 
