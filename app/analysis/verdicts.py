@@ -59,12 +59,13 @@ def _summary(right: int, count: int) -> str:
 
 def _of(layer: Layer, values: Mapping[str, float]) -> str:
     name, value = layer.task.name.replace("_", " "), values[_key(layer)]
+    close = ", too close to call on so few items" if abs(value - layer.limit) < layer.uncertainty else ""
     if not np.isfinite(value):
         return f"{name} has no value and counts as **forgotten**"
     if forgotten(layer, values):
         bound = "no more than" if layer.metric.higher_is_better else "no less than"
-        return f"{name} is **forgotten** ({_text(layer, value)}, {bound} {_text(layer, layer.limit)})"
-    return f"{name} stays ({_text(layer, value)} of {_text(layer, layer.best)} at best)"
+        return f"{name} is **forgotten** ({_text(layer, value)}, {bound} {_text(layer, layer.limit)}{close})"
+    return f"{name} stays ({_text(layer, value)} of {_text(layer, layer.best)} at best{close})"
 
 
 def _text(layer: Layer, value: float) -> str:

@@ -90,7 +90,7 @@ def buttons(job: jobs.Job) -> None:
     if job.status in ("stopped", "failed", "crashed"):
         icon = ":material/play_arrow:"
         st.button("Resume", icon=icon, key="resume", type="primary", on_click=act, args=(jobs.resume, job.name))
-    with st.popover("Name", icon=":material/edit_note:", help="What you call this run, and a note on it."):
+    with st.popover("Name and note", icon=":material/edit_note:"):
         name_and_note(job)
     if not job.live:
         with st.popover("Delete", icon=":material/delete:"):

@@ -65,7 +65,10 @@ def _segment(preferences: Sequence[Sequence[float]], tasks: Sequence[str]) -> go
         hovertemplate="λ = %{customdata[0]}<extra></extra>",
     )
     figure.update_xaxes(
-        range=[-0.06, 1.06], tickvals=[0, 0.5, 1], ticktext=[pretty(tasks[0]), "centre", pretty(tasks[1])]
+        range=[-0.12, 1.12],
+        tickvals=[0, 0.5, 1],
+        ticktext=[pretty(tasks[0]), "centre", pretty(tasks[1])],
+        ticklabeloverflow="allow",
     )
     figure.update_yaxes(visible=False, range=[-1, 1])
     return styled(figure, legend=False)

@@ -15,6 +15,7 @@ from app.analysis import toys, verdicts
 from app.analysis.probes import maps
 from app.components import learn_figures as figures
 from app.components import probe_figures
+from app.components.probe_sections import spread
 from app.components.toy_drag import show_toy, toy_data
 from app.library.loading import LoadedModel
 from app.services import services
@@ -259,7 +260,8 @@ def model_forgetting(loaded: LoadedModel, probe: Any, was_running: bool) -> None
         chart = probe_figures.preference_bars(*shown, values, limits, list(trained_on))
         figure(chart, "learn_bars", "Every task on and off the simplex")
         st.caption(
-            f"{loaded.entry.title}, {probe.num_samples} samples. Pale: off the simplex. ✗: forgotten. Dotted: chance."
+            f"{loaded.entry.title}, {probe.num_samples} items{spread(layers)}. Pale: off the simplex. ✗: forgotten. "
+            "Dotted: chance."
         )
         st.markdown("\n".join(f"* {sentence}" for sentence in verdicts.sentences(layers, named, pseudo)))
     if was_running and not probe.running:

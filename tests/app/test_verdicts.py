@@ -1,5 +1,7 @@
 """The words below the bars come from their numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,15 @@ def test_every_preference_has_a_sentence_by_the_rule_of_the_bars(layers):
     assert "left is **forgotten** (30.0 %, no more than 48.0 %)" in told[2]
     assert told[3].count("**forgotten**") == 2
     assert verdicts.divided(layers, named, PSEUDO) == (2, 2) and "in its own adapters.**" in told[-1]
+
+
+def test_what_lies_within_the_uncertainty_of_the_limit_is_said_to_be_close(layers):
+    close = replace(layers[0], uncertainty=0.06)
+    told = [
+        verdicts.sentences([close], {"(0, 0)": {"left/accuracy": v}}, {"(0, 0)": [0.0]})[0] for v in (0.45, 0.5, 0.6)
+    ]
+    assert ["too close to call" in sentence for sentence in told] == [True, True, False]
+    assert ["**forgotten**" in sentence for sentence in told] == [True, False, False]
 
 
 @pytest.mark.parametrize(
