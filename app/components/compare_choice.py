@@ -18,9 +18,15 @@ SHOWN_AT_FIRST = 8
 
 
 def choose_arena(arenas: Sequence[Arena]) -> Arena:
-    """The benchmark; the one with most models at first."""
+    """The benchmark: that of the model that was last chosen on another page, else the one with most models."""
     titles = {arena.key: arena.title for arena in arenas}
     by_name = {arena.name: arena.key for arena in reversed(arenas)} | {key: key for key in titles}
+    model = st.session_state.get("chosen_model")
+    if model != st.session_state.get("compare model"):
+        st.session_state["compare model"] = model
+        place = next((arena.key for arena in arenas for one in arena.contenders if one.id == model), None)
+        if place:
+            st.session_state["arena"] = place
     view.restore("benchmark", "arena", list(titles), lambda text: by_name.get(text, text))
     key = st.sidebar.selectbox(
         "Benchmark", list(titles), format_func=lambda k: titles.get(k, k), key="arena", persist_state="session"

@@ -331,3 +331,14 @@ def test_single_solutions_say_what_a_preference_cannot_do(several):
     (several.registry.models / "c" / "card.json").write_text(json.dumps({**card, "title": "LS on Toy"}))
     app = open_compare()
     assert not app.exception and "which no λ moves" in texts(app.caption).replace("\\", "")
+
+
+def test_the_page_opens_on_the_benchmark_of_the_model_chosen_elsewhere(roots):
+    app = open_compare()
+    for model, tasks in (("three", "normals"), ("digits", "right")):
+        app.session_state["chosen_model"] = model
+        app.run()
+        assert not app.exception and addressed(app)["benchmark"].endswith(tasks)
+    app.selectbox(key="arena").set_value("toy: segmentation, depth").run()
+    app.run()
+    assert addressed(app)["benchmark"] == "toy: segmentation, depth", "a choice made here stays"
