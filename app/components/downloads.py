@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.components.plain import plain
 from app.exports import exporting
 from app.exports.merged import merged_safetensors
 from app.exports.report.compose import report
@@ -44,7 +45,7 @@ def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[
         made_on_demand("ONNX", "Exporting and comparing with PyTorch …", wanted, lambda: _onnx(loaded, preference))
     if image:
         st.divider()
-        st.caption(f"The view as one HTML page: {label} with predictions, errors, metrics, front and card.")
+        st.caption(f"The view as one HTML page: {plain(label)} with predictions, errors, metrics, front and card.")
         wanted = (loaded.key, image, tuple(preference))
         made_on_demand("Report", "Drawing …", wanted, lambda: _report(loaded, image, label, preference))
 
@@ -69,7 +70,7 @@ def made_on_demand(what: str, meanwhile: str, wanted: tuple[Any, ...], make: Cal
             with st.spinner(meanwhile, show_time=True):
                 kept[what] = (wanted, make())
         except UserError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(str(error)), icon=":material/error:")
             return
     name, data, note = kept[what][1]
     st.download_button(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.components.model_cards import Card
+from app.components.plain import plain
 from app.exports import exporting
 from app.exports.exporting import Exported
 from app.exports.standalone import runtime
@@ -35,7 +36,7 @@ def exports(card: Card) -> None:
     try:
         loaded = services().registry.get(card.entry.id)
     except UserError as error:
-        st.error(str(error), icon=":material/broken_image:")
+        st.error(plain(str(error)), icon=":material/broken_image:")
         return
     forms = list(FORMS) if loaded.model.controllable else [form for form in FORMS if form != "controllable"]
     form = st.selectbox("What", forms, format_func=lambda f: FORMS[f][0], key="form")
@@ -76,7 +77,7 @@ def make(loaded: LoadedModel, form: str, preference: list[float] | None) -> None
             else:
                 result = exporting.export(loaded, FORMS[form][1], preference)  # type: ignore[arg-type]
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         return
     key = (loaded.key, form, None if preference is None else tuple(preference))
     st.session_state["exported"] = (key, result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import string
 
 # CommonMark takes every ASCII punctuation character behind a backslash for itself; Streamlit's own marks
@@ -10,9 +11,16 @@ import string
 _LITERAL = str.maketrans({character: f"\\{character}" for character in string.punctuation} | {"\n": " ", "\r": " "})
 
 
+# Read in the text that is left after escaping: emoji and icons, addresses, arrows and dashes. A joiner, which takes no
+# room and shows nothing, takes them apart.
+_READ_LATER = re.compile(
+    r"(?<=:)(?=[\w/+-]+:)|(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)(?=\w)|(?<=[<-])(?=[-=>])|(?<=[>~])(?==)", re.IGNORECASE
+)
+
+
 def plain(text: str) -> str:
     """A text as a Markdown element or a label shows it letter by letter."""
-    return text.translate(_LITERAL)
+    return _READ_LATER.sub("\u2060", text).translate(_LITERAL)
 
 
 def in_figure(text: str) -> str:

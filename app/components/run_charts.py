@@ -68,7 +68,7 @@ def charts(name: str, compared: dict[str, str]) -> None:
     steps = [e for e in events if e["kind"] == "step"]
     if start is None or not steps:
         return
-    tasks = start["tasks"]
+    tasks = [in_figure(task) for task in start["tasks"]]
     fronts = [e for e in events if e["kind"] == "front"]
     left, right = st.columns(2)
     with left:

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from app.components.plain import in_figure
 from app.components.training_figures import COLOURS, DASHES, MARKERS, pretty, styled, thin
 
 # More tasks than this share one panel with their mean.
@@ -34,7 +35,7 @@ class RunTrace:
     @property
     def tasks(self) -> list[str]:
         """Task names."""
-        return list(self.start.get("tasks", []))
+        return [in_figure(task) for task in self.start.get("tasks", [])]
 
     def epoch(self, event: Mapping[str, Any]) -> float:
         """Where a step lies in epochs, so that runs of other lengths and batch sizes line up."""

@@ -43,7 +43,7 @@ def panel(name: str, title: str, was_live: bool) -> None:
         st.warning(plain(job.problem), icon=":material/broken_image:")
     last = next((e for e in reversed(events) if e["kind"] == "step"), None)
     if job.status in ("failed", "crashed"):
-        st.error(job.message or "The run ended with an error; its log says more.", icon=":material/error:")
+        st.error(plain(job.message) or "The run ended with an error; its log says more.", icon=":material/error:")
     if job.total_steps:
         st.progress(min(1.0, job.step / job.total_steps), text=progress_text(job, last))
     elif job.status == "queued":
@@ -68,7 +68,7 @@ def head(job: jobs.Job, title: str) -> None:
     told = [plain(naming.described(job.settings))] if job.note.name and job.settings else []
     if job.note.name and job.expands:
         told.insert(0, f"Pareto expansion of {plain(job.expands)}")
-    st.caption(" · ".join([*told, f"folder `{job.name}`"]))
+    st.caption(" · ".join([*told, f"folder {plain(job.name)}"]))
 
 
 def buttons(job: jobs.Job) -> None:
@@ -109,7 +109,7 @@ def name_and_note(job: jobs.Job) -> None:
     try:
         jobs.describe(job.name, name, text)
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         return
     st.rerun()
 
@@ -147,7 +147,7 @@ def act(what: Any, name: str) -> None:
         if what is jobs.delete:
             st.query_params.pop("run", None)
     except UserError as error:
-        st.toast(str(error), icon=":material/error:")
+        st.toast(plain(str(error)), icon=":material/error:")
     st.session_state["acted"] = time.time()
 
 
@@ -168,6 +168,6 @@ def numbers(job: jobs.Job, events: list[dict[str, Any]], last: Mapping[str, Any]
     places = st.columns(len(start["tasks"][:4]) + 2)
     places[0].metric("epoch", f"{last['epoch']} / {start['epochs']}", border=True)
     for place, task, loss in zip(places[1:-1], start["tasks"], last["losses"]):
-        place.metric(f"{pretty(task)} loss", f"{loss:.4g}" if loss is not None else "–", border=True)
+        place.metric(f"{plain(pretty(task))} loss", f"{loss:.4g}" if loss is not None else "–", border=True)
     value = f"{front['hypervolume']:.4f}" if front and front["hypervolume"] is not None else "–"
     places[-1].metric("hypervolume (val.)", value, border=True)

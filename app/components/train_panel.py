@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import jobs
 from app.components.option_widgets import Answers, below, option_widgets
+from app.components.plain import plain
 from palora_core.balancing.base import balancers
 from palora_core.benchmarks.base import benchmarks
 from palora_core.conditioning.base import conditionings
@@ -135,7 +136,7 @@ def start_button(order: jobs.Order | jobs.Expansion, answers: Answers, key: str)
     try:
         return jobs.start(order)
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         return None
 
 

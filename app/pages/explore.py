@@ -11,6 +11,7 @@ from app import state
 from app.components.downloads import downloads
 from app.components.explorer import explorer_data, show_explorer
 from app.components.finder import finder
+from app.components.plain import plain
 from app.folders import key_of
 from app.library.loading import LoadedModel
 from app.pictures.scenes import note
@@ -37,16 +38,16 @@ def page() -> None:
             loaded = registry.get(entry.id)
     except UserError as error:
         st.title("Explore")
-        st.error(str(error), icon=":material/broken_image:")
+        st.error(plain(str(error)), icon=":material/broken_image:")
         st.markdown("Choose another model in the sidebar, or put this one right and reload the page.")
         return
     sidebar(loaded)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader(loaded.entry.title, anchor=False, width="content")
+        st.subheader(plain(loaded.entry.title), anchor=False, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content", gap="xsmall"):
             tools(loaded)
     for problem in loaded.problems:
-        st.warning(problem, icon=":material/info:")
+        st.warning(plain(problem), icon=":material/info:")
     off = state.view(loaded)["off"]
     if off:
         told = ", ".join(f"{value:g}" for value in off).replace("-", "−")
@@ -112,7 +113,7 @@ def take_picture(loaded: LoadedModel, data: bytes, name: str) -> bool:
     try:
         token = services().uploads.put(decode_image(data), name)
     except UserError as error:
-        st.error(str(error), icon=":material/broken_image:")
+        st.error(plain(str(error)), icon=":material/broken_image:")
         return False
     st.session_state["taken"] = digest
     state.add_upload(token, name)

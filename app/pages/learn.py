@@ -15,6 +15,7 @@ from app.analysis import toys, verdicts
 from app.analysis.probes import maps
 from app.components import learn_figures as figures
 from app.components import probe_figures
+from app.components.plain import plain
 from app.components.probe_sections import spread
 from app.components.toy_drag import show_toy, toy_data
 from app.library.loading import LoadedModel
@@ -250,9 +251,11 @@ def model_forgetting(loaded: LoadedModel, probe: Any, was_running: bool) -> None
     trained_on, pseudo = probing.control_preferences(loaded.num_tasks), probing.pseudo_preferences(loaded.num_tasks)
     order = [*trained_on, *pseudo]
     if probe.problem:
-        st.error(probe.problem, icon=":material/error:")
+        st.error(plain(probe.problem), icon=":material/error:")
     elif not layers or any(name not in named for name in order):
-        st.info(f"Measuring {loaded.entry.title} at {len(order)} preferences …", icon=":material/hourglass_empty:")
+        st.info(
+            f"Measuring {plain(loaded.entry.title)} at {len(order)} preferences …", icon=":material/hourglass_empty:"
+        )
     else:
         shown = [layer.task for layer in layers], [layer.metric for layer in layers]
         limits = [(layer.chance, layer.limit) for layer in layers]
@@ -260,8 +263,8 @@ def model_forgetting(loaded: LoadedModel, probe: Any, was_running: bool) -> None
         chart = probe_figures.preference_bars(*shown, values, limits, list(trained_on))
         figure(chart, "learn_bars", "Every task on and off the simplex")
         st.caption(
-            f"{loaded.entry.title}, {probe.num_samples} items{spread(layers)}. Pale: off the simplex. ✗: forgotten. "
-            "Dotted: chance."
+            f"{plain(loaded.entry.title)}, {probe.num_samples} items{spread(layers)}. Pale: off the simplex. "
+            "✗: forgotten. Dotted: chance."
         )
         st.markdown("\n".join(f"* {sentence}" for sentence in verdicts.sentences(layers, named, pseudo)))
     if was_running and not probe.running:

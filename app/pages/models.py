@@ -12,6 +12,8 @@ from app import jobs
 from app.components import model_cards
 from app.components.export_panel import exports
 from app.components.model_cards import Card
+from app.components.plain import plain
+from app.folders import id_of
 from app.library import transfer
 from app.library.entries import Entry
 from app.library.models import LISTING_AGE
@@ -73,7 +75,7 @@ def take(file: Any, name: str) -> str | None:
         with st.spinner("Loading and checking everything in it …"):
             model = transfer.imported(file, name)
     except UserError as error:
-        st.error(str(error), icon=":material/block:")
+        st.error(plain(str(error)), icon=":material/block:")
         return None
     deadline = time.monotonic() + 2 * LISTING_AGE
     while time.monotonic() < deadline and all(entry.id != model for entry in services().registry.entries()):
@@ -101,7 +103,7 @@ def overview(entries: Sequence[Entry]) -> None:
 def collection(cards: Sequence[Card]) -> None:
     """A folder of many models as a table; a chosen row opens its card."""
     methods = {card.entry.method for card in cards}
-    st.subheader(cards[0].entry.group_title, anchor=False)
+    st.subheader(plain(cards[0].entry.group_title), anchor=False)
     benchmark = cards[0].entry.benchmark
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(f"{len(cards)} models of {len(methods)} methods. Choose a row to see its card.", width="content")
@@ -123,15 +125,15 @@ def collection(cards: Sequence[Card]) -> None:
 
 def small(card: Card) -> None:
     """One card of the grid."""
-    st.markdown(f"**{_cell(card.entry.title)}**")
+    st.markdown(f"**{plain(card.entry.title)}**")
     badges(card)
     if card.problem:
-        st.caption(f":material/broken_image: {_cell(card.problem)}")
+        st.caption(f":material/broken_image: {plain(card.problem)}")
     else:
         drawing = model_cards.thumbnail(card)
         if drawing:
             st.image(drawing, width="stretch", alt=f"front of {card.title}")
-        st.caption("  \n".join(_cell(line) for line in summary(card)))
+        st.caption("  \n".join(plain(line) for line in summary(card)))
     if st.button("Card and export", key=f"open {card.entry.id}", width="stretch"):
         st.query_params["model"] = card.entry.id
         st.rerun()
@@ -163,7 +165,7 @@ def badges(card: Card) -> None:
 def detail(card: Card) -> None:
     """Everything about one model, with its exports."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.title(card.title, anchor=False, width="content")
+        st.title(plain(card.title), anchor=False, width="content")
         tools = st.container(
             horizontal=True, horizontal_alignment="right", vertical_alignment="center", width="content"
         )
@@ -177,7 +179,7 @@ def detail(card: Card) -> None:
             delete_button(card)
     badges(card)
     if card.problem:
-        st.error(card.problem, icon=":material/broken_image:")
+        st.error(plain(card.problem), icon=":material/broken_image:")
         return
     left, right = st.columns([1.5, 1], gap="large")
     with left:
@@ -188,22 +190,19 @@ def detail(card: Card) -> None:
         exports(card)
 
 
-def _cell(text: str) -> str:
-    """Text of a card inside Markdown: nothing in it is markup."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|$~:!" else c for c in " ".join(text.split()))
-
-
 def delete_button(card: Card) -> None:
     """Runs and imported models can be deleted, shipped ones can't."""
     if not card.entry.is_run or jobs.read_only():
         return
     with st.popover("Delete", icon=":material/delete:"):
-        st.markdown(f"Delete **{card.entry.folder.name}** with its weights and its front? This cannot be undone.")
+        st.markdown(
+            f"Delete **{plain(id_of(card.entry.folder.name))}** with its weights and its front? This cannot be undone."
+        )
         if st.button("Yes, delete it", key="delete_model", type="primary"):
             try:
                 jobs.delete(card.entry.id.removeprefix("run:"))
             except UserError as error:
-                st.error(str(error))
+                st.error(plain(str(error)))
                 return
             st.query_params.clear()
             st.rerun()

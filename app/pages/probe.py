@@ -9,6 +9,7 @@ import streamlit as st
 from app import state
 from app.analysis.probes import AUTOMATIC, FINEST, ProbeMap, maps
 from app.components import probe_figures as figures
+from app.components.plain import plain
 from app.components.probe_plane import plane_data, show_plane
 from app.components.probe_sections import sections
 from app.folders import key_of
@@ -36,12 +37,12 @@ def page() -> None:
             loaded = services().registry.get(entry.id)
     except UserError as error:
         st.title("Probe", anchor=False)
-        st.error(str(error), icon=":material/broken_image:")
+        st.error(plain(str(error)), icon=":material/broken_image:")
         st.markdown("Choose another model in the sidebar, or put this one right and reload the page.")
         return
     with st.sidebar.expander("What this page shows", icon=":material/help:"):
         st.markdown((LESSONS / "probe.md").read_text(encoding="utf-8"))
-    st.subheader(f"Probe: {loaded.entry.title}", anchor=False)
+    st.subheader(f"Probe: {plain(loaded.entry.title)}", anchor=False)
     reason = unfit(loaded)
     if reason:
         st.info(reason, icon=":material/info:")
@@ -111,7 +112,7 @@ def plane(loaded: LoadedModel, probe: ProbeMap, was_running: bool) -> None:
         )
         progress(probe)
     if probe.problem:
-        st.error(probe.problem, icon=":material/error:")
+        st.error(plain(probe.problem), icon=":material/error:")
     own, key = view(loaded, probe), f"probe-{key_of(loaded.entry.id, pair)}"
 
     def viewed() -> None:

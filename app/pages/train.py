@@ -24,7 +24,7 @@ def page() -> None:
     try:
         jobs.advance()
     except UserError as error:
-        st.warning(str(error), icon=":material/lock:")
+        st.warning(plain(str(error)), icon=":material/lock:")
     every = jobs.jobs()
     chosen = choose(every)
     left, right = st.columns([1, 2.7], gap="medium")
@@ -85,7 +85,7 @@ def list_of_runs(chosen: str | None) -> None:
         if job.status == "running" and job.total_steps:
             text = f"{100 * job.step // job.total_steps} %"
         with st.container(border=job.name == chosen, gap=None):
-            if st.button(f"**{plain(job.title)}**", key=f"open.{job.name}", type="tertiary", help=job.name):
+            if st.button(f"**{plain(job.title)}**", key=f"open.{job.name}", type="tertiary", help=plain(job.name)):
                 st.query_params["run"] = job.name
                 st.rerun()
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -107,7 +107,7 @@ def queue_setting() -> None:
             try:
                 jobs.set_at_once(count)
             except UserError as error:
-                st.error(str(error), icon=":material/error:")
+                st.error(plain(str(error)), icon=":material/error:")
 
 
 page()

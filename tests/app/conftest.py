@@ -14,6 +14,7 @@ if str(ROOT) not in sys.path:
 
 from tests.app import toy  # noqa: E402
 from tests.app.browsing import WAIT, settle  # noqa: E402
+from tests.app.damage import complete  # noqa: E402
 from tests.app.servers import running  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
@@ -37,6 +38,25 @@ def run_root(model_root, tmp_path_factory) -> Path:
     (root / "begun").mkdir()
     (root / "begun" / "config.json").write_text("{}")
     return root
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory) -> Path:
+    """Two complete folders of runs, of pictures and of classes, to be copied and spoilt."""
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("whole")
+    for name, kind in (("dense", toy.Toy("dense", 3)), ("digits", toy.Toy("digits"))):
+        complete(toy.make_model(root / name, kind, f"Toy {name}", samples=4))
+    return root
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch) -> Path:
+    """An empty folder of runs, and no shipped models."""
+    monkeypatch.setenv("PALORA_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("PALORA_MODELS", str(tmp_path / "none"))
+    (tmp_path / "runs").mkdir()
+    return tmp_path / "runs"
 
 
 @pytest.fixture(autouse=True)
