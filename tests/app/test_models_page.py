@@ -12,6 +12,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.components import model_cards
+from app.components.plain import plain
 from app.exports import exporting
 from app.exports.exporting import Exported
 from app.exports.standalone import build, runtime
@@ -40,7 +41,7 @@ def test_cards_of_all_models(roots):
     assert {f"open {e.id}" for e in roots.registry.entries()} <= set(labels)
     assert "Damaged" in texts(app.markdown) and "not evaluated yet" in texts(app.caption)
     app.button(key="open two").click().run()
-    assert not app.exception and app.title[0].value == "Toy streets, two tasks"
+    assert not app.exception and app.title[0].value == plain("Toy streets, two tasks")
 
 
 def test_no_models(tmp_path, monkeypatch):
@@ -196,10 +197,8 @@ def test_thumbnails_and_facts(roots):
 
 
 def test_texts_of_cards_are_no_markup():
-    from app.pages.models import _cell
-
     assert '<dd style="margin:0">&lt;script&gt;</dd>' in model_cards.listed({"licence": "<script>"})
-    assert _cell("<b> |x| [a](b)\n$y$ :red[z]") == r"\<b\> \|x\| \[a\](b) \$y\$ \:red\[z\]"
+    assert plain("<b> |x| [a](b)\n$y$ :red[z]") == r"\<b\> \|x\| \[a\]\(b\) \$y\$ \:red\[z\]"
 
 
 # -- exports ----------------------------------------------------------------------------------------------------------
