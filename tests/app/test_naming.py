@@ -13,7 +13,8 @@ from palora_core.training.setup import configure
 
 
 def config(benchmark, method, settings=(), parts=()):
-    return json.loads(json.dumps(run_config(*configure(benchmark, method, dict(settings), dict(parts)))))
+    bench, *rest = configure(benchmark, method, dict(settings), dict(parts))
+    return json.loads(json.dumps(run_config(bench.problem(), *rest)))
 
 
 @pytest.mark.parametrize("method", methods.names())

@@ -153,7 +153,8 @@ def test_a_run_can_be_named_and_noted(root):
 
 def test_the_panel_shows_every_setting_with_those_that_were_changed_first(root):
     name = make_run(root, "a", begin(), step(3))
-    config = run_config(*configure("multimnist", "palora", {"rank": 3, "epochs": 7}))
+    bench, *rest = configure("multimnist", "palora", {"rank": 3, "epochs": 7})
+    config = run_config(bench.problem(), *rest)
     (root / name / "config.json").write_text(json.dumps(plain_json(config)))
     app = open_page(run=name)
     frame = next(frame.value for frame in app.dataframe if "setting" in frame.value)
