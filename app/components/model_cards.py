@@ -126,12 +126,14 @@ def _network(card: Mapping[str, Any]) -> Facts:
     title = getattr(methods.get(name), "title", name) if name in methods else name
     conditioning = method.get("conditioning") or {}
     kept = {k: v for k, v in conditioning.items() if k in ("rank", "alpha", "conv_form")}
+    told = [f"{k.replace('_', ' ')} {v}" for k, v in kept.items()]
+    told += ["members drawn apart at the start"] if conditioning.get("reinit") is True else []
     counts = card.get("parameters") or {}
     size = f"{counts['base'] + counts['extra']:,}" if {"base", "extra"} <= set(counts) else ""
     overhead = counts.get("overhead_percent")
     return {
         "method": str(title),
-        "conditioning": ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in kept.items()),
+        "conditioning": ", ".join(told),
         "network": str(card["network"]["name"]),
         "parameters": (size and f"{size} parameters")
         + (f", {overhead:.2f} % on top of the plain network" if overhead is not None else ""),

@@ -26,7 +26,7 @@ export class FrontPlot {
     this.buildControls();
     this.ready = this.build();
     // The card takes what height the pictures beside it leave.
-    new ResizeObserver(() => this.plot._fullLayout && window.Plotly.Plots.resize(this.plot)).observe(this.plot);
+    new ResizeObserver(() => this.plot._fullLayout && this.plot.checkVisibility() && window.Plotly.Plots.resize(this.plot)).observe(this.plot);
     // Streamlit's theme arrives as CSS variables; a change of the text colour is how a switch can be noticed.
     card.addEventListener('transitionend', (event) => event.propertyName === 'color' && this.build());
   }
