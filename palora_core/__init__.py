@@ -24,6 +24,8 @@ _HOMES = {
     "objective": "objectives",
     "Objective": "objectives",
     "evaluate": "evaluation",
+    "from_hub": "hub",
+    "push_to_hub": "hub",
     "LiveNetwork": "serving",
     "UserError": "errors",
 }
@@ -44,11 +46,13 @@ __all__ = [
     "annealed_preferences",
     "benchmarks",
     "evaluate",
+    "from_hub",
     "load",
     "methods",
     "networks",
     "objective",
     "palorize",
+    "push_to_hub",
     "register",
     "samplers",
     "save",
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
     from palora_core.errors import UserError
     from palora_core.evaluation import evaluate
     from palora_core.front import Front
+    from palora_core.hub import from_hub, push_to_hub
     from palora_core.objectives import Objective, objective
     from palora_core.problem import Problem
     from palora_core.registries import register

@@ -24,6 +24,7 @@ from palora_core.schema import (
 
 CARD_FORMAT = 1
 CARD = "card.json"
+OWN = "own"  # stands for the name of a network or of data that are not registered
 REQUIRED = ("format", "benchmark", "method", "network", "tasks", "weights_sha256")
 HASH = re.compile("[0-9a-f]{64}")
 WHOLE_OF_TRAINING = ("epochs", "steps", "seed", "train_items")
@@ -50,6 +51,32 @@ def read_card(folder: Path, name: str = CARD) -> dict[str, Any]:
         return check_card(data)
     except UserError as error:
         raise UserError(f"The model card {path} is damaged: {error} Restore it.") from None
+
+
+def own_card(model: Any, told: Mapping[str, Any]) -> dict[str, Any]:
+    """``told`` with what every card has, where it says nothing: for a model of somebody's own.
+
+    Args:
+        model: the λ-conditioned network.
+        told: parts of a card; ``tasks`` may be a list of names.
+    """
+    network = type(model.network)
+    size = sum(parameter.numel() for parameter in model.parameters())
+    extra = getattr(model, "num_adapter_parameters", 0)
+    card: dict[str, Any] = {
+        "name": network.__name__,
+        "title": f"{network.__name__}, {model.num_tasks} objectives",
+        "benchmark": {"name": OWN, "options": {}},
+        "method": {"name": OWN, "conditioning": {"name": model.kind}},
+        "network": {"name": OWN, "options": {}, "class": f"{network.__module__}.{network.__qualname__}"},
+        "tasks": [f"objective {t + 1}" for t in range(model.num_tasks)],
+        "parameters": {"base": size - extra, "extra": extra, "overhead_percent": 100 * extra / max(size - extra, 1)},
+        **told,
+    }
+    card["tasks"] = [{"name": one, "kind": ""} if isinstance(one, str) else dict(one) for one in card["tasks"]]
+    if len(card["tasks"]) != model.num_tasks:
+        raise UserError(f"The card names {len(card['tasks'])} tasks and the model has {model.num_tasks}; name each.")
+    return card
 
 
 def check_card(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from palora_core import identity
-from palora_core.cards import CARD, CARD_FORMAT, read_card
+from palora_core.cards import CARD, CARD_FORMAT, OWN, own_card, read_card
 from palora_core.conditioning.base import ParetoModel
+from palora_core.conditioning.lowrank import LowRankModel, with_described_adapters
 from palora_core.config import method_from_dict, require
 from palora_core.errors import UserError, quoted
 from palora_core.files import sha256, write_atomically, write_json
@@ -37,18 +40,59 @@ NOT_BUILT = (
 )
 
 
-def save(folder: Path | str, model: ParetoModel, card: Mapping[str, Any], weights: str = WEIGHTS) -> dict[str, Any]:
+def save(
+    folder: Path | str,
+    model: ParetoModel,
+    card: Mapping[str, Any] | None = None,
+    weights: str = WEIGHTS,
+    adapters_only: bool = False,
+) -> dict[str, Any]:
     """Write a model's weights and its card; each file is replaced atomically, the card last.
+
+    Args:
+        folder: made where it is missing.
+        model: any λ-conditioned network; α, rank, form and adapted layers travel in its state.
+        card: what a card should say beyond that (``title``, ``tasks``, ``licence``, …); see
+            :func:`palora_core.cards.own_card` for what stands in the places of what is missing.
+        weights: file name.
+        adapters_only: leave out the base network's tensors, of which hashes are kept: :func:`load` then asks for the
+            same base as ``network=``.
 
     Returns:
         The card as written, with ``format`` and ``weights_sha256``.
     """
     folder = Path(folder)
     state = storable(model.state_dict())
+    told = own_card(model, card or {})
+    if adapters_only:
+        base = base_names(model)
+        told["base"] = {name: fingerprint(state[name]) for name in base}
+        state = {name: tensor for name, tensor in state.items() if name not in told["base"]}
     write_atomically(folder / weights, lambda path: save_file(state, path))
-    written = {"format": CARD_FORMAT, **card, "weights_sha256": sha256(folder / weights)}
+    written = {"format": CARD_FORMAT, **told, "weights_sha256": sha256(folder / weights)}
     write_json(folder / (CARD if weights == WEIGHTS else weights.replace(".safetensors", ".json")), written)
     return written
+
+
+def base_names(model: ParetoModel) -> list[str]:
+    """Names in the model's state of what the plain network has, too: all but adapters and statistics of λ.
+
+    Raises:
+        UserError: the conditioning adds nothing that could be stored alone.
+    """
+    plain = model.merge(torch.full((model.num_tasks,), 1 / model.num_tasks)).state_dict()
+    own = model.state_dict()
+    base = [name for name in own if name.removeprefix("network.") in plain and name.startswith("network.")]
+    if not model.controllable or len(base) == len(own) - (identity.KEY in own):
+        raise UserError(f"A model with the conditioning {model.kind!r} has no adapters that could be saved alone.")
+    return base
+
+
+def fingerprint(tensor: Tensor) -> str:
+    """A short hash of a tensor's format, shape and content."""
+    told = f"{tensor.dtype}{list(tensor.shape)}".encode()
+    content = tensor.detach().cpu().contiguous().view(torch.uint8) if tensor.dim() else tensor.detach().cpu()[None]
+    return hashlib.sha256(told + content.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()[:16]
 
 
 def storable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -69,26 +113,63 @@ def storable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def load(folder: Path | str, weights: str = WEIGHTS) -> tuple[ParetoModel, dict[str, Any]]:
+def load(
+    folder: Path | str, weights: str = WEIGHTS, network: nn.Module | None = None
+) -> tuple[ParetoModel, dict[str, Any]]:
     """The model and the card of a folder, in evaluation mode on the CPU.
 
+    Args:
+        folder: as :func:`save` wrote it.
+        weights: file name.
+        network: an instance of the network that the model was made of (copied), where it is no registered one; the
+            base network itself for adapters alone.
+
     Raises:
-        UserError: no such folder, a damaged or foreign file, or a card that does not belong to the weights.
+        UserError: no such folder, a damaged or foreign file, a card that does not belong to the weights, or a network
+            that is not the one the model was made of.
     """
     folder = Path(folder)
     card = read_card(folder, CARD if weights == WEIGHTS else weights.replace(".safetensors", ".json"))
     path = folder / weights
     if not path.is_file():
         raise UserError(f"{folder} has a card but no {weights}; copy the whole model folder, or train it again.")
-    check_fit(card, path)  # before memory is spent: a card may describe any network
+    if network is None:
+        check_fit(card, path)  # before memory is spent: a card may describe any network
     state = read_weights(path)
     if sha256(path) != card["weights_sha256"]:
         raise UserError(
             f"The card in {folder} does not belong to {path.name} (their hashes differ); restore both files from one "
             "copy of the model, or resume the run that wrote them."
         )
-    model = build(card, state)
+    model = build(card, state) if network is None else onto(network, card, state)
     return model.eval(), card
+
+
+def onto(network: nn.Module, card: Mapping[str, Any], state: Mapping[str, Tensor]) -> ParetoModel:
+    """The model of ``card`` and ``state``, made of a copy of ``network``.
+
+    Raises:
+        UserError: ``network`` is not the one that the model was made of.
+    """
+    network = copy.deepcopy(network)
+    told = identity.decode(state[identity.KEY]) if identity.KEY in state else {}
+    if told.get("conditioning") == LowRankModel.kind:
+        model: ParetoModel = with_described_adapters(network, told)
+    else:
+        require(card, "This model")
+        model = method_from_dict(card["method"]).conditioning.condition(network, len(card["tasks"]))
+    base = card.get("base")
+    if isinstance(base, Mapping):
+        own = storable({name: tensor for name, tensor in model.state_dict().items() if name in base})
+        different = [name for name in base if name not in own or fingerprint(own[name]) != base[name]]
+        if different:
+            raise UserError(
+                f"The adapters belong to another base: {different[0]!r} is not as it was when they were saved; give "
+                "the base network that they were trained on, with its weights."
+            )
+        state = {**own, **state}
+    load_weights(model, state)
+    return model
 
 
 def check_fit(card: Mapping[str, Any], path: Path) -> None:
@@ -113,6 +194,13 @@ def shapes(path: Path) -> dict[str, Tensor]:
 
 def build(card: Mapping[str, Any], state: Mapping[str, Tensor] | None = None) -> ParetoModel:
     """The model that a card describes, with the weights ``state`` if given, else with random ones."""
+    if card["network"]["name"] == OWN:
+        raise UserError(
+            f"This model's network ({quoted(card['network'].get('class', 'of its own'))}) is not registered; load it "
+            "by pc.load(folder, network=…), or register it, and start with --plugin MODULE."
+        )
+    if "base" in card:
+        raise UserError("These are adapters alone; load them by pc.load(folder, network=…) with their base network.")
     require(card, "This model", network=networks)
     try:
         _check_network(card)

@@ -13,6 +13,7 @@ from torch import nn
 
 from palora_core import batches, distributed
 from palora_core.batches import Batch, Passing
+from palora_core.cards import OWN
 from palora_core.data import LoaderSplit, Part, Unpack
 from palora_core.errors import UserError
 from palora_core.networks.base import networks
@@ -141,7 +142,7 @@ class Problem:
         if isinstance(self.network, NamedNetwork):
             return {"name": self.network.name, "options": dict(self.network.options)}
         kind = type(self.network) if isinstance(self.network, nn.Module) else self.network
-        return {"name": "", "options": {}, "class": f"{kind.__module__}.{getattr(kind, '__qualname__', kind)}"}
+        return {"name": OWN, "options": {}, "class": f"{kind.__module__}.{getattr(kind, '__qualname__', kind)}"}
 
 
 def _hold_out(sources: tuple[Source, ...]) -> tuple[tuple[Source, ...], tuple[Source, ...]]:

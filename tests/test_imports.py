@@ -13,7 +13,7 @@ LAZY = ("torchjd", "pymoo", "scipy", "h5py", "optuna", "onnx", "onnxscript", "on
 PUBLIC = {
     *("palorize", "ParetoModel", "annealed_preferences", "simplex_lattice", "register", "methods", "benchmarks"),
     *("samplers", "networks", "load", "save", "Front", "evaluate", "LiveNetwork", "UserError"),
-    *("Objective", "objective", "Problem"),
+    *("Objective", "objective", "Problem", "from_hub", "push_to_hub"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -127,6 +128,12 @@ class ParetoModel(nn.Module):
             if isinstance(layer, AnchoredBatchNorm):
                 layer.plain_(preference)
         return network
+
+    def push_to_hub(self, repo: str, **options: Any) -> str:
+        """Share this model; see :func:`palora_core.hub.push_to_hub`."""
+        hub = importlib.import_module("palora_core.hub")  # a convenience that looks upward, and only when called
+        address: str = hub.push_to_hub(self, repo, **options)
+        return address
 
     def as_preference(self, preference: Any) -> Tensor:
         """``preference`` as a checked tensor [T] on the model's device, in single precision at least.

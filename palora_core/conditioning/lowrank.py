@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -181,3 +182,32 @@ def palorize(
     if select is None:
         model.coverage().warn_if_little()
     return model
+
+
+def with_described_adapters(network: nn.Module, description: Mapping[str, Any]) -> LowRankModel:
+    """``network`` (not copied) with the adapters that :meth:`LowRankModel.describe` tells of, untrained.
+
+    Raises:
+        UserError: the network lacks a layer of the description.
+    """
+    try:
+        model = LowRankModel(network, int(description["tasks"]))
+        groups: dict[tuple[int, float, str], set[str]] = {}
+        for name, told in description["layers"].items():
+            groups.setdefault((told["rank"], told["alpha"], told.get("form", "flat")), set()).add(name)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise UserError("The state's description of its model is damaged; use another copy of it.") from None
+    known = {name for name, _ in network.named_modules()}
+    for (rank, alpha, form), names in groups.items():
+        if names - known:
+            raise UserError(
+                f"{type(network).__name__} has no layer {quoted(sorted(names - known)[0])}, which the model has "
+                "adapters in; give the network that it was made of."
+            )
+        chosen = partial(_is_one_of, names)
+        insert_adapters(network, model.num_tasks, rank, alpha, form, model.active, chosen, bounded=False)
+    return model
+
+
+def _is_one_of(names: set[str], name: str, layer: nn.Module) -> bool:
+    return name in names

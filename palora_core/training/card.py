@@ -8,7 +8,7 @@ from typing import Any
 
 from palora_core import plugins
 from palora_core.benchmarks.base import Benchmark, benchmarks
-from palora_core.checkpoint import CARD, read_card
+from palora_core.cards import CARD, OWN, read_card
 from palora_core.conditioning.base import ParetoModel
 from palora_core.config import from_dict, require, to_dict
 from palora_core.errors import UserError
@@ -23,7 +23,7 @@ def run_config(problem: Problem, method: Method, options: TrainingOptions) -> di
     """The configuration of a run, enough to build its trainer again."""
     return {
         "format": 1,
-        "benchmark": {"name": problem.name, "options": dict(problem.options)},
+        "benchmark": {"name": problem.name or OWN, "options": dict(problem.options)},
         "method": {"name": methods.name_of(method), **to_dict(method)},
         "training": to_dict(options),
         **({"plugins": plugins.loaded()} if plugins.loaded() else {}),
