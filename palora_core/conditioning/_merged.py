@@ -156,19 +156,18 @@ class _Open:
     Attributes:
         preference: λ [T].
         leaves: one per trained merged tensor.
-        reached: whether a gradient has come.
     """
 
     preference: Tensor
     leaves: list[Tensor]
-    reached: bool = False
 
 
 class MergedPasses:
     """The passes of one training step on merged weights: ``at`` makes them, ``finish`` writes the gradients.
 
-    A gradient that backward brings to a leaf is added to the sums at once, in whatever order backward runs; what a
-    balancer writes to ``.grad`` itself is added when the next pass is made, or at the end.
+    Gradients are added to the sums when the next pass is made, and at the end; a pass that has none yet is kept until
+    it has, in whatever order backward runs. What comes later still, by another backward of a pass that was let go, is
+    added as it comes.
 
     Args:
         model: whose parameters are trained.
@@ -199,7 +198,7 @@ class MergedPasses:
         one = _Open(preference, [])
         # Out of autocast, should the caller be in it: W(λ) is a sum in full precision, and rounded once.
         with torch.no_grad(), full_precision(preference):
-            one.leaves = [self._leaf(tensor, one) for tensor in self.tensors]
+            one.leaves = [self._mixed(tensor, preference).requires_grad_() for tensor in self.tensors]
             frozen = [self._mixed(tensor, preference) for tensor in self.frozen]
         self.open.append(one)
         pairs = [*zip(self.tensors, one.leaves), *zip(self.frozen, frozen)]
@@ -218,21 +217,12 @@ class MergedPasses:
     def _mixed(self, tensor: MergedTensor, preference: Tensor) -> Tensor:
         return tensor.at(preference.to(tensor.like), self.dtype if self.dtype and tensor.matrix else tensor.dtype)
 
-    def _leaf(self, tensor: MergedTensor, one: _Open) -> Tensor:
-        leaf = self._mixed(tensor, one.preference).requires_grad_()
-        leaf.register_post_accumulate_grad_hook(functools.partial(self._add, tensor, one))
-        return leaf
-
-    @torch.no_grad()
-    def _add(self, tensor: MergedTensor, one: _Open, leaf: Tensor) -> None:
-        """Move the gradient of a leaf to the sums."""
+    def _add_late(self, tensor: MergedTensor, preference: Tensor, leaf: Tensor) -> None:
+        """Add a gradient that backward brings after its pass was let go."""
         if self.finished:
             raise UserError("Backward ran after the accumulate() block of its pass had ended; run it inside the block.")
-        gradient, leaf.grad = leaf.grad, None
-        assert gradient is not None  # this is called where there is one
-        one.reached = True
-        with full_precision(gradient):
-            tensor.collect(one.preference.to(tensor.like), gradient.detach())
+        with torch.no_grad(), full_precision(leaf):
+            _move(tensor, preference, leaf)
 
     def _extra_gramian(self, preference: Tensor, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
         """What lies behind the shared leaves; the caller adds the inner products of the leaves themselves."""
@@ -245,18 +235,31 @@ class MergedPasses:
                     total += tensor.extra_gramian(preference.to(tensor.like), own)
         return total
 
+    @torch.no_grad()
     def collect(self) -> None:
-        """Add the gradients that were written to leaves; let go of the passes whose gradients have come."""
+        """Add the gradients of the leaves to the sums; let go of the passes that have some."""
+        waiting = []
         for one in self.open:
-            for tensor, leaf in zip(self.tensors, one.leaves):
-                if leaf.grad is not None:
-                    self._add(tensor, one, leaf)
-        self.open = [one for one in self.open if not one.reached]
+            reached = [pair for pair in zip(self.tensors, one.leaves) if pair[1].grad is not None]
+            with full_precision(one.preference):
+                for tensor, leaf in reached:
+                    _move(tensor, one.preference, leaf)
+            if reached:
+                self._let_go(one)
+            else:
+                waiting.append(one)
+        self.open = waiting
+
+    def _let_go(self, one: _Open) -> None:
+        for tensor, leaf in zip(self.tensors, one.leaves):
+            leaf.register_post_accumulate_grad_hook(functools.partial(self._add_late, tensor, one.preference))
 
     @torch.no_grad()
     def finish(self) -> None:
         """Write the collected gradients to ``.grad`` of the model's parameters (added to what is there)."""
         self.collect()
+        for one in self.open:
+            self._let_go(one)
         self.finished, self.open = True, []
         for tensor in self.tensors:
             with full_precision(tensor.like):
@@ -265,6 +268,13 @@ class MergedPasses:
                 if source.requires_grad:
                     own = gradient.to(source.dtype)
                     source.grad = own if source.grad is None else source.grad.add_(own)
+
+
+def _move(tensor: MergedTensor, preference: Tensor, leaf: Tensor) -> None:
+    """Add the gradient of a leaf to the sums, and take it from the leaf."""
+    gradient, leaf.grad = leaf.grad, None
+    assert gradient is not None  # this is called where there is one
+    tensor.collect(preference.to(tensor.like), gradient.detach())
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from palora_core.serving.flat import FlatMix
 from palora_core.serving.folding import Fold, Folding
 from palora_core.serving.heads import JoinedHeads, join_heads
 from palora_core.serving.trace import Trace, trace
+from palora_core.sharding import whole
 
 FOLDABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -54,6 +55,7 @@ class LiveNetwork:
         exact: int = 0,
         caller: Caller | None = None,
     ) -> None:
+        model = whole(model)
         self.model, self.exact = model, exact
         self.caller = caller or Caller(model.network)
         self.num_tasks = model.num_tasks
