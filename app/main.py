@@ -9,6 +9,7 @@ if str(HERE.parent) not in sys.path:  # for AppTest and `streamlit run app/main.
 
 import streamlit as st  # noqa: E402
 
+from app.components.plain import plain  # noqa: E402
 from app.components.shell import shell  # noqa: E402
 from app.components.train_panel import train_popover  # noqa: E402
 from palora_core import plugins  # noqa: E402
@@ -39,5 +40,5 @@ with st.sidebar:  # before the page, so that it stands in the same place on all 
     train_popover()
     shell()
 for problem in plugins.problems():
-    st.warning(problem, icon=":material/extension_off:")
+    st.warning(plain(problem), icon=":material/extension_off:")
 chosen.run()

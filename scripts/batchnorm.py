@@ -52,13 +52,12 @@ def study(folder: Path, args: argparse.Namespace, bar: Callable[[str, int, int],
     import torch
 
     from palora_core import normalisation
-    from palora_core.benchmarks.base import benchmarks
     from palora_core.checkpoint import load
-    from palora_core.config import from_dict
     from palora_core.errors import UserError
     from palora_core.evaluation import evaluate
     from palora_core.front import Front
     from palora_core.simplex import evaluation_preferences
+    from palora_core.training.card import benchmark_of
     from palora_core.training.feed import first_inputs
 
     model, card = load(folder)
@@ -66,7 +65,7 @@ def study(folder: Path, args: argparse.Namespace, bar: Callable[[str, int, int],
         raise UserError(
             f"{folder} has no BatchNorm layer or no preferences; give runs of controllable networks with BatchNorm."
         )
-    benchmark = from_dict(benchmarks.get(card["benchmark"]["name"]), card["benchmark"]["options"])
+    benchmark = benchmark_of(card)
     splits = benchmark.load(args.data, bar)
     tasks, size = benchmark.tasks, benchmark.recipe.batch_size
     grid = evaluation_preferences(len(tasks), args.points or (11 if len(tasks) == 2 else 10))

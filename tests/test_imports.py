@@ -87,6 +87,12 @@ def test_dependencies_point_one_way(part, above):
             assert not wrong, f"{name} must not depend on {wrong[0]}"
 
 
+def test_commands_are_the_outermost_layer():
+    for name, found in IMPORTS.items():
+        if not name.startswith("palora_core.commands") and name != "palora_core.__main__":
+            assert not any(other.startswith("palora_core.commands") for other in found), name
+
+
 def test_the_core_knows_nothing_of_the_app():
     for name, found in IMPORTS.items():
         roots = {other.partition(".")[0] for other in found}

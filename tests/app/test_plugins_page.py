@@ -2,15 +2,20 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.settings import child_environment
 from palora_core import plugins
+from palora_core.children import python
 from tests.app.pages import MAIN, open_on, texts
 
-SHIPPED = Path(__file__).resolve().parents[2] / "trained_models" / "multimnist"
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "trained_models" / "multimnist"
 
 
 CHANGES = {
@@ -49,8 +54,10 @@ def test_a_model_without_its_plugin_says_so_in_a_sentence(roots, page, expected)
     app = open_on(page, model=roots)
     assert not app.exception
     if (page, roots) != ("compare", "own_net"):  # its front is enough there
-        shown = "".join(map(texts, (app.error, app.warning, app.caption))).replace("\\", "")  # Markdown's escapes
-        assert expected in shown
+        shown = "".join(map(texts, (app.error, app.warning, app.caption)))
+        assert expected in shown.replace("\\", "").replace(
+            "\u2060", ""
+        )  # what keeps a text of others from being Markdown
 
 
 @pytest.mark.parametrize("roots", ["sound"], indirect=True)
@@ -63,3 +70,15 @@ def test_a_plugin_that_fails_is_named_and_everything_else_goes_on(roots, monkeyp
     assert not app.exception and not app.error
     assert "fails_in_the_app could not be loaded (the network name 'lenet' is taken" in texts(app.warning)
     assert app.selectbox(key="model").value == "sound"
+
+
+def test_what_the_dashboard_starts_finds_the_plugins(monkeypatch, tmp_path):
+    (tmp_path / "of_the_queue.py").write_text("import palora_core as pc\npc.register('network', 'queue_net')(object)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(ROOT / "app"), str(ROOT), *(p for p in sys.path if p)])
+    monkeypatch.setenv("PALORA_PLUGINS", "of_the_queue")
+    monkeypatch.setattr(plugins, "_tried", {})
+    assert plugins.loaded() == ["of_the_queue"]
+    command = python("-c", "import app, palora_core as pc; print('queue_net' in pc.networks(), app.__path__)")
+    done = subprocess.run(command, cwd="/", env=child_environment(), capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == f"True ['{ROOT / 'app'}']", done.stderr
