@@ -25,6 +25,11 @@ CHANGES = {
 }
 
 
+def shown(app: AppTest) -> str:
+    """Notices without the characters that keep texts of others from being read as Markdown."""
+    return "".join(map(texts, (app.error, app.warning, app.caption))).replace("\\", "").replace("\u2060", "")
+
+
 @pytest.fixture
 def roots(request, tmp_path, monkeypatch):
     """A dashboard with one model: a sound one, or one whose network or benchmark a plugin had brought."""
@@ -54,10 +59,7 @@ def test_a_model_without_its_plugin_says_so_in_a_sentence(roots, page, expected)
     app = open_on(page, model=roots)
     assert not app.exception
     if (page, roots) != ("compare", "own_net"):  # its front is enough there
-        shown = "".join(map(texts, (app.error, app.warning, app.caption)))
-        assert expected in shown.replace("\\", "").replace(
-            "\u2060", ""
-        )  # what keeps a text of others from being Markdown
+        assert expected in shown(app)
 
 
 @pytest.mark.parametrize("roots", ["sound"], indirect=True)
@@ -68,7 +70,7 @@ def test_a_plugin_that_fails_is_named_and_everything_else_goes_on(roots, monkeyp
     monkeypatch.setattr(plugins, "_tried", {})
     app = AppTest.from_file(str(MAIN), default_timeout=120).run()
     assert not app.exception and not app.error
-    assert "fails_in_the_app could not be loaded (the network name 'lenet' is taken" in texts(app.warning)
+    assert "fails_in_the_app could not be loaded (the network name 'lenet' is taken" in shown(app)
     assert app.selectbox(key="model").value == "sound"
 
 
