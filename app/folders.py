@@ -39,8 +39,8 @@ def holds(folder: Path, *names: str) -> bool:
 
 
 def id_of(name: str) -> str:
-    """The name of a folder as text: what no browser shows, what is no text at all, and ``%`` as ``%XX``."""
-    return "".join(c if c.isprintable() and c != "%" else _percent(c) for c in name)
+    """The name of a folder as text: what no browser shows, what is no text, ``%`` and the backtick as ``%XX``."""
+    return "".join(c if c.isprintable() and c not in "%`" else _percent(c) for c in name)
 
 
 def _percent(character: str) -> str:

@@ -68,7 +68,7 @@ def head(job: jobs.Job, title: str) -> None:
     told = [plain(naming.described(job.settings))] if job.note.name and job.settings else []
     if job.note.name and job.expands:
         told.insert(0, f"Pareto expansion of {plain(job.expands)}")
-    st.caption(" · ".join([*told, f"folder {plain(job.name)}"]))
+    st.caption(" · ".join([*told, f"folder `{job.name}`"]))
 
 
 def buttons(job: jobs.Job) -> None:

@@ -19,6 +19,7 @@ from app.components.explorer import front_data
 from app.components.quantities import quantities
 from app.library import contenders, transfer
 from app.library.models import ModelRegistry
+from app.library.series import series
 from app.pictures.scenes import sample_ids
 from palora_core.errors import UserError
 from tests.app.damage import copied, damage
@@ -41,7 +42,7 @@ def read_everything(runs: Path) -> list[str]:
     said += problems
     for arena in arenas:
         known = list(quantities(arena).values())
-        every = contenders.series(arena.contenders)
+        every = series(arena.contenders)
         fronts.plane(every, known[0], known[-1]).to_json()
     for entry in entries:
         card = model_cards.read(entry)
