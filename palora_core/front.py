@@ -43,6 +43,26 @@ class Front:
     about: dict[str, Any] = field(default_factory=dict)
     effects: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Tables of numbers (tensors, nested lists) become arrays.
+
+        Raises:
+            UserError: tables that disagree on K or T.
+        """
+        tables = {name: np.asarray(getattr(self, name), dtype=np.float64) for name in ("preferences", "objectives")}
+        metrics = {name: np.asarray(values, dtype=np.float64) for name, values in self.metrics.items()}
+        found = {name: table.shape for name, table in tables.items()} | {n: v.shape for n, v in metrics.items()}
+        shape = (len(tables["preferences"]) if tables["preferences"].ndim else 0, len(self.tasks))
+        wanted = {name: shape if name in tables else shape[:1] for name in found}
+        wrong = [name for name in found if found[name] != wanted[name]]
+        if wrong:
+            name = wrong[0]
+            raise UserError(f"The front's {name} have the shape {list(found[name])}; expected {list(wanted[name])}.")
+        if len(self.reference) != len(self.tasks):
+            raise UserError(f"The front's reference has {len(self.reference)} entries for {len(self.tasks)} tasks.")
+        for name, table in {**tables, "metrics": metrics}.items():
+            object.__setattr__(self, name, table)
+
     @property
     def measured(self) -> np.ndarray:
         """Which tasks the split can measure, bool [T]: all, but for those without one valid element in it."""

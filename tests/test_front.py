@@ -173,3 +173,19 @@ def test_every_rank_tells_the_same_progress(split, monkeypatch, points, ranks):
         told.append(calls)
     assert all(calls == told[0] for calls in told)  # at each call the ranks may agree on a stop
     assert told[0][-1] == (6, 6)
+
+
+def test_tables_of_any_kind_become_arrays_and_must_fit(tmp_path):
+    made = Front(torch.eye(2), [[0.1, 0.9], [0.9, 0.1]], {"a/x": torch.ones(2)}, ("a", "b"), (1.0, 1.0))
+    made.save(tmp_path / "front.json")
+    assert made.hypervolume() == pytest.approx(0.17)
+    assert np.array_equal(Front.load(tmp_path / "front.json").metrics["a/x"], np.ones(2))
+    for tables, message in (
+        ((np.eye(3), np.zeros((2, 2)), {}), r"preferences have the shape \[3, 3\]; expected \[3, 2\]"),
+        ((np.eye(2), np.zeros((3, 2)), {}), r"objectives have the shape \[3, 2\]; expected \[2, 2\]"),
+        ((np.eye(2), np.zeros((2, 2)), {"a/x": np.zeros(3)}), r"a/x have the shape \[3\]; expected \[2\]"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Front(*tables, ("a", "b"), (1.0, 1.0))
+    with pytest.raises(UserError, match="reference has 1 entries for 2 tasks"):
+        Front(np.eye(2), np.zeros((2, 2)), {}, ("a", "b"), (1.0,))

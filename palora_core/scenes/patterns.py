@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from palora_core.scenes import pictures
-
 Array = np.ndarray
 
 
@@ -44,7 +42,7 @@ def _stretch(lattice: Array, side: int) -> Array:
 
 
 def draw_all(rng: np.random.Generator, side: int) -> dict[str, list[Array]]:
-    """Every group of textures, name → list of [S, S, 3 or 4]."""
+    """Groups of textures without content, name → list of [S, S, 3]."""
     groups: dict[str, list[Array]] = {"flat": [np.ones((side, side, 3), np.float32)]}
     painters = {
         "mask": lambda: [grey(noise(rng, side, 5, 0.75, 8))],
@@ -64,7 +62,6 @@ def draw_all(rng: np.random.Generator, side: int) -> dict[str, list[Array]]:
     }
     for name, paint in painters.items():
         groups[name] = paint()
-    groups.update(pictures.draw_all(rng, side))
     return groups
 
 

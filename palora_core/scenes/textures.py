@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from palora_core.scenes import patterns
+from palora_core.scenes import patterns, pictures
 from palora_core.scenes.dice import Dice
 
 SIDE = 256
@@ -69,7 +69,8 @@ class TextureBank:
 @functools.cache
 def bank() -> TextureBank:
     """The textures of this generator version, drawn once per process."""
-    return TextureBank(patterns.draw_all(np.random.default_rng(TEXTURE_SEED), SIDE))
+    rng = np.random.default_rng(TEXTURE_SEED)
+    return TextureBank({**patterns.draw_all(rng, SIDE), **pictures.draw_all(rng, SIDE)})
 
 
 @functools.cache
