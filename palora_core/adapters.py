@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from palora_core.active import ActivePreference
+from palora_core.adapted import BranchedLayer, LowRankLayer, adapter_dtype, is_opaque
 from palora_core.errors import UserError
-from palora_core.machine import full_precision
 from palora_core.selection import Selection, check_adaptable, chosen_layers
-from palora_core.swapping import SwappedLayer, swap
+from palora_core.swapping import swap
+
+__all__ = ["CONV_FORMS", "LowRankLayer", "adapter_form", "factor_shapes", "insert_adapters"]
 
 CONV_FORMS = ("flat", "kernel")
 
@@ -39,93 +41,6 @@ def factor_shapes(
     rest = area // first
     inner = rank * min(first, rest)
     return (inner, in_per_group * groups * rest), (out_channels // groups * first, inner)
-
-
-class LowRankLayer(SwappedLayer):
-    """Mixin that turns a linear or convolution layer into one whose ``weight`` depends on the active preference.
-
-    The class of the layer is swapped in place, so bias, stride, groups, hooks, names and the layer's own ``forward``
-    stay what they are: whatever reads ``layer.weight``, also ``nn.MultiheadAttention`` reading its output projection,
-    sees W(λ). The base weight keeps its name in the state_dict; ``adapter_a`` [T, inner, columns] and ``adapter_b``
-    [T, rows, inner] are added.
-    """
-
-    prefix: ClassVar[str] = "LowRank"
-
-    adapter_a: Tensor
-    adapter_b: Tensor
-    adapter_rank: int
-    adapter_alpha: float
-    adapter_form: str
-    active: ActivePreference
-
-    @property
-    def adapter_scale(self) -> float:
-        """α/r."""
-        return self.adapter_alpha / self.adapter_rank
-
-    def describe(self) -> dict[str, Any]:
-        """What the adapters are beside their tensors."""
-        form = {"form": self.adapter_form} if self.base_weight.dim() > 2 else {}
-        return {"rank": self.adapter_rank, "alpha": self.adapter_alpha, **form}
-
-    @property
-    def weight(self) -> Tensor:
-        """W(λ) while a preference is active, the base weight W otherwise."""
-        active = self.active.now
-        if active is None:
-            return self.base_weight
-        if active.tensors is not None:
-            ready, own = active.tensors[id(self), "weight"], self.base_weight.dtype
-            # Rounded for autocast already; a network may leave it for a part of its forward pass.
-            rounded = ready.dtype != own and not torch.is_autocast_enabled(ready.device.type)
-            return ready.to(own) if rounded else ready
-        return self.mixed_weight(active.preference)
-
-    @weight.setter
-    def weight(self, value: Any) -> None:
-        raise UserError(
-            "A layer with adapters computes its weight, so nothing can be put in its place; nn.DataParallel and FSDP1 "
-            "try to (use DDP or fully_shard), and a new base weight is copied into layer.base_weight."
-        )
-
-    @property
-    def base_weight(self) -> nn.Parameter:
-        """The layer's own weight W, without adapters."""
-        return self._parameters["weight"]  # type: ignore[return-value]
-
-    def mixed_weight(self, preference: Tensor) -> Tensor:
-        """W + α/r · Σ_t λ_t B_t A_t for λ [T], shaped like W; one matrix product of inner size T·rank."""
-        tasks, rows, inner = self.adapter_b.shape
-        base, scales = self.base_weight, self.adapter_scale * preference.to(self.adapter_a)
-        with full_precision(base):  # under autocast too W(λ) is a sum in its own format, and rounded once
-            weighted = (self.adapter_a * scales.view(-1, 1, 1)).reshape(tasks * inner, -1)
-            stacked = self.adapter_b.transpose(0, 1).reshape(rows, tasks * inner)
-            return base + (stacked @ weighted).view(base.shape).to(base.dtype)
-
-    def deltas(self) -> Tensor:
-        """What each task's adapters add at λ_t = 1: α/r · B_t A_t for all t, [T, *weight.shape]."""
-        product = torch.bmm(self.adapter_b * self.adapter_scale, self.adapter_a)
-        return product.view(-1, *self.base_weight.shape)
-
-    def delta_gradients(self, gradients: Tensor) -> tuple[Tensor, Tensor]:
-        """Chain rule through :meth:`deltas`: ∂/∂A, ∂/∂B from the gradients [T, *weight.shape] of the deltas."""
-        flat = gradients.reshape(len(gradients), self.adapter_b.shape[1], self.adapter_a.shape[2])
-        grad_a = torch.bmm(self.adapter_b.transpose(1, 2), flat).mul_(self.adapter_scale)
-        grad_b = torch.bmm(flat, self.adapter_a.transpose(1, 2)).mul_(self.adapter_scale)
-        return grad_a, grad_b
-
-    def plain_(self, weight: Tensor) -> None:
-        """Turn this layer back, in place, into the class it came from, with ``weight`` as its weight."""
-        base = self.base_weight
-        self.unswap_()
-        del self.adapter_a, self.adapter_b, self.adapter_rank, self.adapter_alpha, self.adapter_form, self.active
-        self.register_parameter("weight", nn.Parameter(weight, requires_grad=base.requires_grad))
-
-    def extra_repr(self) -> str:
-        """The layer's own description, then its adapters."""
-        tasks, _, inner = self.adapter_b.shape
-        return f"{super().extra_repr()}, tasks={tasks}, adapter_inner={inner}"
 
 
 def adapter_form(weight: torch.Size, groups: int, rank: int, conv_form: str, bounded: bool) -> tuple[int, str]:
@@ -197,13 +112,16 @@ def _insert(
     active: ActivePreference,
     bounded: bool,
 ) -> LowRankLayer:
-    layer = swap(plain, LowRankLayer)
+    opaque = is_opaque(plain)
+    layer = swap(plain, BranchedLayer if opaque else LowRankLayer)
     weight, groups = layer.base_weight, getattr(layer, "groups", 1)
-    rank, conv_form = adapter_form(weight.shape, groups, rank, conv_form, bounded)
-    shape_a, shape_b = factor_shapes(weight.shape, groups, rank, conv_form)
+    shape = layer.weight_shape
+    rank, conv_form = adapter_form(shape, groups, rank, conv_form, bounded)
+    shape_a, shape_b = factor_shapes(shape, groups, rank, conv_form)
+    like: dict[str, Any] = {"device": weight.device, "dtype": adapter_dtype(layer) if opaque else weight.dtype}
     bound = 1 / math.sqrt(shape_a[1])  # Kaiming-uniform with a = √5, as torch initialises linear layers
-    layer.adapter_a = nn.Parameter(weight.new_empty(num_tasks, *shape_a).uniform_(-bound, bound))
-    layer.adapter_b = nn.Parameter(weight.new_zeros(num_tasks, *shape_b))
+    layer.adapter_a = nn.Parameter(torch.empty(num_tasks, *shape_a, **like).uniform_(-bound, bound))
+    layer.adapter_b = nn.Parameter(torch.zeros(num_tasks, *shape_b, **like))
     layer.adapter_rank, layer.adapter_alpha, layer.adapter_form = rank, float(alpha), conv_form
     layer.active = active
     return layer

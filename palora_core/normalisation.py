@@ -64,7 +64,10 @@ class AnchoredBatchNorm(SwappedLayer):
     anchor_mean: Tensor
     anchor_var: Tensor
     anchored_to: ActivePreference  # a name of its own: the layer below may have a cell already
-    momentum: float | None  # this one and the next are the plain layer's
+    momentum: float | None  # this one and those below are the plain layer's
+    eps: float
+    weight: Tensor | None
+    bias: Tensor
     reset_running_stats: Callable[[], None]
 
     def _at(self, anchors: Tensor, plain: str) -> Tensor | None:
@@ -82,6 +85,16 @@ class AnchoredBatchNorm(SwappedLayer):
     def running_var(self) -> Tensor | None:
         """Variance [C] at the active preference."""
         return self._at(self.anchor_var, "running_var")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The plain layer's forward, also where somebody differentiates by λ (torch does not, by statistics)."""
+        preference = None if self.training else self.anchored_to.preference
+        if preference is None or not preference.requires_grad:
+            return super().forward(x)
+        shape = (1, -1, *[1] * (x.dim() - 2))
+        mean, variance = (t.view(shape) for t in (self.running_mean, self.running_var) if t is not None)
+        y = (x - mean) * (variance + self.eps).rsqrt()
+        return y if self.weight is None else y * self.weight.view(shape) + self.bias.view(shape)
 
     def plain_(self, preference: Tensor | None) -> None:
         """Turn this layer back, in place, into a plain BatchNorm with the statistics of ``preference``."""

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
+from palora_core.adapted import is_opaque
 from palora_core.errors import UserError, quoted
 
 ADAPTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -94,6 +95,11 @@ def check_adaptable(network: nn.Module, chosen: Sequence[tuple[str, nn.Module]])
     for name, layer in chosen:
         if isinstance(layer._parameters.get("weight"), nn.parameter.UninitializedParameter):
             raise UserError(f"Layer {name!r} is lazy and has no shape yet; run one batch through the network first.")
+        if layer._parameters.get("weight") is not None and is_opaque(layer) and not isinstance(layer, nn.Linear):
+            raise UserError(
+                f"Layer {name!r} ({type(layer).__name__}) has a quantised weight; only linear layers can have adapters "
+                "beside one. Leave it out with exclude=."
+            )
         if layer._parameters.get("weight") is None:
             raise UserError(
                 f"Layer {name!r} ({type(layer).__name__}) does not own a plain weight (it is parametrised); remove the "

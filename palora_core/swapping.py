@@ -11,6 +11,8 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from torch import nn
 
+from palora_core.errors import UserError
+
 
 class SwappedLayer(nn.Module):
     """Base of the mixins that :func:`swap` puts in front of a layer's own class.
@@ -31,6 +33,18 @@ class SwappedLayer(nn.Module):
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return _empty_layer, (type(self).mixin, type(self).plain_class), self.__dict__.copy()
+
+
+def refuse_value(layer: nn.Module, value: Any) -> None:
+    """The setter of a weight that is computed.
+
+    Raises:
+        UserError: always; whoever puts a tensor in its place would take λ out of the layer.
+    """
+    raise UserError(
+        f"The weight of {type(layer).__name__} depends on a preference and is computed, so nothing can be put in its "
+        "place; nn.DataParallel and FSDP1 try to: use DDP or fully_shard (FSDP2)."
+    )
 
 
 Layer = TypeVar("Layer", bound=SwappedLayer)

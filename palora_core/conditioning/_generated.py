@@ -14,7 +14,9 @@ from palora_core.active import Active, ActivePreference
 from palora_core.adapters import LowRankLayer
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
+from palora_core.machine import full_precision
 from palora_core.normalisation import AnchoredBatchNorm
+from palora_core.swapping import refuse_value
 
 
 class _GeneratedType(type):
@@ -24,6 +26,13 @@ class _GeneratedType(type):
 
 
 copyreg.pickle(_GeneratedType, lambda made: (generated_class, made._recipe))  # type: ignore[has-type]
+
+
+class _Placeholders(dict[tuple[int, str], Tensor]):
+    """A tensor for every parameter that somebody asks for."""
+
+    def __missing__(self, key: tuple[int, str]) -> Tensor:
+        return torch.empty(0)
 
 
 class GeneratedLayer(nn.Module):
@@ -44,6 +53,11 @@ class GeneratedLayer(nn.Module):
         """The parameter ``name`` outside of a forward pass of the model."""
         raise UserError(f"the parameter {name!r} depends on a preference; call model(x, preference) or model.merge(…)")
 
+    def extra_repr(self) -> str:
+        """The layer's own description, which may ask whether there is a bias."""
+        with self.active.use(torch.empty(0), _Placeholders()):
+            return super().extra_repr()
+
     def plain_(self, values: Mapping[str, nn.Parameter]) -> None:
         """Turn this module back, in place, into the class it came from, with ``values`` as its parameters."""
         if isinstance(self, AnchoredBatchNorm):
@@ -61,7 +75,7 @@ def generated_class(
     mixin: type[GeneratedLayer], plain: type[nn.Module], names: tuple[str, ...]
 ) -> type[GeneratedLayer]:
     """The class of a ``plain`` module whose parameters ``names`` are generated."""
-    members: dict[str, Any] = {name: property(functools.partial(_read, name=name)) for name in names}
+    members: dict[str, Any] = {name: property(functools.partial(_read, name=name), refuse_value) for name in names}
     members |= {"_recipe": (mixin, plain, names), "__doc__": plain.__doc__}
     return _GeneratedType(f"Generated{plain.__name__}", (mixin, plain), members)  # type: ignore[return-value]
 
@@ -140,7 +154,7 @@ class GeneratedModel(ParetoModel):
 
     def _active_at(self, preference: Tensor) -> Active:
         def generate() -> dict[tuple[int, str], Tensor]:
-            with torch.autocast(preference.device.type, enabled=False):  # in full precision, whatever the inputs are in
+            with full_precision(preference):  # whatever the inputs are in
                 return self.generate(preference)
 
         return Active(preference, generate(), again=generate)

@@ -10,10 +10,12 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from palora_core.adapted import is_opaque
 from palora_core.adapters import LowRankLayer, insert_adapters
 from palora_core.conditioning._merged import AffineTensor, is_channels_last, merged_passes
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
 from palora_core.conditioning.lowrank import LowRankModel
+from palora_core.errors import UserError
 from palora_core.machine import full_precision
 from palora_core.ranges import Range
 from palora_core.swapping import swap
@@ -118,6 +120,8 @@ class DoRA(Conditioning):
         how = (num_tasks, self.rank, self.alpha, self.conv_form, model.active)
         for adapted in insert_adapters(network, *how, bounded=self.bounded):
             adapted.unswap_()
+            if is_opaque(adapted):
+                raise UserError("DoRA needs the norms of a weight, and a quantised one has none; use lowrank adapters.")
             layer = swap(adapted, DoRALayer)
             norms = layer.base_weight.detach().flatten(1).norm(dim=1)
             layer.magnitude = nn.Parameter(norms.repeat(num_tasks, 1))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from palora_core.adapted import BranchedLayer
 from palora_core.adapters import LowRankLayer, insert_adapters
 from palora_core.conditioning._factors import DeltaWeight, FactoredWeight
 from palora_core.conditioning._merged import merged_passes
@@ -77,7 +78,8 @@ class LowRankModel(ParetoModel):
     def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
         """On merged weights: one leaf per layer and λ, one chain-rule step to W, A and B at the end."""
         merged = FactoredWeight if self.num_tasks > MANY_TASKS else DeltaWeight
-        return merged_passes(self, lambda: [merged(layer) for layer in self.layers], dtype)
+        mixed = [layer for layer in self.layers if not isinstance(layer, BranchedLayer)]
+        return merged_passes(self, lambda: [merged(layer) for layer in mixed], dtype)
 
 
 @conditionings.register("lowrank")

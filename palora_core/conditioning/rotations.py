@@ -12,7 +12,7 @@ from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, condi
 from palora_core.errors import UserError
 from palora_core.ranges import Range
 from palora_core.selection import ADAPTABLE
-from palora_core.swapping import SwappedLayer, swap
+from palora_core.swapping import SwappedLayer, refuse_value, swap
 
 
 class RotatedLayer(SwappedLayer):
@@ -35,9 +35,13 @@ class RotatedLayer(SwappedLayer):
         turned = torch.einsum("oi...,ij->oj...", weight[:, :size], matrix)
         return turned if size == weight.shape[1] else torch.cat([turned, weight[:, size:]], 1)
 
+    weight = weight.setter(refuse_value)  # type: ignore[attr-defined]
+
     def matrix(self) -> Tensor:
         """R [k, k], differentiable in ``rotation``."""
-        return torch.linalg.matrix_exp(self.rotation - self.rotation.t())
+        generator = self.rotation - self.rotation.t()
+        wide = generator.to(torch.promote_types(generator.dtype, torch.float32))  # exp in bfloat16 is off by magnitudes
+        return torch.linalg.matrix_exp(wide).to(generator.dtype)
 
     def plain_(self) -> None:
         """Turn this layer back, in place, into its plain class with W R as its weight."""
