@@ -10,7 +10,6 @@ from palora_core.children import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MAX_UPLOAD_BYTES = 20 * 2**20  # of a picture
 MAX_IMPORT_BYTES = 300 * 2**20  # of a zip; server.maxUploadSize in .streamlit/config.toml is the same number
 
 

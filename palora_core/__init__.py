@@ -1,7 +1,8 @@
 """PaLoRA: train one network, then steer it along its Pareto front.
 
 The public names; each is imported when it is first used, so that ``import palora_core`` costs nothing.
-``methods()``, ``benchmarks()``, ``samplers()`` and ``networks()`` give what is registered, name → class or factory.
+``methods()``, ``benchmarks()``, ``samplers()``, ``networks()``, ``tasks()`` and ``inputs()`` give what is registered,
+name → class or factory.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _CALLABLE = (
     "benchmarks",
     "samplers",
     "networks",
+    "tasks",
+    "inputs",
 )  # modules that answer a call with their registry's entries
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "benchmarks",
     "evaluate",
     "from_hub",
+    "inputs",
     "load",
     "methods",
     "networks",
@@ -57,10 +61,11 @@ __all__ = [
     "samplers",
     "save",
     "simplex_lattice",
+    "tasks",
 ]
 
 if TYPE_CHECKING:
-    from palora_core import benchmarks, methods, networks, samplers
+    from palora_core import benchmarks, inputs, methods, networks, samplers, tasks
     from palora_core.checkpoint import load, save
     from palora_core.conditioning.base import ParetoModel
     from palora_core.conditioning.lowrank import palorize

@@ -9,13 +9,16 @@ from palora_core.balancing.base import balancers
 from palora_core.benchmarks.base import benchmarks
 from palora_core.conditioning.base import conditionings
 from palora_core.errors import UserError
+from palora_core.inputs.base import inputs
 from palora_core.methods.base import methods
 from palora_core.networks.base import networks
 from palora_core.registry import Registry
 from palora_core.samplers import samplers
+from palora_core.tasks.base import tasks
 
 REGISTRIES: dict[str, Registry] = {
-    registry.kind: registry for registry in (methods, benchmarks, networks, samplers, conditionings, balancers)
+    registry.kind: registry
+    for registry in (methods, benchmarks, networks, samplers, conditionings, balancers, tasks, inputs)
 }
 
 
@@ -27,7 +30,8 @@ def register(kind: str, name: str) -> Callable[[Any], Any]:
         ... class Mine: ...
 
     Args:
-        kind: ``"method"``, ``"benchmark"``, ``"network"``, ``"sampler"``, ``"conditioning"`` or ``"balancer"``.
+        kind: ``"method"``, ``"benchmark"``, ``"network"``, ``"sampler"``, ``"conditioning"``, ``"balancer"``,
+            ``"task"`` or ``"input"``.
         name: under which it is chosen on a command line and in the dashboard.
 
     Raises:

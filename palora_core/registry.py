@@ -159,6 +159,23 @@ class Registry:
             self.unavailable[module] = str(error)
 
 
+class Kinds(Registry):
+    """A registry of classes that know their own name: filed as ``"depth"``, a class has ``kind = "depth"``.
+
+    Whoever needs something of a kind looks it up by that name, or asks the object itself; nobody compares it.
+    """
+
+    def register(self, name: str) -> Callable[[Entry], Entry]:
+        """As :meth:`Registry.register`, and the class is told its name."""
+        file = super().register(name)
+
+        def named(entry: Entry) -> Entry:
+            file(entry).kind = name  # type: ignore[attr-defined]
+            return entry
+
+        return named
+
+
 class _CallableModule(types.ModuleType):
     """A module that answers a call with the entries of the registry that it holds."""
 

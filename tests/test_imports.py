@@ -12,7 +12,7 @@ SOURCES = sorted(ROOT.glob("palora_core/**/*.py"))
 LAZY = ("torchjd", "pymoo", "scipy", "h5py", "optuna", "onnx", "onnxscript", "onnxruntime", "cvxpy", "pandas")
 PUBLIC = {
     *("palorize", "ParetoModel", "annealed_preferences", "simplex_lattice", "register", "methods", "benchmarks"),
-    *("samplers", "networks", "load", "save", "Front", "evaluate", "LiveNetwork", "UserError"),
+    *("samplers", "networks", "tasks", "inputs", "load", "save", "Front", "evaluate", "LiveNetwork", "UserError"),
     *("Objective", "objective", "Problem", "from_hub", "push_to_hub"),
 }
 
@@ -66,6 +66,7 @@ FORBIDDEN = [
     ("simplex", ("samplers", "conditioning", "balancing", "methods", "benchmarks", "tasks", "training")),
     ("samplers", ("conditioning", "balancing", "methods", "benchmarks", "training")),
     ("adapters", ("conditioning", "balancing", "methods", "benchmarks", "training", "tasks")),
+    ("inputs", ("benchmarks", "methods", "training", "conditioning", "balancing", "tasks", "networks")),
     ("tasks", ("benchmarks", "methods", "training", "conditioning", "balancing")),
     ("conditioning", ("balancing", "methods", "benchmarks", "training")),
     ("balancing", ("methods", "benchmarks", "training")),

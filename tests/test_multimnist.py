@@ -108,7 +108,7 @@ def test_foreign_and_inconsistent_files_are_one_sentence(tmp_path):
 
 
 def test_a_data_set_without_a_subset_says_how_to_get_it(tmp_path):
-    with pytest.raises(UserError, match=r"FashionMNIST is not in .*prepare_data"):
+    with pytest.raises(UserError, match=r"FashionMNIST is not in .* prepare fashionmnist"):
         read_digits(tmp_path, "FashionMNIST", "train")
 
 
@@ -121,7 +121,7 @@ def test_negative_options_are_refused(name):
 @pytest.mark.parametrize("shape", [(28, 28, 3), (200, 100, 3), (1, 1, 3), (3000, 20, 3)])
 def test_any_picture_becomes_an_input(shape):
     bench = multimnist()
-    x = bench.to_input(np.full(shape, 255, np.uint8))
+    x = bench.input_kind.to_input(np.full(shape, 255, np.uint8))
     assert x.shape == (1, 1, 28, 28)
     assert x.max() < 1e-5  # a bright border means dark ink: inverted
-    assert bench.to_image(x[0]).shape == (28, 28, 3)
+    assert bench.input_kind.to_shown(x[0]).shape == (28, 28, 3)

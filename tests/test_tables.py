@@ -74,7 +74,7 @@ def test_the_papers_form():
     columns = {name: i for i, name in enumerate(cells[0])}
     assert {len(line) for line in cells} == {len(columns)}
     assert [line[0] for line in cells[2:]] == ["STL", "LS", "PALORA"]
-    miou, error = columns["segmentation mIoU % ↑"], columns["depth absolute error ↓"]
+    miou, error = columns["segmentation mIoU % ↑"], columns["depth absolute error 1/m ↓"]
     assert [line[miou] for line in cells[2:]] == ["90.00", "50.00 ± 0.00", "**60.00**"]
     assert [line[error] for line in cells[2:]] == ["0.0100", "0.1000 ± 0.0000", "**0.0500**"]
     assert [line[columns["controllable"]] for line in cells[2:]] == ["✗", "✗", "✓"]

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from app.analysis.queries import on_simplex, with_units
+from app.analysis.queries import on_simplex
 from app.library.loading import LoadedModel
 from palora_core import probing
 from palora_core.probing import Plane
@@ -131,7 +131,7 @@ class ProbeMap:
             return []
         found = []
         for task in self._shown_tasks():
-            metric = LOSS if losses else with_units(task, self.loaded.units)[0]
+            metric = LOSS if losses else task.metrics[0]
             key = f"{task.name}/{metric.name}"
             grid = self._grid({place: row[key] for place, row in values.items()})
             trained = [row[key] for place, row in values.items() if self._is_trained(place)]
@@ -203,9 +203,8 @@ class ProbeMap:
             values = values[np.isfinite(values)]
             found[key] = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("nan")
         for task in tasks:
-            if task.kind == "classification":  # even where all are right, as many more could be wrong (rule of three)
-                key = f"{task.name}/{task.metrics[0].name}"
-                found[key] = max(found[key], 3 / len(x))
+            key = f"{task.name}/{task.metrics[0].name}"
+            found[key] = max(found[key], task.least_uncertainty(len(x)))
         return found
 
     def _batch(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import comb
 from typing import Any
 
@@ -51,27 +51,20 @@ class Column:
         }
 
 
-def columns(front: Front, tasks: Sequence[Task], units: Mapping[str, str] | None = None) -> list[Column]:
+def columns(front: Front, tasks: Sequence[Task]) -> list[Column]:
     """Objectives first, then every metric the front has, in the order of the tasks.
 
     Args:
         front: the front.
         tasks: its T tasks.
-        units: task name → unit of its absolute errors, for tasks that do not know theirs (depth).
     """
     found = [Column(f"{task.name}/loss", task.name, LOSS, front.objectives[:, t]) for t, task in enumerate(tasks)]
     for task in tasks:
-        for metric in with_units(task, units or {}):
+        for metric in task.metrics:
             key = f"{task.name}/{metric.name}"
             if key in front.metrics:
                 found.append(Column(key, task.name, metric, front.metrics[key]))
     return found
-
-
-def with_units(task: Task, units: Mapping[str, str]) -> list[Metric]:
-    """The metrics of a task, absolute errors in the unit of its targets."""
-    unit = units.get(task.name, "")
-    return [replace(metric, unit=unit) if metric.name == "abs_err" and unit else metric for metric in task.metrics]
 
 
 def on_simplex(preference: Sequence[float]) -> bool:

@@ -13,11 +13,7 @@ from app.library.loading import LoadedModel
 def finder(loaded: LoadedModel) -> None:
     """A bound on one quantity, another to push; the button moves the explorer."""
     assert loaded.front is not None
-    choices = {
-        column.key: column
-        for column in columns(loaded.front, loaded.tasks, loaded.units)
-        if np.isfinite(column.values).all()
-    }
+    choices = {column.key: column for column in columns(loaded.front, loaded.tasks) if np.isfinite(column.values).all()}
     keys = [key for key in choices if not key.endswith("/loss")] + [key for key in choices if key.endswith("/loss")]
     first_of_second = next((k for k in keys if choices[k].task == loaded.tasks[1].name), keys[-1])
 

@@ -10,7 +10,6 @@ import streamlit as st
 import torch
 
 from app.analysis.probes import MOST_SAMPLES, Layer, ProbeMap
-from app.analysis.queries import with_units
 from app.components import probe_figures as figures
 from app.library.entries import PICTURED
 from app.library.loading import LoadedModel
@@ -118,7 +117,7 @@ def compare(loaded: LoadedModel, own: dict[str, Any], off: dict[str, list[int]],
     columns = st.columns(len(tasks))
     for column, t in zip(columns, tasks):
         task = loaded.tasks[t]
-        metric = with_units(task, loaded.units)[0]
+        metric = task.metrics[0]
         key = f"{task.name}/{metric.name}"
         name = figures.pretty(task.name).capitalize()
         before, after = whole[key], part[key]

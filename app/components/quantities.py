@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.analysis.queries import with_units
 from app.library.contenders import Arena
 from palora_core.front import Front
 from palora_core.tasks import LOSS, Metric
@@ -56,5 +55,5 @@ def quantities(arena: Arena) -> dict[str, Quantity]:
     """The losses of all tasks, then all metrics."""
     found = [Quantity(f"{task.name}/loss", t, task.name, LOSS) for t, task in enumerate(arena.tasks)]
     for t, task in enumerate(arena.tasks):
-        found += [Quantity(f"{task.name}/{m.name}", t, task.name, m) for m in with_units(task, arena.units)]
+        found += [Quantity(f"{task.name}/{m.name}", t, task.name, m) for m in task.metrics]
     return {quantity.key: quantity for quantity in found}

@@ -90,12 +90,6 @@ class Arena:
         return f"{self.benchmark.title or self.name} ({listed})"
 
     @property
-    def units(self) -> dict[str, str]:
-        """Units of depth tasks by name, where the benchmark knows them."""
-        unit = getattr(self.benchmark, "depth_unit", "")
-        return {task.name: unit for task in self.tasks if task.kind == "depth" and unit}
-
-    @property
     def reference(self) -> tuple[float, ...]:
         """Reference point [T] of the hypervolume."""
         return tuple(self.benchmark.reference)

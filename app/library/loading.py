@@ -22,6 +22,7 @@ from palora_core.conditioning.base import ParetoModel
 from palora_core.data import ArraySplit, Split, load_samples
 from palora_core.errors import UserError
 from palora_core.front import Front
+from palora_core.inputs import Input, Picture, as_input
 from palora_core.tasks import Task
 
 BATCH = 16  # samples that are converted at a time
@@ -54,16 +55,15 @@ class LoadedModel:
         """Identifies what is shown: id, hash of the weights, and which samples."""
         return f"{self.entry.id}@{self.card['weights_sha256'][:16]}/{self.entry.samples_stamp}"
 
+    @cached_property
+    def input_kind(self) -> Input:
+        """What its inputs are to people."""
+        return as_input(self.benchmark.input_kind)
+
     @property
     def has_pictures(self) -> bool:
         """Whether inputs can be shown as pictures (and pictures be sent in)."""
-        return self.benchmark.input_kind in ("rgb", "grey")
-
-    @property
-    def units(self) -> dict[str, str]:
-        """Units of depth tasks by name, where the benchmark knows them."""
-        unit = getattr(self.benchmark, "depth_unit", "")
-        return {task.name: unit for task in self.tasks if task.kind == "depth" and unit}
+        return isinstance(self.input_kind, Picture)
 
     @cached_property
     def example(self) -> Tensor | None:

@@ -15,10 +15,10 @@ from app.components.plain import plain
 from app.folders import key_of
 from app.library.loading import LoadedModel
 from app.pictures.scenes import note
-from app.pictures.uploads import SUFFIXES, decode_image
 from app.services import services
-from app.settings import MAX_UPLOAD_BYTES, ROOT
+from app.settings import ROOT
 from palora_core.errors import UserError
+from palora_core.inputs import MOST_BYTES
 from palora_core.methods.base import methods
 
 TEXTS = ROOT / "app" / "texts"
@@ -95,8 +95,8 @@ def own_picture(loaded: LoadedModel) -> None:
     if source == "Camera":
         sent = st.camera_input("Take a picture", key="camera", label_visibility="collapsed")
     else:
-        limit = MAX_UPLOAD_BYTES // 2**20
-        sent = st.file_uploader(f"A picture, up to {limit} MB", type=list(SUFFIXES), key="file")
+        limit = MOST_BYTES // 2**20
+        sent = st.file_uploader(f"A picture, up to {limit} MB", type=list(loaded.input_kind.suffixes), key="file")
     if sent is None:
         st.caption("It stays in this server's memory for an hour and is never written to disk.")
         return
@@ -111,7 +111,7 @@ def take_picture(loaded: LoadedModel, data: bytes, name: str) -> bool:
     if st.session_state.get("taken") == digest:
         return False
     try:
-        token = services().uploads.put(decode_image(data), name)
+        token = services().uploads.put(loaded.input_kind.read(data), name)
     except UserError as error:
         st.error(plain(str(error)), icon=":material/broken_image:")
         return False

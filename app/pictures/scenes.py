@@ -129,7 +129,7 @@ def make_scene(loaded: LoadedModel, image: str, uploads: UploadStore) -> Scene:
     if loaded.samples is None or image not in sample_ids(loaded):  # these only: keys of caches are made of them
         raise UserError("This model has no such sample; choose one of its own.")
     x, targets = loaded.samples.batch(torch.tensor([int(image.removeprefix(SAMPLE))]))
-    picture = loaded.benchmark.to_image(x[0]) if loaded.has_pictures else None
+    picture = loaded.input_kind.to_shown(x[0]) if loaded.has_pictures else None
     names = {task.name for task in loaded.tasks}
     return Scene(loaded, image, x, {name: target[0] for name, target in targets.items() if name in names}, picture)
 
@@ -148,14 +148,8 @@ def note(loaded: LoadedModel, image: str, uploads: UploadStore) -> str:
     """What is to be known of a person's own picture under this model; "" for samples and expired pictures."""
     if image.startswith(SAMPLE) or image not in uploads:
         return ""
-    rows, columns = uploads.get(image).shape[:2]
-    kept = loaded.benchmark.part(rows, columns)
-    lost = [
-        f"{100 * (1 - k / n):.0f} % of its {side}"
-        for k, n, side in zip(kept, (rows, columns), ("height", "width"))
-        if k < n
-    ]
-    cut = f"The middle is used: {' and '.join(lost)} is cut off. " if lost else ""
+    lost = loaded.input_kind.lost(uploads.get(image))
+    cut = f"{lost} " if lost else ""
     title = loaded.benchmark.title or loaded.entry.benchmark
     return (
         f"Your own picture; this model was trained on other data, {title}: expect mistakes. {cut}"
@@ -180,17 +174,17 @@ def style_of(loaded: LoadedModel, task: Task) -> Style:
     low, high = loaded.depth_ranges.get(task.name, (0.0, 1.0))
     names = task_names(loaded, task)["classes"] if task.kind == "segmentation" else None
     colours = tuple(palettes.colours_of([str(name) for name in names])) if names else ()
-    return Style(low, high, bool(getattr(loaded.benchmark, "depth_is_inverse", False)), colours)
+    return Style(low, high, bool(getattr(task, "inverse", False)), colours)
 
 
 def task_names(loaded: LoadedModel, task: Task) -> dict[str, Any]:
     """Class names and unit of a task, from its benchmark or its card, where they say."""
     card = next((entry for entry in loaded.card["tasks"] if entry.get("name") == task.name), {})
-    classes = getattr(loaded.benchmark, "classes", None) if task.kind == "segmentation" else None
+    classes = list(getattr(task, "classes", ()))
     told = card.get("classes") or []
     return {
         "classes": classes or (told if len(told) == task.out_channels else None),
-        "unit": loaded.units.get(task.name) or card.get("unit"),
+        "unit": getattr(task, "unit", "") or card.get("unit"),
     }
 
 
@@ -198,11 +192,8 @@ def _uploaded(loaded: LoadedModel, token: str, uploads: UploadStore) -> Scene:
     pixels = uploads.get(token)
     if not loaded.has_pictures:
         raise UserError("This model reads tables, not pictures; choose one of its samples.")
-    try:
-        x = loaded.benchmark.to_input(pixels)
-    except NotImplementedError:
-        raise UserError("This model's benchmark takes no pictures of one's own; choose a sample.") from None
-    return Scene(loaded, token, x, {}, loaded.benchmark.to_image(x[0]))
+    x = loaded.input_kind.to_input(pixels)
+    return Scene(loaded, token, x, {}, loaded.input_kind.to_shown(x[0]))
 
 
 def _metrics(task: Task, prediction: Tensor, target: Tensor) -> dict[str, float | None]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
 from palora_core.errors import UserError
+from palora_core.inputs import RGB
 
 Dense = Literal["segnet", "deeplab", "mobilenet"]
 # Mean and deviation of ImageNet's red, green and blue in [0, 1], as torchvision's weights expect them.
@@ -25,17 +23,6 @@ def dense_network(backbone: Dense, outputs: Mapping[str, int], width: float, pre
     return backbone, options | ({"dense": True} if backbone == "mobilenet" else {})
 
 
-def standardised(pictures: Tensor) -> Tensor:
-    """Pictures [..., 3, H, W] in [0, 1] → as ImageNet weights expect them."""
-    mean, deviation = _channels(pictures)
-    return (pictures - mean) / deviation
-
-
-def restored(x: Tensor) -> Tensor:
-    """The reverse of :func:`standardised`."""
-    mean, deviation = _channels(x)
-    return x * deviation + mean
-
-
-def _channels(like: Tensor) -> list[Tensor]:
-    return [torch.tensor(values, dtype=like.dtype, device=like.device).view(3, 1, 1) for values in (MEAN, DEVIATION)]
+def pictures(size: tuple[int, int], pretrained: bool) -> RGB:
+    """Colour pictures of this (height, width): as ImageNet's if the network starts from those, else in [0, 1]."""
+    return RGB(size, MEAN, DEVIATION) if pretrained else RGB(size)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from palora_core.benchmarks._backbones import Dense, dense_network, restored, standardised
-from palora_core.benchmarks._pictures import largest, middle
+from palora_core.benchmarks._backbones import Dense, dense_network, pictures
 from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
+from palora_core.inputs import RGB
 from palora_core.prepared import Prepared, Rows
 from palora_core.ranges import Range
 
@@ -61,6 +61,11 @@ class DenseScenes(Benchmark):
         """The backbone with one head per task."""
         return dense_network(self.backbone, self.outputs, self.width, self.pretrained)
 
+    @property
+    def input_kind(self) -> RGB:
+        """Pictures of one size."""
+        return pictures(self.size, self.pretrained)
+
     def targets(self, fields: Mapping[str, Rows]) -> dict[str, Rows]:
         """Task name → its array among the prepared fields."""
         raise NotImplementedError
@@ -79,19 +84,11 @@ class DenseScenes(Benchmark):
 
     def convert(self, x: Tensor, targets: Targets) -> Batch:
         """Channels first; pictures in [0, 1], labels [B, H, W], depth [B, 1, H, W], normals [B, 3, H, W]."""
-        pictures = x.permute(0, 3, 1, 2).float()
+        whole = x.permute(0, 3, 1, 2).float()
         found = {"segmentation": targets["segmentation"].long(), "depth": targets["depth"].unsqueeze(1)}
         if "normals" in targets:
             found["normals"] = targets["normals"].permute(0, 3, 1, 2).contiguous()
-        return self.scaled(pictures / 255 if x.dtype == torch.uint8 else pictures), found
-
-    def scaled(self, pictures: Tensor) -> Tensor:
-        """Pictures in [0, 1] as the network reads them: as ImageNet's if it starts from those, else unchanged."""
-        return standardised(pictures) if self.pretrained else pictures
-
-    def unscaled(self, x: Tensor) -> Tensor:
-        """The reverse of ``scaled``."""
-        return restored(x) if self.pretrained else x
+        return self.input_kind.scaled(whole / 255 if x.dtype == torch.uint8 else whole), found
 
     def zoom(self, item: dict[str, Tensor], scale: float, place: Tensor) -> dict[str, Tensor]:
         """One item cut to 1/scale of its sides and brought back to its size; ``place`` [2] in [0, 1) says where."""
@@ -120,18 +117,6 @@ class DenseScenes(Benchmark):
             if "normals" in item:
                 item["normals"] = item["normals"] * torch.tensor([-1.0, 1, 1]).view(3, 1, 1)
         return item
-
-    def to_input(self, image: np.ndarray) -> Tensor:
-        """The middle of the picture in the benchmark's shape, resized with antialiasing."""
-        return self.scaled(middle(image, self.size))
-
-    def part(self, rows: int, columns: int) -> tuple[int, int]:
-        """The largest part with these proportions."""
-        return largest(rows, columns, self.size)
-
-    def to_image(self, x: Tensor) -> np.ndarray:
-        """The RGB picture."""
-        return (self.unscaled(x).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
 def divide(count: int, official: int, validation: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from palora_core.benchmarks._backbones import restored, standardised
-from palora_core.benchmarks._pictures import largest, middle
+from palora_core.benchmarks._backbones import pictures
 from palora_core.benchmarks.base import Benchmark
 from palora_core.data import Batch, Targets
 from palora_core.errors import UserError
+from palora_core.inputs import RGB
 from palora_core.ranges import Range, check_ranges
 
 SIZE = 64
@@ -54,23 +52,12 @@ class Faces(Benchmark):
         options: dict[str, Any] = {"outputs": self.outputs, "pretrained": self.pretrained}
         return self.backbone, options | ({"size": SIZE} if self.backbone == "vit" else {})
 
+    @property
+    def input_kind(self) -> RGB:
+        """Square pictures."""
+        return pictures((SIZE, SIZE), self.pretrained)
+
     def convert(self, x: Tensor, targets: Targets) -> Batch:
         """Pictures to [0, 1] and channels first, classes to int64."""
         found = {name: t if t.is_floating_point() else t.long() for name, t in targets.items()}
-        return self._scaled(x.permute(0, 3, 1, 2).float().div(255)), found
-
-    def _scaled(self, pictures: Tensor) -> Tensor:
-        return standardised(pictures) if self.pretrained else pictures
-
-    def to_input(self, image: np.ndarray) -> Tensor:
-        """The middle square, resized with antialiasing."""
-        return self._scaled(middle(image, (SIZE, SIZE)))
-
-    def part(self, rows: int, columns: int) -> tuple[int, int]:
-        """The largest part with these proportions."""
-        return largest(rows, columns, (SIZE, SIZE))
-
-    def to_image(self, x: Tensor) -> np.ndarray:
-        """The RGB picture."""
-        pictures = restored(x) if self.pretrained else x
-        return (pictures.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        return self.input_kind.scaled(x.permute(0, 3, 1, 2).float().div(255)), found

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from palora_core import scenes
-from palora_core.benchmarks._backbones import Dense, dense_network, restored, standardised
-from palora_core.benchmarks._pictures import largest, middle
+from palora_core.benchmarks._backbones import Dense, dense_network, pictures
 from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
+from palora_core.inputs import RGB
 from palora_core.ranges import CountOrNone, Range
 
 
@@ -63,6 +62,11 @@ class GeneratedScenes(Benchmark):
         """The backbone with one head per task."""
         return dense_network(self.backbone, self.outputs, self.width, self.pretrained)
 
+    @property
+    def input_kind(self) -> RGB:
+        """Pictures of the size of the scenes."""
+        return pictures((self.height, self.image_width), self.pretrained)
+
     def load(self, data: Path, progress: Progress | None = None) -> dict[str, Split]:
         """The cached scenes; missing ones are generated in parallel."""
         counts = {"train": self.train_images, "val": self.val_images, "test": self.test_images}
@@ -88,10 +92,7 @@ class GeneratedScenes(Benchmark):
             normals = targets["normals"].float().permute(0, 3, 1, 2)
             length = normals.norm(dim=1, keepdim=True)
             found["normals"] = torch.where(length > 0, normals / length.clamp_min(1e-6), 0)
-        return self._scaled(x.permute(0, 3, 1, 2).float().div(255)), found
-
-    def _scaled(self, pictures: Tensor) -> Tensor:
-        return standardised(pictures) if self.pretrained else pictures
+        return self.input_kind.scaled(x.permute(0, 3, 1, 2).float().div(255)), found
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Horizontal flip of each item with probability ½; x of the normals changes sign."""
@@ -103,19 +104,6 @@ class GeneratedScenes(Benchmark):
             sign[flip, 0] = -1
             result["normals"] = result["normals"] * sign
         return _flip(x, flip), result
-
-    def to_input(self, image: np.ndarray) -> Tensor:
-        """Cropped to the benchmark's shape around the centre, then resized with antialiasing."""
-        return self._scaled(middle(image, (self.height, self.image_width)))
-
-    def part(self, rows: int, columns: int) -> tuple[int, int]:
-        """The largest part with these proportions."""
-        return largest(rows, columns, (self.height, self.image_width))
-
-    def to_image(self, x: Tensor) -> np.ndarray:
-        """The RGB picture."""
-        pictures = restored(x) if self.pretrained else x
-        return (pictures.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
 def _flip(tensor: Tensor, flip: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
+from palora_core.inputs import Table
 from palora_core.prepared import Prepared, Rows
 from palora_core.ranges import Range
 from palora_core.tasks import Classification, Task
@@ -25,7 +26,6 @@ class LabelledTable(Benchmark):
         hidden: width of the MLP's hidden layer.
     """
 
-    input_kind: ClassVar[str] = "table"
     name: ClassVar[str]
     labels: ClassVar[tuple[str, ...]]
     features: ClassVar[int]
@@ -37,6 +37,11 @@ class LabelledTable(Benchmark):
     def tasks(self) -> tuple[Task, ...]:
         """One classification per label."""
         return tuple(Classification(name, 2) for name in self.labels)
+
+    @property
+    def input_kind(self) -> Table:
+        """Rows of prepared numbers."""
+        return Table()
 
     @property
     def reference(self) -> tuple[float, ...]:

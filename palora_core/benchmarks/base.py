@@ -8,12 +8,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from palora_core.batches import Batch
 from palora_core.data import Split, Targets
+from palora_core.inputs import Input
 from palora_core.problem import About, NamedNetwork, Problem
 from palora_core.registry import Registry
 from palora_core.tasks import Task
@@ -53,8 +53,7 @@ class Recipe:
 class Benchmark:
     """Base of all benchmarks: a frozen dataclass whose fields are the options a user may set.
 
-    Class attributes describe it; ``load`` gives its splits. ``input_kind`` tells the dashboard how to show and upload
-    inputs: ``"rgb"``, ``"grey"`` or ``"table"``.
+    Class attributes describe it; ``load`` gives its splits.
     """
 
     title: ClassVar[str] = ""
@@ -63,13 +62,17 @@ class Benchmark:
     licence: ClassVar[str] = ""
     limits: ClassVar[str] = "For research and teaching; not validated for any other use."
     synthetic: ClassVar[bool] = False
-    input_kind: ClassVar[str] = "rgb"
     recipe: ClassVar[Recipe]
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The T tasks, in the order of λ."""
         raise NotImplementedError
+
+    @property
+    def input_kind(self) -> Input | str:
+        """What its inputs are to people: how they are shown and sent in; the name of a kind that needs no options."""
+        return Input()
 
     @property
     def reference(self) -> tuple[float, ...]:
@@ -120,18 +123,6 @@ class Benchmark:
     def at_hand(self, count: int) -> Split | None:
         """``count`` items of the test split that are there at once, without a data root; None where there are none."""
         return None
-
-    def to_input(self, image: np.ndarray) -> Tensor:
-        """A network input [1, C, H, W] from an RGB uint8 image [H, W, 3] of any size (for a user's own photo)."""
-        raise NotImplementedError
-
-    def part(self, rows: int, columns: int) -> tuple[int, int]:
-        """How many (rows, columns) of a picture :meth:`to_input` uses, from its middle; all of them by default."""
-        return rows, columns
-
-    def to_image(self, x: Tensor) -> np.ndarray:
-        """The uint8 picture [H, W, 3] of one network input [C, H, W]."""
-        raise NotImplementedError
 
     @property
     def outputs(self) -> dict[str, int]:

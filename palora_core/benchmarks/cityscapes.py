@@ -38,8 +38,6 @@ class CityScapes(DenseScenes):
     summary: ClassVar[str] = "Street scenes of German cities: semantic classes and inverse depth, 128 × 256."
     citation: ClassVar[str] = "Cordts et al.: The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016"
     licence: ClassVar[str] = "Frames: CityScapes, non-commercial research and teaching only. Weights: the same."
-    depth_unit: ClassVar[str] = "inverse depth"
-    depth_is_inverse: ClassVar[bool] = True
     name: ClassVar[str] = "cityscapes"
     size: ClassVar[tuple[int, int]] = (128, 256)
     official_train: ClassVar[int] = 2975
@@ -65,7 +63,8 @@ class CityScapes(DenseScenes):
     @property
     def tasks(self) -> tuple[Task, ...]:
         """Segmentation and inverse depth."""
-        return Segmentation("segmentation", self.num_classes), Depth("depth")
+        depth = Depth("depth", unit="inverse depth", inverse=True)
+        return Segmentation("segmentation", self.num_classes, classes=self.classes), depth
 
     @property
     def reference(self) -> tuple[float, ...]:

@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
 from palora_core.benchmarks._mnist import Digits, bundled, overlay, read_digits
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Split
+from palora_core.inputs import Grey
 from palora_core.ranges import CountOrNone, Range, check_ranges
 from palora_core.tasks import Classification, Task
 
@@ -39,7 +35,6 @@ class MultiMNIST(Benchmark):
         "Sabour, Frosst, Hinton: Dynamic Routing Between Capsules, NeurIPS 2017; LeCun et al.: MNIST"
     )
     licence: ClassVar[str] = "Digits: MNIST, CC BY-SA 3.0. Weights: MIT."
-    input_kind: ClassVar[str] = "grey"
     places: ClassVar[dict[str, tuple[int, int]]] = {"top_left": (0, 0), "bottom_right": (6, 6)}
     canvas: ClassVar[int] = 36
     digits: ClassVar[str] = "MNIST"
@@ -66,6 +61,11 @@ class MultiMNIST(Benchmark):
     def tasks(self) -> tuple[Task, ...]:
         """Which digit is in each place."""
         return tuple(Classification(name, 10) for name in self.places)
+
+    @property
+    def input_kind(self) -> Grey:
+        """Grey, white on black, 28 × 28; a picture of any shape is squeezed."""
+        return Grey((28, 28), squeezed=True, dark=True)
 
     @property
     def reference(self) -> tuple[float, ...]:
@@ -100,15 +100,3 @@ class MultiMNIST(Benchmark):
 
     def _part(self, split: ArraySplit, part: slice) -> ArraySplit:
         return ArraySplit(split.inputs[part], {n: t[part] for n, t in split.targets.items()}, self.convert)
-
-    def to_input(self, image: np.ndarray) -> Tensor:
-        """Grey, white on black (inverted if the border is bright), squeezed to 28 × 28."""
-        grey = torch.from_numpy(image.astype(np.float32)).mean(-1) / 255
-        border = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]]).mean()
-        grey = 1 - grey if border > 0.5 else grey
-        return F.interpolate(grey[None, None], (28, 28), mode="bilinear", antialias=True, align_corners=False)
-
-    def to_image(self, x: Tensor) -> np.ndarray:
-        """The grey image, three times."""
-        grey = (x[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-        return np.repeat(grey[..., None], 3, -1)

@@ -11,6 +11,7 @@ from torch import Tensor
 from palora_core.benchmarks._dense import LOW_RANK, METHODS, DenseScenes, resized
 from palora_core.benchmarks.base import Recipe, benchmarks
 from palora_core.errors import UserError
+from palora_core.inputs import RGB
 from palora_core.prepared import Rows
 from palora_core.tasks import Depth, Normals, Segmentation, Task
 
@@ -40,7 +41,6 @@ class NYUv2(DenseScenes):
     summary: ClassVar[str] = "Rooms seen by a Kinect: semantic classes, depth in metres, surface normals, 288 × 384."
     citation: ClassVar[str] = "Silberman, Hoiem, Kohli, Fergus: Indoor Segmentation and Support Inference, ECCV 2012"
     licence: ClassVar[str] = "Images: NYU Depth v2, for research. Weights: the same."
-    depth_unit: ClassVar[str] = "m"
     name: ClassVar[str] = "nyuv2"
     size: ClassVar[tuple[int, int]] = (288, 384)
     official_train: ClassVar[int] = 795
@@ -67,8 +67,8 @@ class NYUv2(DenseScenes):
     @property
     def tasks(self) -> tuple[Task, ...]:
         """Segmentation, depth, normals."""
-        segmentation = Segmentation("segmentation", self.num_classes)
-        return segmentation, Depth("depth"), Normals("normals", objective=self.normal_objective)
+        segmentation = Segmentation("segmentation", self.num_classes, classes=self.classes)
+        return segmentation, Depth("depth", unit="m"), Normals("normals", objective=self.normal_objective)
 
     @property
     def reference(self) -> tuple[float, ...]:
@@ -85,13 +85,10 @@ class NYUv2(DenseScenes):
             )
         return {"segmentation": fields[labels], "depth": fields["depth"], "normals": fields["normals"]}
 
-    def scaled(self, pictures: Tensor) -> Tensor:
-        """To [-1, 1], but as ImageNet's if the network starts from those."""
-        return super().scaled(pictures) if self.pretrained else pictures * 2 - 1
-
-    def unscaled(self, x: Tensor) -> Tensor:
-        """Back to [0, 1]."""
-        return super().unscaled(x) if self.pretrained else (x + 1) / 2
+    @property
+    def input_kind(self) -> RGB:
+        """Pictures in [-1, 1], but as ImageNet's if the network starts from those."""
+        return super().input_kind if self.pretrained else RGB(self.size, (0.5,) * 3, (0.5,) * 3)
 
     def zoom(self, item: dict[str, Tensor], scale: float, place: Tensor) -> dict[str, Tensor]:
         """Resized to ``scale`` times its sides (antialiased bilinear; nearest for the targets), then cropped."""

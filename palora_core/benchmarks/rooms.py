@@ -20,8 +20,6 @@ class Rooms(GeneratedScenes):
     summary: ClassVar[str] = "Synthetic indoor scenes from our own generator: 13 classes, depth in metres, normals."
     citation: ClassVar[str] = "Our own generator; task set after Silberman et al.: NYUv2, ECCV 2012"
     kind: ClassVar[str] = "rooms"
-    classes: ClassVar[tuple[str, ...]] = ROOM_CLASSES
-    depth_unit: ClassVar[str] = "m"
     recipe: ClassVar[Recipe] = Recipe(
         epochs=30,
         batch_size=8,
@@ -40,7 +38,8 @@ class Rooms(GeneratedScenes):
     @property
     def tasks(self) -> tuple[Task, ...]:
         """Segmentation, depth, normals."""
-        return Segmentation("segmentation", 13), Depth("depth"), Normals("normals")
+        segmentation = Segmentation("segmentation", len(ROOM_CLASSES), classes=ROOM_CLASSES)
+        return segmentation, Depth("depth", unit="m"), Normals("normals")
 
     @property
     def reference(self) -> tuple[float, ...]:

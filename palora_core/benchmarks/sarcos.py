@@ -11,11 +11,14 @@ import numpy as np
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Split
 from palora_core.errors import UserError
+from palora_core.inputs import Table
 from palora_core.preparation.sarcos import INPUTS, OFFICIAL, TORQUES
 from palora_core.prepared import Prepared
 from palora_core.tasks import Regression, Task
 
 VALIDATION = 4_448
+QUANTITIES = ("position", "velocity", "acceleration")
+COLUMNS = tuple(f"{what}_{joint + 1}" for what in QUANTITIES for joint in range(TORQUES))
 NAMES = tuple(f"torque_{joint + 1}" for joint in range(TORQUES))
 
 
@@ -36,7 +39,6 @@ class Sarcos(Benchmark):
         "For research and teaching. The official test rows come from the trajectories of the training rows, so test "
         "errors say little about new movements."
     )
-    input_kind: ClassVar[str] = "table"
     recipe: ClassVar[Recipe] = Recipe(
         epochs=100,
         batch_size=512,
@@ -53,6 +55,11 @@ class Sarcos(Benchmark):
     def tasks(self) -> tuple[Task, ...]:
         """One regression per torque."""
         return tuple(Regression(name, objective="mse") for name in NAMES)
+
+    @property
+    def input_kind(self) -> Table:
+        """Positions, velocities and accelerations of the joints, as they are."""
+        return Table(COLUMNS)
 
     @property
     def reference(self) -> tuple[float, ...]:

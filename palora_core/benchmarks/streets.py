@@ -20,9 +20,6 @@ class Streets(GeneratedScenes):
     summary: ClassVar[str] = "Synthetic driving scenes from our own generator: 7 classes and inverse depth in 1/m."
     citation: ClassVar[str] = "Our own generator; task set after Cordts et al.: Cityscapes, CVPR 2016"
     kind: ClassVar[str] = "streets"
-    classes: ClassVar[tuple[str, ...]] = STREET_CLASSES
-    depth_unit: ClassVar[str] = "1/m"
-    depth_is_inverse: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(
         epochs=30,
         batch_size=8,
@@ -38,7 +35,8 @@ class Streets(GeneratedScenes):
     @property
     def tasks(self) -> tuple[Task, ...]:
         """Segmentation, inverse depth."""
-        return Segmentation("segmentation", 7), Depth("depth")
+        segmentation = Segmentation("segmentation", len(STREET_CLASSES), classes=STREET_CLASSES)
+        return segmentation, Depth("depth", unit="1/m", inverse=True)
 
     @property
     def reference(self) -> tuple[float, ...]:

@@ -2,9 +2,11 @@
 
 A `Task` says how a prediction is scored and has no parameters or state of its own. Everything a metric needs is a sum
 over elements of the split (`Task.sums`), so accumulators of several machines are merged by adding their tensors.
+Kinds are found by walking this package, one file each; ``palora_core.tasks()`` lists them.
 """
 
 from palora_core.objectives import LOSS, Accumulator, Convention, Metric, Sums
+from palora_core.registry import make_callable
 from palora_core.tasks.base import Task
 from palora_core.tasks.classification import Classification
 from palora_core.tasks.depth import Depth
@@ -29,3 +31,5 @@ __all__ = [
     "histogram_median",
     "mean_iou",
 ]
+
+make_callable(__name__)  # palora_core.tasks() gives what is registered

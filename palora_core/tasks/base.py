@@ -13,7 +13,10 @@ from palora_core import batches
 from palora_core.batches import Batch
 from palora_core.errors import UserError
 from palora_core.objectives import Convention, Objective, Sums, sum_dtype
+from palora_core.registry import Kinds
 from palora_core.tasks._tensors import foreign_label
+
+tasks = Kinds("task", package="palora_core.tasks")
 
 VALUES_AGREE = 0.01  # of the extent of what is compared
 
@@ -26,7 +29,8 @@ class Task(Objective):
 
     Subclasses, one file per kind, define `out_channels`, `summed_metrics` and the hooks `_terms` (the loss, as a sum
     and a number of elements), `_measure` (further sums over a batch) and `_summarise` (metrics from sums); and what
-    only the kind knows: `constant_answer` (for chance level), `effect` (how much two predictions differ).
+    only the kind knows: `constant_answer` (for chance level), `effect` (how much two predictions differ). Filed by
+    ``@tasks.register("name")`` (``pc.register("task", "name")`` in a plugin), a class has that name as its ``kind``.
 
     Args:
         name: Name of the task, as in the tables of its benchmark.
@@ -74,6 +78,10 @@ class Task(Objective):
         """Whether a person could not tell two predictions apart, one of them computed in a coarser number format."""
         extent = float(first.max() - first.min()) or 1.0
         return bool((first - second).abs().mean() <= VALUES_AGREE * extent)
+
+    def least_uncertainty(self, items: int) -> float:
+        """Half of the first metric's 95 % interval that ``items`` leave in any case, even where all of them agree."""
+        return 0.0
 
     def _check(self, target: Tensor) -> None:
         """Refuse a target on the CPU with values that no target has; one on another device is not looked at."""
@@ -158,6 +166,16 @@ class Task(Objective):
     def _reject(self, prediction: Tensor, target: Tensor, wanted: str) -> UserError:
         found = f"a prediction {list(prediction.shape)} and a target {list(target.shape)}"
         return UserError(f"task {self.name!r} ({self.kind}) got {found}; expected {wanted}")
+
+
+def check_classes(task: Task, classes: tuple[str, ...], num_classes: int) -> None:
+    """Refuse another number of names than there are classes; none at all is fine.
+
+    Raises:
+        UserError: naming the task and both numbers.
+    """
+    if classes and len(classes) != num_classes:
+        raise UserError(f"task {task.name!r} ({task.kind}) has {len(classes)} names for {num_classes} classes.")
 
 
 def check_labels(task: Task, target: Tensor, num_classes: int, ignore_index: int) -> None:

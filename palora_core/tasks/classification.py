@@ -2,16 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from palora_core.objectives import Convention, Metric, Sums
 from palora_core.tasks._tensors import common_class, cross_entropy_terms
-from palora_core.tasks.base import VALUES_AGREE, Task, check_labels
+from palora_core.tasks.base import VALUES_AGREE, Task, check_classes, check_labels, tasks
 
 
+@tasks.register("classification")
 @dataclass(frozen=True)
 class Classification(Task):
     """One class per sample: cross-entropy on logits [B, C], labels [B].
@@ -19,11 +19,16 @@ class Classification(Task):
     Args:
         num_classes: Number of classes C.
         ignore_index: Label of samples that count nowhere.
+        classes: Their names, where they have any.
     """
 
     num_classes: int
     ignore_index: int = -1
-    kind: ClassVar[str] = "classification"
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_classes(self, self.classes, self.num_classes)
 
     @property
     def out_channels(self) -> int:
@@ -53,6 +58,10 @@ class Classification(Task):
     def agrees(self, first: Tensor, second: Tensor) -> bool:
         """Probabilities within a hundredth."""
         return bool((first.softmax(1) - second.softmax(1)).abs().max() <= VALUES_AGREE)
+
+    def least_uncertainty(self, items: int) -> float:
+        """Where all of n are right, up to 3/n of all could be wrong (the rule of three)."""
+        return 3 / items
 
     def _check(self, target: Tensor) -> None:
         check_labels(self, target, self.num_classes, self.ignore_index)

@@ -8,14 +8,21 @@ from torch import Tensor
 
 from palora_core.objectives import Convention, Metric, Sums, sum_dtype
 from palora_core.tasks._tensors import masked_error, relative_change, single
-from palora_core.tasks.base import Task
+from palora_core.tasks.base import Task, tasks
 
 
+@tasks.register("depth")
 @dataclass(frozen=True)
 class Depth(Task):
-    """Depth (or inverse depth) per pixel, L1 where the target is known: [B, 1, H, W]; 0 or NaN marks unknown."""
+    """Depth (or inverse depth) per pixel, L1 where the target is known: [B, 1, H, W]; 0 or NaN marks unknown.
 
-    kind: ClassVar[str] = "depth"
+    Args:
+        unit: Unit of the targets.
+        inverse: Whether targets are the inverse of a distance, so that large is near.
+    """
+
+    unit: str = ""
+    inverse: bool = False
     averaged_over_batches: ClassVar[tuple[str, ...]] = ("loss", "abs_err", "rel_err")
 
     @property
@@ -26,7 +33,7 @@ class Depth(Task):
     @property
     def summed_metrics(self) -> tuple[Metric, ...]:
         """Absolute and relative error."""
-        return Metric("abs_err", "absolute error", "", False), Metric("rel_err", "relative error", "", False)
+        return Metric("abs_err", "absolute error", self.unit, False), Metric("rel_err", "relative error", "", False)
 
     def constant_answer(self, target: Tensor) -> Tensor:
         """The median of the known depths, [B, 1, H, W]."""

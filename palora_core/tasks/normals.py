@@ -9,13 +9,14 @@ from torch import Tensor
 from palora_core.errors import UserError
 from palora_core.objectives import Convention, Metric, Sums, sum_dtype
 from palora_core.tasks._tensors import masked_error, single
-from palora_core.tasks.base import Task
+from palora_core.tasks.base import Task, tasks
 
 _NORMAL_EPSILON = 1e-4
 _BINS_PER_DEGREE = 100
 ANGLES_AGREE = 1.0  # degrees
 
 
+@tasks.register("normals")
 @dataclass(frozen=True)
 class Normals(Task):
     """Surface normals [B, 3, H, W]; a target of length 0 (or NaN) is unknown, both sides are normalised to length 1.
@@ -28,7 +29,6 @@ class Normals(Task):
     """
 
     objective: Literal["l1", "cosine"] = "l1"
-    kind: ClassVar[str] = "normals"
     effect_unit: ClassVar[str] = "°"
     thresholds: ClassVar[tuple[float, ...]] = (11.25, 22.5, 30.0)
     averaged_over_batches: ClassVar[tuple[str, ...]] = (

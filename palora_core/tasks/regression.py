@@ -9,9 +9,10 @@ from torch import Tensor
 from palora_core.errors import UserError
 from palora_core.objectives import Convention, Metric, Sums, sum_dtype
 from palora_core.tasks._tensors import masked_error, relative_change, single
-from palora_core.tasks.base import Task
+from palora_core.tasks.base import Task, tasks
 
 
+@tasks.register("regression")
 @dataclass(frozen=True)
 class Regression(Task):
     """One number per sample: prediction [B, 1] or [B], target likewise; NaN marks an unknown target.
@@ -25,7 +26,6 @@ class Regression(Task):
     objective: Literal["mse", "huber", "l1"] = "mse"
     unit: str = ""
     scale: float = 1.0
-    kind: ClassVar[str] = "regression"
     averaged_over_batches: ClassVar[tuple[str, ...]] = ("loss", "mae", "mse")
 
     def __post_init__(self) -> None:

@@ -2,18 +2,19 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from palora_core.objectives import Convention, Metric, Sums
 from palora_core.tasks._tensors import common_class, cross_entropy_terms
-from palora_core.tasks.base import Task, check_labels
+from palora_core.tasks.base import Task, check_classes, check_labels, tasks
 
 LABELS_AGREE = 0.995  # share of pixels
 
 
+@tasks.register("segmentation")
 @dataclass(frozen=True)
 class Segmentation(Task):
     """One class per pixel: cross-entropy on logits [B, C, H, W], labels [B, H, W] or [B, 1, H, W].
@@ -21,11 +22,16 @@ class Segmentation(Task):
     Args:
         num_classes: Number of classes C.
         ignore_index: Label of pixels that count nowhere.
+        classes: Their names, where they have any.
     """
 
     num_classes: int
     ignore_index: int = -1
-    kind: ClassVar[str] = "segmentation"
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_classes(self, self.classes, self.num_classes)
 
     @property
     def out_channels(self) -> int:

@@ -54,9 +54,9 @@ def read_everything(runs: Path) -> list[str]:
             said += loaded.problems
             images = [(image, image) for image in sample_ids(loaded)]
             json.dumps(front_data(loaded, loaded.front) if loaded.front is not None else images).encode()
-            _ = loaded.depth_ranges, loaded.units, loaded.key
+            _ = loaded.depth_ranges, loaded.key
             if loaded.front is not None:
-                [column.to_json() for column in columns(loaded.front, loaded.tasks, loaded.units)]
+                [column.to_json() for column in columns(loaded.front, loaded.tasks)]
             if loaded.samples is not None:
                 x, _ = loaded.samples.batch(torch.arange(len(loaded.samples)))
                 loaded.model(x[:1], torch.full((loaded.num_tasks,), 1 / loaded.num_tasks))

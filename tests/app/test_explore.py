@@ -134,7 +134,7 @@ def test_infeasible_wish_says_how_far_off(roots):
     from app.components.finder import sentence
 
     loaded = roots.registry.get("two")
-    found = {column.key: column for column in columns(loaded.front, loaded.tasks, loaded.units)}
+    found = {column.key: column for column in columns(loaded.front, loaded.tasks)}
     miou, error = found["segmentation/miou"], found["depth/abs_err"]
     best = float(miou.values.max())
     words = sentence(find(loaded.front, [Wish(miou, best + 0.1)], error), miou, error)

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from PIL import Image
 
 from palora_core import checkpoint
 from palora_core.benchmarks.base import Benchmark, Recipe, benchmarks
@@ -16,11 +15,13 @@ from palora_core.conditioning.lowrank import LowRank
 from palora_core.config import to_dict
 from palora_core.data import ArraySplit, save_samples
 from palora_core.evaluation import evaluate
+from palora_core.inputs import RGB, Grey, Table
 from palora_core.methods.palora import PaLoRA
 from palora_core.networks.base import networks
 from palora_core.tasks import Classification, Depth, Normals, Regression, Segmentation
 
-HEIGHT, WIDTH, CLASSES = 64, 96, 5
+HEIGHT, WIDTH = 64, 96
+CLASSES = ("floor", "wall", "chair", "table", "lamp")
 FEATURES = 21  # of a row, as in SARCOS
 
 
@@ -33,15 +34,14 @@ class Toy(Benchmark):
     title: ClassVar[str] = "Toy"
     synthetic: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(1, 2, 1e-3)
-    classes: ClassVar[tuple[str, ...]] = ("floor", "wall", "chair", "table", "lamp")
-    depth_unit: ClassVar[str] = "m"
 
     kind: str = "dense"
     count: int = 3
 
     @property
     def tasks(self):
-        dense = (Segmentation("segmentation", CLASSES), Depth("depth"), Normals("normals"))
+        labels = Segmentation("segmentation", len(CLASSES), classes=CLASSES)
+        dense = (labels, Depth("depth", unit="m"), Normals("normals"))
         if self.kind == "dense":
             return dense[: self.count]
         if self.kind == "digits":
@@ -65,7 +65,9 @@ class Toy(Benchmark):
 
     @property
     def input_kind(self):
-        return "table" if self.kind == "table" else "rgb"
+        if self.kind == "table":
+            return Table()
+        return RGB(self.shape) if self.kind == "dense" else Grey(self.shape, squeezed=True)
 
     @property
     def shape(self):
@@ -77,14 +79,6 @@ class Toy(Benchmark):
         x = x.float().div(255)
         return (x if self.kind == "dense" else x.mean(1, keepdim=True)), targets
 
-    def to_input(self, image):
-        height, width = self.shape
-        pixels = np.asarray(Image.fromarray(image).resize((width, height)))
-        return self.convert(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None], {})[0]
-
-    def to_image(self, x):
-        return (x.expand(3, -1, -1) * 255).round().byte().permute(1, 2, 0).numpy()
-
     def items(self, count: int = 4, seed: int = 0) -> ArraySplit:
         rng = np.random.default_rng(seed)
         height, width = self.shape
@@ -92,7 +86,7 @@ class Toy(Benchmark):
         labels = np.zeros((count, height, width), np.int64)
         for item in range(count):
             x[item] = rng.integers(60, 120, (3, 1, 1))
-            for label in range(1, CLASSES):
+            for label in range(1, len(CLASSES)):
                 top, left = rng.integers(0, height - 12), rng.integers(0, width - 14)
                 box = np.s_[top : top + rng.integers(8, 24), left : left + rng.integers(10, 30)]
                 x[item][:, box[0], box[1]] = rng.integers(0, 255, (3, 1, 1))

@@ -169,9 +169,9 @@ def test_augmentation_zooms_divides_depth_flips_and_turns_normals(bench):
 @pytest.mark.parametrize("bench", [CityScapes(), NYUv2()], ids=["cityscapes", "nyuv2"])
 def test_a_photo_of_any_shape_becomes_an_input_and_a_picture_again(bench):
     photo = np.random.default_rng(0).integers(0, 256, (50, 333, 3), np.uint8)
-    x = bench.to_input(photo)
+    x = bench.input_kind.to_input(photo)
     assert tuple(x.shape) == (1, 3, *bench.size)
-    assert bench.to_image(x[0]).shape == (*bench.size, 3)
+    assert bench.input_kind.to_shown(x[0]).shape == (*bench.size, 3)
 
 
 def test_nineteen_classes_need_their_labels(tmp_path):
@@ -190,8 +190,9 @@ def test_pictures_have_imagenets_form_where_the_network_starts_from_its_weights(
     picture = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     plain, pretrained = (benchmarks.get(name)(backbone="mobilenet", pretrained=p) for p in (False, True))
     assert pretrained.network[1]["pretrained"] is True
+    plain, pretrained = plain.input_kind, pretrained.input_kind
     x = pretrained.to_input(picture)
-    expected = torch.from_numpy(plain.to_image(plain.to_input(picture)[0])).permute(2, 0, 1) / 255
+    expected = torch.from_numpy(plain.to_shown(plain.to_input(picture)[0])).permute(2, 0, 1) / 255
     for channel, (mean, deviation) in enumerate(zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))):
         torch.testing.assert_close(x[0, channel] * deviation + mean, expected[channel], atol=0.003, rtol=0)
-    assert np.abs(pretrained.to_image(x[0]).astype(int) - plain.to_image(plain.to_input(picture)[0])).max() <= 1
+    assert np.abs(pretrained.to_shown(x[0]).astype(int) - plain.to_shown(plain.to_input(picture)[0])).max() <= 1

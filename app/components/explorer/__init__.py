@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.analysis.even_steps import even_steps
-from app.analysis.queries import columns, with_units
+from app.analysis.queries import columns
 from app.assets import loader
 from app.library.loading import LoadedModel
 from palora_core.front import Front
@@ -53,7 +53,7 @@ def front_data(loaded: LoadedModel, front: Front) -> dict[str, Any]:
     split = front.about.get("split", "test")
     return {
         "preferences": front.preferences.round(5).tolist(),
-        "columns": [column.to_json() for column in columns(front, loaded.tasks, loaded.units)],
+        "columns": [column.to_json() for column in columns(front, loaded.tasks)],
         "nondominated": front.nondominated().tolist(),
         "about": f"{split} split, {len(front.preferences)} point{'s' * (len(front.preferences) != 1)}",
     }
@@ -89,6 +89,6 @@ def _task(loaded: LoadedModel, index: int) -> dict[str, Any]:
                 "unit": metric.unit,
                 "higher": metric.higher_is_better,
             }
-            for metric in with_units(task, loaded.units)
+            for metric in task.metrics
         ],
     }

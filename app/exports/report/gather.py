@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.analysis.queries import columns, interpolate, on_simplex, with_units
+from app.analysis.queries import columns, interpolate, on_simplex
 from app.components import side_by_side
 from app.library.entries import PICTURED
 from app.library.loading import LoadedModel
@@ -80,7 +80,7 @@ def _on_split(loaded: LoadedModel, preference: Sequence[float]) -> dict[str, tup
     if loaded.front is None or not on_simplex(preference):
         return {}
     found = {}
-    for column in columns(loaded.front, loaded.tasks, loaded.units):
+    for column in columns(loaded.front, loaded.tasks):
         value = float(interpolate(loaded.front.preferences, column.values, [list(preference)])[0])
         best = np.nanmax(column.values) if column.metric.higher_is_better else np.nanmin(column.values)
         found[column.key] = (value, float(best))
@@ -89,7 +89,7 @@ def _on_split(loaded: LoadedModel, preference: Sequence[float]) -> dict[str, tup
 
 def _metrics(loaded: LoadedModel, task: Task, on_split: dict, here: dict) -> tuple[tuple[str, str, str, str, str], ...]:
     rows = []
-    for metric in with_units(task, loaded.units):
+    for metric in task.metrics:
         split = on_split.get(f"{task.name}/{metric.name}")
         item = here.get(metric.name)
         if split is None and item is None:

@@ -1,0 +1,47 @@
+"""Grey pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from palora_core.inputs._pictures import Picture, as_bytes
+from palora_core.inputs.base import inputs, one
+
+
+@inputs.register("grey")
+@dataclass(frozen=True)
+class Grey(Picture):
+    """A picture of one channel; the network reads [B, 1, H, W] in [0, 1].
+
+    Args:
+        squeezed: Squeeze a person's picture to the size instead of cutting its sides off.
+        dark: Invert a person's picture whose border is bright: the network knows bright figures on a dark ground.
+    """
+
+    squeezed: bool = False
+    dark: bool = False
+
+    def used(self, rows: int, columns: int) -> tuple[int, int]:
+        """All of it, if it is squeezed."""
+        return (rows, columns) if self.squeezed else super().used(rows, columns)
+
+    def to_input(self, shown: np.ndarray) -> Tensor:
+        """The mean of the channels, [1, 1, height, width]."""
+        if not self.squeezed:
+            return self._inverted(self.middle(shown).mean(1)[0])[None, None]
+        grey = self._inverted(torch.from_numpy(shown.astype(np.float32)).mean(-1) / 255)
+        return F.interpolate(grey[None, None], self.size, mode="bilinear", antialias=True, align_corners=False)
+
+    def to_shown(self, x: Any) -> np.ndarray:
+        """The channel of an input [1, H, W], three times."""
+        return np.repeat(as_bytes(one(x, 3)[0]).numpy()[..., None], 3, -1)
+
+    def _inverted(self, grey: Tensor) -> Tensor:
+        border = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]]).mean()
+        return 1 - grey if self.dark and border > 0.5 else grey

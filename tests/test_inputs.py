@@ -1,0 +1,190 @@
+"""Kinds of inputs: from a person's file to what a network reads, and back to what a person sees."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from palora_core.errors import UserError
+from palora_core.inputs import MOST_BYTES, RGB, Grey, Input, Table, _decoding, as_input
+from palora_core.inputs._decoding import decode_picture
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def gradient(width=60, height=40) -> np.ndarray:
+    return np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_formats(kind):
+    pixels = decode_picture(encoded(Image.fromarray(gradient()).convert("RGB"), kind))
+    assert pixels.shape == (40, 60, 3) and pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "RGB", "I;16", "I"])
+def test_modes(mode):
+    if mode == "I;16":
+        image = Image.fromarray(gradient().astype(np.uint16) * 257)
+    elif mode == "I":
+        image = Image.fromarray(gradient().astype(np.int32) * 257)
+    else:
+        image = Image.fromarray(gradient()).convert(mode)
+    pixels = decode_picture(encoded(image, "TIFF" if mode in ("CMYK", "I") else "PNG"))
+    assert pixels.shape == (40, 60, 3)
+    assert pixels[:, -3:].mean() - pixels[:, :3].mean() > 150, "the gradient is still there, not clipped away"
+
+
+def test_transparent_pixels_become_white():
+    image = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
+    assert (decode_picture(encoded(image)) == 255).all()
+
+
+def test_exif_rotation():
+    image = Image.fromarray(np.zeros((40, 60, 3), np.uint8))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    assert decode_picture(encoded(image, "JPEG", exif=exif)).shape[:2] == (60, 40)
+
+
+def test_large_pictures_are_reduced():
+    assert max(decode_picture(encoded(Image.new("RGB", (3000, 2000)))).shape) == _decoding.KEPT_SIDE
+    assert decode_picture(encoded(Image.new("L", (8000, 8000)), "JPEG")).shape[0] <= _decoding.KEPT_SIDE
+
+
+def test_extreme_shapes():
+    assert decode_picture(encoded(Image.new("RGB", (5000, 9)))).shape[1] == _decoding.KEPT_SIDE
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "not a picture"),
+        (b"hello, I am a text", "not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+        (encoded(Image.new("RGB", (64, 64), "red"))[:60], "damaged"),
+        (encoded(Image.effect_noise((200, 200), 50), "JPEG")[:900], "damaged"),
+        (encoded(Image.new("1", (8000, 8000))), "8000 × 8000"),
+        (encoded(Image.new("1", (20000, 20000))), "far too large"),
+        (encoded(Image.new("RGB", (2, 300))), "at least 8"),
+        (b"\x89PNG" + b"0" * (MOST_BYTES + 1), "MB"),
+    ],
+    ids=["empty", "text", "svg", "cut png", "cut jpeg", "8000", "bomb", "thin", "bytes"],
+)
+def test_bad_files_get_one_sentence(data, words):
+    with pytest.raises(UserError) as caught:
+        decode_picture(data)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+# -- kinds ------------------------------------------------------------------------------------------------------------
+PHOTO = np.random.default_rng(0).integers(0, 256, (50, 333, 3), np.uint8)
+PICTURES = [
+    RGB((32, 48)),
+    RGB((32, 48), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    RGB((32, 48), (0.5,) * 3, (0.5,) * 3),
+    Grey((28, 28)),
+    Grey((28, 28), squeezed=True, dark=True),
+]
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_photo_of_any_shape_becomes_an_input_and_a_picture_again(kind):
+    x = kind.to_input(PHOTO)
+    assert x.shape[0] == 1 and tuple(x.shape[2:]) == kind.size
+    shown = kind.to_shown(x[0])
+    assert shown.shape == (*kind.size, 3) and kind.takes(shown)
+    again = kind.to_input(shown)
+    assert (again - x).abs().max() < 0.02 or kind.dark  # as a picture in 256 steps
+
+
+def test_scaling_is_what_it_says_and_is_undone():
+    plain, scaled = RGB((8, 8)), RGB((8, 8), (0.1, 0.2, 0.3), (0.5, 0.4, 0.3))
+    x = torch.rand(2, 3, 8, 8)
+    expected = torch.stack([(x[:, c] - m) / d for c, (m, d) in enumerate(((0.1, 0.5), (0.2, 0.4), (0.3, 0.3)))], 1)
+    torch.testing.assert_close(scaled.scaled(x), expected)
+    torch.testing.assert_close(scaled.restored(scaled.scaled(x)), x)
+    assert plain.scaled(x) is x and plain.restored(x) is x
+
+
+def test_what_is_cut_off_is_said():
+    assert RGB((32, 32)).lost(PHOTO) == "The middle is used: 85 % of its width is cut off."
+    assert RGB((50, 333)).lost(PHOTO) == "" == Grey((28, 28), squeezed=True).lost(PHOTO)
+
+
+def test_ink_on_paper_is_inverted_where_the_network_knows_chalk_on_slate():
+    paper = np.full((40, 40, 3), 255, np.uint8)
+    assert Grey((28, 28), squeezed=True, dark=True).to_input(paper).max() < 1e-5
+    assert Grey((28, 28), squeezed=True).to_input(paper).min() > 0.99
+    assert Grey((28, 28), dark=True).to_input(255 - paper).max() < 1e-5
+
+
+ROW = Table(("age", "income"), mean=(40.0, 1000.0), deviation=(10.0, 500.0))
+
+
+def test_a_row_has_names_and_peoples_units():
+    row = ROW.read(b"\xef\xbb\xbfincome,city,age\r\n1500,Ulm,30\r\n")
+    assert row == {"age": 30.0, "income": 1500.0} and ROW.takes(row)
+    x = ROW.to_input(row)
+    assert x.tolist() == [[-1.0, 1.0]]
+    assert ROW.to_shown(x[0]) == row
+    assert Table().to_shown(torch.tensor([1.0, 2.0])) == {"x1": 1.0, "x2": 2.0}
+    assert Table(("a", "b")).to_input({"b": 1.0, "a": 2}).tolist() == [[2.0, 1.0]]
+    assert not Table().takes({}) and not ROW.takes({"age": 3.0}) and not ROW.takes(PHOTO)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"age\n3\n", "no column 'income'"),
+        (b"age,income\n", "no row below its head"),
+        (b"", "no row below its head"),
+        (b"age,income\n3,many\n", "'income' holds 'many'"),
+        (b"age,income\n3,inf\n", "'income' holds 'inf'"),
+        (b"age,income\n3\n", "no column 'income'"),
+        (b"\xff\xfe\x00\x01", "no table in text form"),
+        (b"a" * (MOST_BYTES + 1), "the limit is 20 MB"),
+    ],
+)
+def test_a_bad_table_gets_one_sentence(data, words):
+    with pytest.raises(UserError, match=words):
+        ROW.read(data)
+
+
+def test_tables_refuse_what_does_not_fit_their_columns():
+    for options in ({"mean": (1.0,)}, {"deviation": (1.0, 2.0, 3.0)}, {"deviation": (1.0, 0.0)}):
+        with pytest.raises(UserError):
+            Table(("a", "b"), **options)
+    with pytest.raises(UserError, match="3 numbers for 2 columns"):
+        ROW.to_shown(torch.zeros(3))
+
+
+def test_inputs_of_which_nobody_said_more_are_numbers_that_nobody_can_send():
+    plain = Input()
+    assert plain.to_shown(torch.arange(4).view(2, 2)).tolist() == [0, 1, 2, 3]
+    assert plain.suffixes == () and Table().suffixes == () and not plain.takes(PHOTO)
+    for ask in (lambda: plain.read(b""), lambda: plain.to_input(PHOTO), lambda: Table().read(b"x1\n1\n")):
+        with pytest.raises(UserError, match="cannot be sent"):
+            ask()
+
+
+def test_a_benchmark_names_its_kind_or_gives_it():
+    import palora_core as pc
+
+    assert {"rgb", "grey", "table"} <= set(pc.inputs())
+    assert [pc.inputs()[name].kind for name in ("rgb", "grey", "table")] == ["rgb", "grey", "table"]
+    assert as_input("table") == Table() and as_input(ROW) is ROW
+    with pytest.raises(UserError, match=r"'rgb' needs options .*RGB\(…\)"):
+        as_input("rgb")
+    with pytest.raises(UserError, match="unknown input 'tabel': did you mean 'table'"):
+        as_input("tabel")
+    with pytest.raises(UserError, match="expected an Input"):
+        as_input(3)
+    for name, made in pc.benchmarks().items():
+        assert isinstance(as_input(made().input_kind), Input), name
