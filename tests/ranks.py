@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -81,7 +82,7 @@ def on_a_rank(root: Path) -> None:
     distributed.finish()
 
 
-def fork_ranks(root: Path, count: int) -> None:
+def fork_ranks(root: Path, count: int, work: Callable[[Path], None]) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -93,7 +94,7 @@ def fork_ranks(root: Path, count: int) -> None:
             os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number)}
             code = 1
             try:
-                on_a_rank(root)
+                work(root)
                 code = 0
             except BaseException as error:
                 print(f"rank {number}: {error!r}", file=sys.stderr)
@@ -129,7 +130,7 @@ def begin(root: Path, method: str) -> dict:
 def main() -> None:
     torch.set_num_threads(1)
     root = Path(sys.argv[1])
-    fork_ranks(root, 2)
+    fork_ranks(root, 2, on_a_rank)
     report = {f"rank{number}": json.loads((root / f"rank{number}.json").read_text()) for number in range(2)}
     report["masked"] = masked_losses(slice(None))
     report["methods"] = {method: compared(root, method) for method in METHODS}

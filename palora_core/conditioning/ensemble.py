@@ -15,6 +15,7 @@ from palora_core.conditioning._generated import GeneratedLayer, GeneratedModel, 
 from palora_core.conditioning._merged import AffineTensor, Place, inner_products, merged_passes
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
 from palora_core.machine import full_precision
+from palora_core.sharding import is_sharded_tensor
 
 
 class EnsembleLayer(GeneratedLayer):
@@ -33,7 +34,9 @@ class EnsembleLayer(GeneratedLayer):
 
     def idle(self, name: str) -> Tensor:
         """The centre's value: the mean of the members."""
-        return self.members(name).mean(0)
+        members = self.members(name)
+        # Between passes FSDP2 looks here for the parameter that it holds.
+        return members if is_sharded_tensor(members) else members.mean(0)
 
 
 def mix(members: Tensor, preference: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, condi
 from palora_core.errors import UserError
 from palora_core.ranges import Range
 from palora_core.selection import ADAPTABLE
+from palora_core.sharding import is_sharded_tensor
 from palora_core.swapping import SwappedLayer, refuse_value, swap
 
 
@@ -29,8 +30,11 @@ class RotatedLayer(SwappedLayer):
     @property
     def weight(self) -> Tensor:
         """W R."""
-        weight, matrix = self._parameters["weight"], self.matrix().detach()
+        weight = self._parameters["weight"]
         assert weight is not None
+        if is_sharded_tensor(weight):  # between passes, where FSDP2 looks for the parameter that it holds
+            return weight
+        matrix = self.matrix().detach()
         size = len(matrix)
         turned = torch.einsum("oi...,ij->oj...", weight[:, :size], matrix)
         return turned if size == weight.shape[1] else torch.cat([turned, weight[:, size:]], 1)
