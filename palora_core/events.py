@@ -26,6 +26,7 @@ MOST = {"step": 1200, "front": 240, "other": 400}
 MOST_FRONT_POINTS = 20_000  # of all fronts together
 LINE = Bounds(8 * MIB, 2_000_000, 2 * schema.MOST_POINTS + 1000)
 CHUNK = MIB
+MARK = 200  # bytes by which a file is known again
 KIND = re.compile(rb'"kind":\s?"(\w+)"')
 MOST_MESSAGE = 2_000
 
@@ -97,6 +98,7 @@ class EventLog:
         self._identity: tuple[int, int] | None = None
         self._changed: tuple[int, int] | None = None
         self._place = self._lines = 0
+        self._marks: tuple[bytes, ...] = (b"", b"")
         self._rest = b""
         self._tasks: list[str] = []
         self._every = {"step": 1, "front": 1}
@@ -111,7 +113,7 @@ class EventLog:
                 status = os.fstat(file.fileno())
                 identity, changed = (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns)
                 rewritten = status.st_size < self._place or (status.st_size == self._place and changed != self._changed)
-                if identity != self._identity or rewritten:
+                if identity != self._identity or rewritten or not self._goes_on(file):
                     self._forget()
                 if changed != self._changed:
                     self._identity, self._changed = identity, changed
@@ -122,6 +124,15 @@ class EventLog:
             self._forget()
             self.problem = f"{EVENTS} cannot be read ({error.strerror or error})."
         return self
+
+    def _goes_on(self, file: Any) -> bool:
+        """Whether what was read is still there: a new file may have the number of one that was deleted."""
+        return self._marks == self._marks_of(file)
+
+    def _marks_of(self, file: Any) -> tuple[bytes, ...]:
+        """The first and the last bytes of what was read."""
+        length = min(MARK, self._place)
+        return _bytes_at(file, 0, length), _bytes_at(file, self._place - length, length)
 
     def _read(self, file: Any) -> None:
         passed: dict[str, bytes] = {}  # the newest of those that are left out: it is shown if no other one follows
@@ -139,6 +150,7 @@ class EventLog:
             if kind in KINDS or not found:
                 self._take(line)
         self._take_all(passed)
+        self._marks = self._marks_of(file)
 
     def _take_all(self, passed: dict[str, bytes]) -> None:
         for line in passed.values():
@@ -200,6 +212,11 @@ class EventLog:
         self.events = [event for i, event in enumerate(self.events) if i not in drop]
         self._kept[kind] -= len(drop)
         self._points = sum(len(event["objectives"]) for event in self.events if event["kind"] == "front")
+
+
+def _bytes_at(file: Any, place: int, length: int) -> bytes:
+    file.seek(place)
+    return bytes(file.read(length))
 
 
 def newest(path: Path, tail: int) -> Event | None:

@@ -91,6 +91,19 @@ def test_only_what_is_new_is_read_and_a_rewritten_file_from_its_beginning(folder
     assert log.update().events == []
 
 
+def test_another_file_of_that_name_is_read_from_its_beginning(folder):
+    append(folder, START, STEP)
+    log = EventLog(folder).update()
+    one = {**START, "tasks": ["one"], "time": 2.0}
+    step = {**STEP, "losses": [1.0], "preferences": [[1.0]]}
+    # The same file to the system, longer than before: as a run that was deleted and imported again.
+    content = "".join(json.dumps(event) + "\n" for event in (one, step, step, step))
+    with (folder / "events.jsonl").open("r+") as file:
+        file.write(content)
+    assert [event["losses"] for event in log.update().events[1:]] == [[1.0]] * 3
+    assert not log.problem
+
+
 @pytest.mark.parametrize("at_once", [1000, 5000])
 def test_a_long_run_is_thinned_evenly_and_ends_with_the_newest(folder, at_once):
     events = [{**STEP, "step": n} for n in range(1, 5001)]

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,11 @@ def _change(data: Any, rng: random.Random) -> str:
 
 
 def _array(path: Path, rng: random.Random) -> str:
-    with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files}
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, OSError, zipfile.BadZipFile, zlib.error):
+        return "damaged already"
     name = rng.choice(list(arrays))
     array = arrays[name]
     way = rng.choice(
