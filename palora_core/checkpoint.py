@@ -14,16 +14,28 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from palora_core import identity
+from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.cards import CARD, CARD_FORMAT, OWN, own_card, read_card
 from palora_core.conditioning.base import ParetoModel
 from palora_core.conditioning.lowrank import LowRankModel, with_described_adapters
-from palora_core.config import method_from_dict, require
+from palora_core.config import from_dict, method_from_dict, require
 from palora_core.errors import UserError, quoted
 from palora_core.files import sha256, write_atomically, write_json
 from palora_core.networks.base import networks
 from palora_core.normalisation import match_statistics
 
-__all__ = ["CARD", "CARD_FORMAT", "WEIGHTS", "build", "load", "load_weights", "read_card", "read_weights", "save"]
+__all__ = [
+    "CARD",
+    "CARD_FORMAT",
+    "WEIGHTS",
+    "benchmark_of",
+    "build",
+    "load",
+    "load_weights",
+    "read_card",
+    "read_weights",
+    "save",
+]
 
 WEIGHTS = "model.safetensors"
 MOST_PARTS = 256  # heads, or layers
@@ -133,6 +145,8 @@ def load(
     path = folder / weights
     if not path.is_file():
         raise UserError(f"{folder} has a card but no {weights}; copy the whole model folder, or train it again.")
+    if network is None and card["network"]["name"] == OWN and card["benchmark"]["name"] in benchmarks:
+        network = benchmark_of(card).problem().build(pretrained=False)
     if network is None:
         check_fit(card, path)  # before memory is spent: a card may describe any network
     state = read_weights(path)
@@ -143,6 +157,19 @@ def load(
         )
     model = build(card, state) if network is None else onto(network, card, state)
     return model.eval(), card
+
+
+def benchmark_of(card: Mapping[str, Any], what: str = "This model") -> Benchmark:
+    """The benchmark that a card or a run's configuration names, with its options.
+
+    Raises:
+        UserError: it is not registered (``what`` begins the sentence), has no such options, or the card is damaged.
+    """
+    require(card, what, benchmark=benchmarks)
+    try:
+        return from_dict(benchmarks.get(card["benchmark"]["name"]), card["benchmark"].get("options") or {})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{what} names no benchmark that can be built ({error!r}); restore its card.") from None
 
 
 def onto(network: nn.Module, card: Mapping[str, Any], state: Mapping[str, Tensor]) -> ParetoModel:

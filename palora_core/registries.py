@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from palora_core.balancing.base import balancers
+from palora_core.benchmarks._functions import from_function
 from palora_core.benchmarks.base import benchmarks
 from palora_core.conditioning.base import conditionings
 from palora_core.errors import UserError
@@ -34,10 +36,21 @@ def register(kind: str, name: str) -> Callable[[Any], Any]:
             ``"task"`` or ``"input"``.
         name: under which it is chosen on a command line and in the dashboard.
 
+    A benchmark may also be a function that returns a :class:`palora_core.Problem`; its parameters, which need defaults,
+    are the benchmark's options.
+
     Raises:
         UserError: an unknown kind, or a name that is taken.
     """
     if kind not in REGISTRIES:
         raise UserError(f"There is no kind {kind!r} to register; the kinds are {', '.join(sorted(REGISTRIES))}.")
     REGISTRIES[kind].discover()  # first, so that it is the newcomer who is told that a name is taken
+    if kind == benchmarks.kind:
+        return lambda entry: _filed_benchmark(name, entry)
     return REGISTRIES[kind].register(name)
+
+
+def _filed_benchmark(name: str, entry: Any) -> Any:
+    """A benchmark is a class, or a function that returns a problem; either is given back as it is."""
+    benchmarks.register(name)(from_function(entry) if inspect.isfunction(entry) else entry)
+    return entry

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from palora_core.benchmarks.base import Benchmark
-from palora_core.checkpoint import NOT_BUILT
+from palora_core.checkpoint import NOT_BUILT, benchmark_of
 from palora_core.errors import UserError
-from palora_core.training.card import benchmark_of
 
 
 def checked_benchmark(card: Mapping[str, Any]) -> Benchmark:

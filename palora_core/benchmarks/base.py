@@ -127,7 +127,7 @@ class Benchmark:
     @property
     def outputs(self) -> dict[str, int]:
         """Task name → output channels."""
-        return {task.name: task.out_channels for task in self.tasks}
+        return {task.name: task.out_channels for task in self.tasks if isinstance(task, Task)}
 
 
 def _plain(value: Any) -> Any:

@@ -27,24 +27,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate, write the front, print it."""
-    from palora_core.checkpoint import load
+    from palora_core.checkpoint import benchmark_of, load
     from palora_core.evaluation import evaluate
     from palora_core.machine import choose_device, precision_dtype
     from palora_core.simplex import evaluation_preferences
-    from palora_core.training.card import benchmark_of
 
     out = target(args.out)
     model, card = load(args.model)
     device = choose_device(args.device)
     benchmark = benchmark_of(card)
     bar = Bar()
-    split = benchmark.load(args.data, bar)[args.split]
-    grid = evaluation_preferences(len(benchmark.tasks), args.points) if args.points is not None else None
+    problem = benchmark.problem(args.data, bar)
+    grid = evaluation_preferences(len(problem.objectives), args.points) if args.points is not None else None
     front = evaluate(
         model.to(device),
-        split,
-        benchmark.tasks,
-        benchmark.reference,
+        problem.sources[args.split],
+        problem.objectives,
+        problem.reference or card.get("front", {}).get("reference"),
         grid,
         benchmark.recipe.eval_batch_size,
         precision_dtype(args.precision, device),
@@ -56,6 +55,7 @@ def run(args: argparse.Namespace) -> None:
             "split": args.split,
             "convention": args.convention,
         },
+        problem.passing,
     )
     bar.close()
     front.save(out)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from palora_core import plugins
-from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.cards import CARD, OWN, read_card
 from palora_core.conditioning.base import ParetoModel
-from palora_core.config import from_dict, require, to_dict
+from palora_core.config import to_dict
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.machine import describe
@@ -28,19 +27,6 @@ def run_config(problem: Problem, method: Method, options: TrainingOptions) -> di
         "training": to_dict(options),
         **({"plugins": plugins.loaded()} if plugins.loaded() else {}),
     }
-
-
-def benchmark_of(card: Mapping[str, Any], what: str = "This model") -> Benchmark:
-    """The benchmark that a card or a run's configuration names, with its options.
-
-    Raises:
-        UserError: it is not registered (``what`` begins the sentence), has no such options, or the card is damaged.
-    """
-    require(card, what, benchmark=benchmarks)
-    try:
-        return from_dict(benchmarks.get(card["benchmark"]["name"]), card["benchmark"].get("options") or {})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{what} names no benchmark that can be built ({error!r}); restore its card.") from None
 
 
 def model_card(

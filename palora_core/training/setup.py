@@ -11,13 +11,11 @@ import torch
 from torch import nn
 
 from palora_core.benchmarks.base import Benchmark, Progress, benchmarks
-from palora_core.checkpoint import read_card
+from palora_core.checkpoint import benchmark_of, read_card
 from palora_core.config import PARTS, from_dict, method_from, method_from_dict, options, override
 from palora_core.errors import UserError
 from palora_core.methods.base import Method
-from palora_core.networks.base import networks
 from palora_core.runs import Run
-from palora_core.training.card import benchmark_of
 from palora_core.training.options import TrainingOptions
 from palora_core.training.start import look_at_start
 from palora_core.training.trainer import Trainer
@@ -53,10 +51,8 @@ def _check_fit(bench: Benchmark, method: Method) -> None:
 
 def shape_of(bench: Benchmark) -> nn.Module:
     """The benchmark's network on the meta device: names and shapes, no weights."""
-    name, options = bench.network
     with torch.device("meta"):
-        found: nn.Module = networks.get(name)(**{**options, **dict.fromkeys({"pretrained"} & set(options), False)})
-    return found
+        return bench.problem().build(pretrained=False)
 
 
 def configure_expansion(
