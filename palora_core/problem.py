@@ -16,6 +16,7 @@ from palora_core.batches import Batch, Passing
 from palora_core.cards import OWN
 from palora_core.data import LoaderSplit, Part, Unpack
 from palora_core.errors import UserError
+from palora_core.inputs import Input, as_input
 from palora_core.networks.base import networks
 from palora_core.objectives import Objective, check_objectives
 from palora_core.sources import Source, as_sources
@@ -81,6 +82,7 @@ class Problem:
         unpack: batch as loaded → (inputs, targets), where it is not a pair or a mapping.
         passing: how inputs become arguments of the network's forward, see :class:`palora_core.batches.Caller`.
         augment: training batch and generator → training batch.
+        inputs: what its inputs are to people, see :mod:`palora_core.inputs`; shown as numbers if nobody says.
         about: for cards.
 
     Raises:
@@ -98,6 +100,7 @@ class Problem:
     unpack: Unpack | None = None
     passing: Passing = "auto"
     augment: Callable[[Batch, torch.Generator], Batch] | None = None
+    inputs: Input | str = field(default_factory=Input)
     about: About = field(default_factory=About)
 
     def __post_init__(self) -> None:
@@ -107,6 +110,7 @@ class Problem:
             raise UserError(f"The network is a {found}; expected a module or a function that makes one.")
         if self.reference is not None and len(self.reference) != len(self.objectives):
             raise UserError(f"The reference has {len(self.reference)} entries for {len(self.objectives)} objectives.")
+        self.inputs = as_input(self.inputs)
         batches.Caller(None, self.passing)
 
     @cached_property

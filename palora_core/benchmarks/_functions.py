@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.errors import UserError
+from palora_core.inputs import Input
 from palora_core.problem import NamedNetwork, Problem
 from palora_core.tasks import Task
 
@@ -44,6 +45,11 @@ class FunctionBenchmark(Benchmark):
     def tasks(self) -> tuple[Task, ...]:
         """The problem's objectives."""
         return typing.cast("tuple[Task, ...]", self.made.objectives)
+
+    @property
+    def input_kind(self) -> Input | str:
+        """The problem's."""
+        return self.made.inputs
 
     @property
     def reference(self) -> tuple[float, ...]:

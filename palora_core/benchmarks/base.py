@@ -109,6 +109,7 @@ class Benchmark:
             name=benchmarks.name_of(self),
             options={f.name: _plain(getattr(self, f.name)) for f in fields(self)},
             augment=self.augment if type(self).augment is not Benchmark.augment else None,
+            inputs=self.input_kind,
             about=About(self.title, self.summary, self.citation, self.licence, self.limits),
         )
 
