@@ -25,6 +25,7 @@ _HOMES = {
     "objective": "objectives",
     "Objective": "objectives",
     "evaluate": "evaluation",
+    "fit": "training.fit",
     "from_hub": "hub",
     "push_to_hub": "hub",
     "LiveNetwork": "serving",
@@ -49,6 +50,7 @@ __all__ = [
     "annealed_preferences",
     "benchmarks",
     "evaluate",
+    "fit",
     "from_hub",
     "inputs",
     "load",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from palora_core.samplers import annealed_preferences
     from palora_core.serving import LiveNetwork
     from palora_core.simplex import simplex_lattice
+    from palora_core.training.fit import fit
 
 
 def __getattr__(name: str) -> Any:

@@ -47,12 +47,14 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def precision_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of ``"fp32"``, ``"bf16"`` or ``"auto"`` (bf16 where the hardware has it)."""
+    """The dtype of ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"`` (bf16 where the hardware has it)."""
+    if name == "fp16" and device.type != "cuda":
+        raise UserError(f"precision fp16 needs a CUDA device, found {device.type}; use fp32, bf16 or auto.")
     if name == "auto":
         return torch.bfloat16 if has_fast_bf16(device) else torch.float32
-    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if name not in dtypes:
-        raise UserError(f"precision must be auto, fp32 or bf16, found {name!r}.")
+        raise UserError(f"precision must be auto, fp32, bf16 or fp16, found {name!r}.")
     return dtypes[name]
 
 

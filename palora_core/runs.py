@@ -56,7 +56,7 @@ class Run:
         with self._locked():
             self._check_owner()
             if any(path.name not in ALLOWED and not is_temporary(path) for path in self.folder.iterdir()):
-                raise UserError(f"{self.folder} is not empty; choose another --out, or continue it with --resume.")
+                raise UserError(f"{self.folder} is not empty; choose another folder, or go on with its run (--resume).")
             self._own()
             write_json(self.folder / "config.json", config)
 

@@ -139,6 +139,6 @@ def _trainer(benchmark: MultiMNIST, folder: Path, precision: str) -> Trainer:
 def _one_epoch(trainer: Trainer) -> Callable[[], None]:
     def run() -> None:
         trainer.step = 0
-        trainer._loop()  # batches, steps, saved state and validation front, without the final test
+        trainer.loop()  # batches, steps, saved state and validation front, without the final test
 
     return run

@@ -13,7 +13,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost 5-1
 os.environ.setdefault("DATA_DIR", str(ROOT / "data"))  # wherever the script is started
 
 from palora_core.commands import guarded, run  # noqa: E402
-from palora_core.commands.console import Bar, data_folder, target  # noqa: E402
+from palora_core.commands.console import target  # noqa: E402
+from palora_core.places import data_folder  # noqa: E402
+from palora_core.progress import Bar  # noqa: E402
 
 __all__ = ["ROOT", "Bar", "command", "data_folder", "main", "target"]
 

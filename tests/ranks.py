@@ -23,7 +23,8 @@ from palora_core.runs import Run
 from palora_core.sources import whole_step
 from palora_core.tasks import Depth
 from palora_core.training.engine import objective_losses
-from palora_core.training.setup import configure, resume_trainer
+from palora_core.training.resuming import resume_trainer
+from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer
 
 SETTINGS = {
@@ -113,7 +114,7 @@ def compared(root: Path, method: str) -> dict:
     model, _ = load(root / "two" / method)
     work = trainer(root / "again" / method, method)
     work.model.load_state_dict(model.state_dict())
-    found, front = Front.load(root / "two" / method / "front.json"), work.front("test")
+    found, front = Front.load(root / "two" / method / "front.json"), work.fronts.of("test")
     return {
         "difference": max(float((one[name] - two[name]).abs().max()) for name in one),
         "moved": max(float((one[name] - start).abs().max()) for name, start in begin(root, method).items()),

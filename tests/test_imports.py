@@ -12,8 +12,8 @@ SOURCES = sorted(ROOT.glob("palora_core/**/*.py"))
 LAZY = ("torchjd", "pymoo", "scipy", "h5py", "optuna", "onnx", "onnxscript", "onnxruntime", "cvxpy", "pandas")
 PUBLIC = {
     *("palorize", "ParetoModel", "annealed_preferences", "simplex_lattice", "register", "methods", "benchmarks"),
-    *("samplers", "networks", "tasks", "inputs", "load", "save", "Front", "evaluate", "LiveNetwork", "UserError"),
-    *("Objective", "objective", "Problem", "from_hub", "push_to_hub"),
+    *("samplers", "networks", "tasks", "inputs", "load", "save", "Front", "evaluate", "fit", "LiveNetwork"),
+    *("UserError", "Objective", "objective", "Problem", "from_hub", "push_to_hub"),
 }
 
 

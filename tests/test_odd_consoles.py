@@ -10,9 +10,10 @@ import sys
 import pytest
 
 from palora_core import commands
-from palora_core.commands.console import Bar, settings, target
+from palora_core.commands.console import settings, target
 from palora_core.commands.export import run as export
 from palora_core.errors import UserError
+from palora_core.progress import Bar
 
 PRINTS = [
     sys.executable,

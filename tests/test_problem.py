@@ -107,7 +107,7 @@ def test_every_form_of_data_trains_evaluates_and_is_kept(tmp_path, form):
     front = pc.Front.load(tmp_path / "run" / "front.json")
     assert front.objectives.shape == (11, 2)
     assert front.objectives.min(0)[0] < before.objectives.min(0)[0]
-    assert front.reference == trainer.reference and all(np.isfinite(front.reference))
+    assert front.reference == trainer.fronts.reference and all(np.isfinite(front.reference))
     assert set(front.effect()) == {"digit", "size"}
     events = trainer.run.events()
     assert events[-1]["reason"] == "finished"
@@ -174,9 +174,9 @@ def test_a_source_for_one_and_a_source_for_both_are_one_mean(tmp_path):
     torch.manual_seed(0)
     problem = Problem(Heads(), TWO, given, val=both)
     trainer = Trainer(Run(tmp_path / "run"), problem, method_from("palora"), options(batch_size=16), "cpu")
-    losses, _ = trainer._train_step()
+    losses, _ = trainer.steps.take()
     del losses
-    portions = trainer.feed.training(0)
+    (portions,) = trainer.feed.training(0)
     found = trainer.engine.losses_at(portions, torch.tensor([0.5, 0.5]))
     plain = trainer.model.merge((0.5, 0.5))
     x = torch.cat([both.tensors[0], only.tensors[0]])
@@ -192,7 +192,7 @@ def test_a_problem_resumes_to_the_bit(tmp_path):
     problem = Problem(TwoInputs(), OBJECTIVES, Items())
     whole = trained(problem, tmp_path / "whole", epochs=3)
     first = Trainer(Run(tmp_path / "part"), problem, method_from("palora"), options(epochs=3), "cpu")
-    first._stop_wanted = lambda: first.step >= 4
+    first.stopping.wanted = lambda: first.step >= 4
     first.start()
     assert first.step == 4
     second = Trainer(Run(tmp_path / "part"), problem, method_from("palora"), options(epochs=3), "cpu")

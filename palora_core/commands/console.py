@@ -1,4 +1,4 @@
-"""What commands share: a progress bar, ``--set``, the options that most of them have, training in a child."""
+"""What commands share: ``--set``, the options that most of them have, training in a child."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from palora_core.children import environment, python
 from palora_core.errors import UserError, quoted
+from palora_core.places import data_folder
 
 PARTS = ("conditioning", "balancer", "sampler")  # of a method; each is an option of its own
-
-
-def data_folder() -> Path:
-    """Where data sets lie unless ``--data`` says otherwise."""
-    return Path(os.environ.get("DATA_DIR") or "data")
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -95,39 +90,3 @@ def start_training(words: list[str], folder: Path, **variables: str) -> subproce
             stdin=subprocess.DEVNULL,
             env=environment(**variables),
         )
-
-
-class Bar:
-    """A progress bar on standard error with the time left; one bar per kind of work."""
-
-    def __init__(self, shown: bool = True) -> None:
-        self.what, self.shown = "", shown
-        self.bar: Any = None
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Show ``done`` of ``total`` for ``what``, while there is somebody to show it to."""
-        if not self.shown:
-            return
-        try:
-            self._show(what, done, total)
-        except OSError:  # standard error is a closed pipe or a full disk: no reason to stop the work
-            self.shown = False
-            if self.bar is not None:
-                self.bar.disable = True
-
-    def _show(self, what: str, done: int, total: int) -> None:
-        from tqdm import tqdm
-
-        if what != self.what or self.bar is None:
-            self.close()
-            self.bar = tqdm(total=total, desc=what, unit="step", disable=None, leave=what == "training")
-            self.what = what
-        self.bar.update(done - self.bar.n)
-        if done >= total:
-            self.close()
-
-    def close(self) -> None:
-        """End the bar."""
-        if self.bar is not None:
-            self.bar.close()
-        self.what, self.bar = "", None

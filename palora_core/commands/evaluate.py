@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from palora_core.commands.console import Bar, add_common, target
+from palora_core.commands.console import add_common, target
+from palora_core.progress import Bar
 
 if TYPE_CHECKING:
     from palora_core.front import Front

@@ -12,10 +12,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palora_core.commands.console import Bar, add_common, add_settings, settings
+from palora_core.commands.console import add_common, add_settings, settings
 from palora_core.commands.studio import draw
 from palora_core.commands.train import report, say_start
 from palora_core.errors import UserError
+from palora_core.progress import Bar
 
 if TYPE_CHECKING:
     from palora_core.runs import Run
@@ -55,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
 def expand(args: argparse.Namespace, given: dict[str, Any], folder: Run, again: bool) -> None:
     """One expansion; with ``again``, the same command goes on with what an earlier one has left."""
-    from palora_core.training.setup import configure_expansion, resume_trainer
+    from palora_core.training.resuming import resume_trainer
+    from palora_core.training.setup import configure_expansion
     from palora_core.training.trainer import Trainer
 
     bar = Bar()

@@ -10,8 +10,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from palora_core.commands.console import Bar, add_common, add_settings, settings
+from palora_core.commands.console import add_common, add_settings, settings
 from palora_core.commands.evaluate import print_table
+from palora_core.progress import Bar
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,8 @@ def run(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace, folder: Path, preference: list[float]) -> None:
     """The network of one λ, unless it is finished."""
     from palora_core.runs import Run
-    from palora_core.training.setup import configure, resume_trainer
+    from palora_core.training.resuming import resume_trainer
+    from palora_core.training.setup import configure
     from palora_core.training.trainer import Trainer
 
     bar, existing = Bar(), Run(folder)

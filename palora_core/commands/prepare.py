@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from palora_core.commands.console import Bar, data_folder
 from palora_core.errors import UserError
+from palora_core.places import data_folder
+from palora_core.progress import Bar
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

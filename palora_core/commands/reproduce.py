@@ -16,7 +16,6 @@ from pathlib import Path
 
 from palora_core.commands.console import (
     PARTS,
-    Bar,
     add_common,
     add_settings,
     settings,
@@ -25,6 +24,7 @@ from palora_core.commands.console import (
 )
 from palora_core.commands.reproduce_table import single_tasks, write_table
 from palora_core.errors import UserError
+from palora_core.progress import Bar
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palora_core import plugins
-from palora_core.commands.console import PARTS, Bar, add_common, add_settings, settings
+from palora_core.commands.console import PARTS, add_common, add_settings, settings
 from palora_core.errors import UserError
+from palora_core.progress import Bar
 
 if TYPE_CHECKING:
     from palora_core.runs import Run
@@ -28,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", help="replace the method's preference sampler")
     parser.add_argument("--out", type=Path, required=True, help="the run folder")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--precision", choices=("fp32", "bf16", "auto"))
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16", "auto"))
     parser.add_argument("--resume", action="store_true", help="continue the run in --out where it stopped")
     add_settings(parser)
     add_common(parser)
@@ -67,7 +68,7 @@ def _begin(args: argparse.Namespace, folder: Run, given: dict, parts: dict[str, 
 
 
 def _resume(args: argparse.Namespace, folder: Run, given: dict, parts: dict[str, str], device: str, bar: Bar) -> None:
-    from palora_core.training.setup import refuse_changes, resume_trainer
+    from palora_core.training.resuming import refuse_changes, resume_trainer
 
     refuse_changes(folder, args.benchmark or "", args.method or "", given, parts)
     missing = plugins.missing(folder.config().get("plugins"))

@@ -15,16 +15,19 @@ from palora_core.front import Front
 from palora_core.machine import describe
 from palora_core.methods.base import Method, methods
 from palora_core.problem import Problem
+from palora_core.training.live import Live
 from palora_core.training.options import TrainingOptions
 
 
-def run_config(problem: Problem, method: Method, options: TrainingOptions) -> dict[str, Any]:
-    """The configuration of a run, enough to build its trainer again."""
+def run_config(problem: Problem, method: Method, options: TrainingOptions, live: Live | None = None) -> dict[str, Any]:
+    """The configuration of a run, enough to build its trainer again; ``live`` names what only its program has."""
+    alive = (live or Live()).describe(problem)
     return {
         "format": 1,
         "benchmark": {"name": problem.name or OWN, "options": dict(problem.options)},
         "method": {"name": methods.name_of(method), **to_dict(method)},
         "training": to_dict(options),
+        **({"live": alive} if alive else {}),
         **({"plugins": plugins.loaded()} if plugins.loaded() else {}),
     }
 
@@ -33,6 +36,7 @@ def model_card(
     problem: Problem,
     method: Method,
     options: TrainingOptions,
+    live: Live,
     model: ParetoModel,
     base_parameters: int,
     progress: Mapping[str, Any],
@@ -45,17 +49,18 @@ def model_card(
         problem: what it was trained on.
         method: how.
         options: how long.
+        live: with what of the program's own.
         model: the conditioned network.
         base_parameters: of the network before conditioning.
-        progress: how far training came: ``steps``, ``seconds``, ``train_items``, ``finished``.
+        progress: how far training came: ``steps``, ``seconds``, ``train_items``, ``finished``, ``order``.
         front: an evaluation of ``model``.
         start: what it started with, see :meth:`palora_core.training.start.Start.to_json`.
     """
-    config = run_config(problem, method, options)
+    config = run_config(problem, method, options, live)
     about = problem.about
     extra = sum(p.numel() for p in model.parameters()) - base_parameters
     return {
-        **{key: config[key] for key in ("plugins",) if key in config},
+        **{key: config[key] for key in ("live", "plugins") if key in config},
         "name": "-".join(filter(None, (problem.name, config["method"]["name"]))),
         "title": f"{method.title} on {about.title or problem.name or 'own data'}",
         "benchmark": config["benchmark"],

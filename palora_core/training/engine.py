@@ -42,7 +42,12 @@ class Engine:
     caller: Caller = field(default_factory=Caller)
 
     def __call__(
-        self, portions: Portions, preferences: Tensor, held_out: HeldOut | None = None, lr: float = 0.0
+        self,
+        portions: Portions,
+        preferences: Tensor,
+        held_out: HeldOut | None = None,
+        lr: float = 0.0,
+        scale: Tensor | None = None,
     ) -> tuple[Tensor, Step]:
         """Accumulate the gradients of Σ_m λ_mᵀL(λ_m) (or whatever the balancer makes of it) in ``.grad``.
 
@@ -51,6 +56,7 @@ class Engine:
             preferences: [M, T].
             held_out: gives held-out batches, for balancers that learn from one.
             lr: the current learning rate, for balancers that unroll a step.
+            scale: what the gradients of the losses are multiplied by (fp16), for balancers that weigh losses only.
 
         Returns:
             (losses [M, T] without graph, the last pass's step).
@@ -78,7 +84,12 @@ class Sequential(Engine):
     """The M preferences one after another, at the memory of one."""
 
     def __call__(
-        self, portions: Portions, preferences: Tensor, held_out: HeldOut | None = None, lr: float = 0.0
+        self,
+        portions: Portions,
+        preferences: Tensor,
+        held_out: HeldOut | None = None,
+        lr: float = 0.0,
+        scale: Tensor | None = None,
     ) -> tuple[Tensor, Step]:
         """As :meth:`Engine.__call__`, for every conditioning and every balancer."""
         model, dtype = self.model, self.dtype
@@ -90,7 +101,7 @@ class Sequential(Engine):
             for preference in preferences:
                 one = at(preference)
                 outputs = self.outputs(one.forward, portions)
-                losses = objective_losses(self.objectives, outputs, portions)
+                losses = scaled(objective_losses(self.objectives, outputs, portions), scale)
                 probe = self._held_out_losses(one, held_out) if held_out else None
                 seen = outputs[0] if len(outputs) == 1 else outputs
                 step = Step(losses, one, model, seen, probe, lr, names)
@@ -98,7 +109,7 @@ class Sequential(Engine):
                 self.balancer.backward(step)
         extra = model.regulariser()
         if extra is not None:
-            extra.backward()
+            scaled([extra], scale)[0].backward()
         return torch.stack(rows), step
 
     def _held_out_losses(self, one: Pass, held_out: HeldOut) -> Callable[[], Sequence[Tensor]]:
@@ -172,6 +183,25 @@ def objective_losses(
             "from the outputs, without detach() or argmax()."
         )
     return losses
+
+
+class _Scaled(torch.autograd.Function):
+    """A loss as it is, whose gradient is multiplied by a number on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(scale)
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (scale,) = ctx.saved_tensors
+        return gradients[0] * scale, None
+
+
+def scaled(losses: list[Tensor], scale: Tensor | None) -> list[Tensor]:
+    """The same losses; everything behind them gets ``scale`` times its gradient, so that fp16 has numbers for it."""
+    return losses if scale is None else [_Scaled.apply(loss, scale) for loss in losses]
 
 
 def _sum_terms(objective: Objective, parts: Sequence[tuple[Any, Batch]]) -> tuple[Tensor, Tensor]:

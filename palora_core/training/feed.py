@@ -18,6 +18,10 @@ from palora_core.sources import Portion, Source
 from palora_core.training.options import TrainingOptions
 from palora_core.training.prefetch import Prefetcher
 
+# Who decides which items a step trains on, as start events and cards say it.
+SEED = "a function of the seed; a resumed run ends like one without a stop"
+LOADER = "the data loader's own, begun anew by a resume"
+
 
 class Feed:
     """Batches of a training, on the device it runs on: one from each source of the training data per step.
@@ -42,10 +46,12 @@ class Feed:
                 continue
             if min(options.batch_size, len(source.split)) < distributed.world_size():
                 raise UserError(f"batch_size {options.batch_size} gives some of the ranks no item; start fewer ranks.")
+        for source in self.sources:
+            self._check_enough(source.split)
         steps = [self._steps(source.split) for source in self.sources]
         self.steps_per_epoch = max(steps) if options.sources == "longest" else min(steps)
         self.total_steps = self.steps_per_epoch * options.epochs
-        self.owns_order = not any(isinstance(source.split, LoaderSplit) for source in self.sources)
+        self.order = LOADER if any(isinstance(source.split, LoaderSplit) for source in self.sources) else SEED
         self.prefetcher = Prefetcher(self._made, self.total_steps, device)
         self._orders: dict[int, tuple[int, Tensor]] = {}
         self._loaders: dict[int, Iterator[Batch]] = {}
@@ -56,9 +62,9 @@ class Feed:
         seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
         return torch.Generator().manual_seed(seed)
 
-    def training(self, step: int) -> list[Portion]:
-        """This rank's part of the batches of ``step``, augmented."""
-        return [self._on_device(portion) for portion in self.prefetcher(step)]
+    def training(self, step: int) -> list[list[Portion]]:
+        """This rank's part of the batches of ``step``, augmented; one list of portions per accumulated batch."""
+        return [[self._on_device(portion) for portion in portions] for portions in self.prefetcher(step)]
 
     def held_out(self, step: int) -> list[Portion]:
         """A random batch of each source of the validation split, for balancers that learn from one."""
@@ -79,27 +85,46 @@ class Feed:
                 yield batches.move(inputs, self.device)
 
     # -- one step ----------------------------------------------------------------------------------------------------
-    def _steps(self, split: Data) -> int:
+    def _batches(self, split: Data) -> int:
         return split.steps if isinstance(split, LoaderSplit) else max(1, len(split) // self.options.batch_size)
 
-    def _made(self, step: int) -> list[Portion]:
-        """On the host; the thread that works ahead calls this, too."""
-        return [self._portion(number, source, step) for number, source in enumerate(self.sources)]
+    def _steps(self, split: Data) -> int:
+        return self._batches(split) // self.options.accumulate
 
-    def _portion(self, number: int, source: Source, step: int) -> Portion:
+    def _check_enough(self, split: Data) -> None:
+        found, wanted = self._batches(split), self.options.accumulate
+        if found < wanted:
+            count = f"{found} batch" + ("es" if found > 1 else "")
+            raise UserError(
+                f"accumulate {wanted} needs as many batches in an epoch, and the training data have {count} of "
+                f"{self.options.batch_size}; lower accumulate or batch_size."
+            )
+
+    def _made(self, step: int) -> list[list[Portion]]:
+        """On the host; the thread that works ahead calls this, too."""
+        count = self.options.accumulate
+        return [
+            [self._portion(number, source, step, part) for number, source in enumerate(self.sources)]
+            for part in range(count)
+        ]
+
+    def _portion(self, number: int, source: Source, step: int, part: int) -> Portion:
+        """The ``part``-th batch of a step from one source."""
         if isinstance(source.split, LoaderSplit):
             batch = self._loaded(number, source.split)
         else:
-            batch = self._chosen(number, source.split, step)
+            batch = self._chosen(number, source.split, step, part)
         if self.problem.augment is not None:
-            batch = self.problem.augment(batch, self.generator("batch", step, *_place(number)))
+            place = step * self.options.accumulate + part
+            batch = self.problem.augment(batch, self.generator("batch", place, *_place(number)))
         if not isinstance(source.split, LoaderSplit):  # under torchrun a loader's sampler gives every rank its own
             batch = _own_rows(batch)
         return self._checked(Portion(batch, source.objectives))
 
-    def _chosen(self, number: int, split: Any, step: int) -> Batch:
+    def _chosen(self, number: int, split: Any, step: int, part: int) -> Batch:
         """The items of ``step`` in the order of this pass over the source."""
         turn, index = divmod(step, self._steps(split))
+        index = index * self.options.accumulate + part
         known = self._orders.get(number)  # read once: another thread may be making another step's batch
         order = known[1] if known is not None and known[0] == turn else self._order(number, split, turn)
         self._orders[number] = turn, order

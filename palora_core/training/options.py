@@ -18,11 +18,21 @@ class TrainingOptions:
     Attributes:
         epochs: passes over the training split.
         batch_size: items per step.
-        lr: Adam's learning rate.
+        optimizer: which one of torch's; weight decay is decoupled in adamw only.
+        lr: its learning rate.
+        momentum: of sgd.
+        betas: of adam and adamw, the decay rates of the two moments.
+        weight_decay: the optimizer's.
+        schedule: learning rates over training, step by step; milestones multiplies by lr_factor at lr_milestones.
         lr_milestones: fractions of training after which the learning rate is multiplied by lr_factor.
         lr_factor: see lr_milestones.
+        warmup: steps in which the learning rate rises to its full value, below 1 a fraction of training.
+        clip_norm: largest norm of all gradients together; longer ones are scaled down. 0 for no limit.
+        accumulate: batches whose gradients are averaged into one step, each counting alike.
+        ema: decay of a moving average of the weights, which is evaluated and saved in their place; 0 for none.
         seed: of initialisation, order, augmentation and preferences.
-        precision: of forward passes; auto is bf16 where the hardware has it.
+        precision: of forward passes; auto is bf16 where the hardware has it, fp16 scales the gradients (GPUs only).
+        compile: let torch.compile make the passes faster; the first steps take longer.
         evaluate_every: epochs between fronts on the validation split; 0 for none before the end.
         eval_batch_size: items per forward pass in evaluation.
         front_points: preferences of the validation fronts; 0 for the benchmark's full grid.
@@ -38,11 +48,21 @@ class TrainingOptions:
 
     epochs: Annotated[int, Range(1, 1_000_000)] = 10
     batch_size: Count = 256
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Annotated[float, Range(0, 10, open_low=True, open_high=True)] = 1e-3
+    momentum: Annotated[float, Range(0, 1, open_high=True)] = 0.0
+    betas: tuple[float, ...] = (0.9, 0.999)
+    weight_decay: Annotated[float, Range(0, 100)] = 0.0
+    schedule: Literal["milestones", "cosine", "linear", "constant"] = "milestones"
     lr_milestones: tuple[float, ...] = ()
     lr_factor: Annotated[float, Range(0, 1, open_low=True)] = 0.5
+    warmup: NotNegative = 0.0
+    clip_norm: NotNegative = 0.0
+    accumulate: Annotated[int, Range(1, 10_000)] = 1
+    ema: Annotated[float, Range(0, 1, open_high=True)] = 0.0
     seed: Annotated[int, Range(0, 2**63, open_high=True)] = 0
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
+    compile: bool = False
     evaluate_every: CountOrNone = 1
     eval_batch_size: Count = 256
     front_points: Annotated[int, Range(0, 20_000)] = 0
@@ -59,6 +79,21 @@ class TrainingOptions:
         check_ranges(self)
         if not all(0 <= fraction <= 1 for fraction in self.lr_milestones):
             raise UserError(f"lr_milestones must be fractions of training from 0 to 1, found {self.lr_milestones}.")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"betas must be two numbers of at least 0 and below 1, found {self.betas}.")
+        if self.warmup > 1 and self.warmup != int(self.warmup):
+            raise UserError(f"warmup must be a fraction below 1 or a number of steps, found {self.warmup:g}.")
+
+    def check_together(self) -> None:
+        """Refuse what is right alone and changes nothing beside the rest.
+
+        Raises:
+            UserError: naming the option.
+        """
+        idle = "momentum" if self.momentum and self.optimizer != "sgd" else ""
+        idle = idle or ("betas" if self.betas != (0.9, 0.999) and self.optimizer == "sgd" else "")
+        if idle:
+            raise UserError(f"{idle} has no effect with the optimizer {self.optimizer}; leave it out.")
 
     @staticmethod
     def of(benchmark: Benchmark) -> TrainingOptions:

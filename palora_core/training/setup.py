@@ -1,7 +1,8 @@
-"""From names and settings (a command line, a form) to a trainer, and from a run folder back to it."""
+"""From names and settings (a command line, a form, a call) to what a trainer is made of."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,43 +11,68 @@ from typing import Any
 import torch
 from torch import nn
 
-from palora_core.benchmarks.base import Benchmark, Progress, benchmarks
-from palora_core.checkpoint import benchmark_of, read_card
-from palora_core.config import PARTS, from_dict, method_from, method_from_dict, options, override
+from palora_core.benchmarks.base import Benchmark, benchmarks
+from palora_core.checkpoint import read_card
+from palora_core.config import PARTS, method_from, options, override
 from palora_core.errors import UserError
 from palora_core.methods.base import Method
-from palora_core.runs import Run
+from palora_core.problem import Problem
 from palora_core.training.options import TrainingOptions
 from palora_core.training.start import look_at_start
-from palora_core.training.trainer import Trainer
 
 EXPANSION_EPOCHS = 4  # the paper's for MultiMNIST; it has 5 for CityScapes
 
 
 def configure(
-    benchmark: str, method: str, settings: Mapping[str, Any], parts: Mapping[str, str] | None = None
+    benchmark: str | Benchmark,
+    method: str | Method,
+    settings: Mapping[str, Any],
+    parts: Mapping[str, Any] | None = None,
 ) -> tuple[Benchmark, Method, TrainingOptions]:
     """Benchmark, method and training options with ``settings`` applied where their names belong.
 
     A setting is looked up in the training options, the benchmark's and the method's; ``benchmark.``, ``method.`` or
     ``training.`` in front of it says which is meant.
 
+    Args:
+        benchmark: registry name, or a benchmark with its options.
+        method: registry name, or a method with its options.
+        settings: option → value, as text or typed.
+        parts: of the method: names, or objects, of the conditioning, balancer or sampler to put in.
+
     Raises:
         UserError: an unknown name or a value of another type.
     """
-    bench: Benchmark = benchmarks.get(benchmark)()
-    chosen = _with_recipe(method, bench.recipe.methods.get(method, {}), parts or {})
-    split = _assign(settings, {"benchmark": bench, "method": chosen, "training": TrainingOptions.of(bench)})
+    bench: Benchmark = benchmarks.get(benchmark)() if isinstance(benchmark, str) else benchmark
+    recipe = bench.recipe.methods.get(method, {}) if isinstance(method, str) else {}
+    chosen = _with_recipe(method, recipe, parts or {})
+    split = assign(settings, {"benchmark": bench, "method": chosen, "training": TrainingOptions.of(bench)})
     bench = override(bench, split["benchmark"])
     configured = bench, override(chosen, split["method"]), override(TrainingOptions.of(bench), split["training"])
-    _check_fit(bench, configured[1])
+    check_fit(len(bench.tasks), configured[1], configured[2])
+    configured[1].conditioning.check(lambda: shape_of(bench))
     return configured
 
 
-def _check_fit(bench: Benchmark, method: Method) -> None:
-    """Refuse options that are right by themselves but do not fit the benchmark's tasks or network."""
-    method.sampler.sample(len(bench.tasks), 1, 0.0, torch.Generator())
-    method.conditioning.check(lambda: shape_of(bench))
+def configure_problem(
+    problem: Problem, method: str | Method, settings: Mapping[str, Any], parts: Mapping[str, Any] | None = None
+) -> tuple[Method, TrainingOptions]:
+    """The same for a problem of somebody's own, which has no recipe.
+
+    Raises:
+        UserError: an unknown name or a value of another type.
+    """
+    chosen = _with_recipe(method, {}, parts or {})
+    split = assign(settings, {"method": chosen, "training": TrainingOptions()})
+    configured = override(chosen, split["method"]), override(TrainingOptions(), split["training"])
+    check_fit(len(problem.objectives), *configured)
+    return configured
+
+
+def check_fit(tasks: int, method: Method, training: TrainingOptions) -> None:
+    """Refuse options that are right by themselves but do not fit each other or T tasks."""
+    method.sampler.sample(tasks, 1, 0.0, torch.Generator())
+    training.check_together()
 
 
 def shape_of(bench: Benchmark) -> nn.Module:
@@ -87,16 +113,23 @@ def configure_expansion(
     return configure(benchmark, "palora", {**fixed, "unfrozen": ",".join(missing), **settings}, parts)
 
 
-def _with_recipe(name: str, recipe: Mapping[str, Any], parts: Mapping[str, str]) -> Method:
-    """The method ``name`` with a benchmark's parts and options for it; ``parts`` that were asked for come first."""
+def _with_recipe(method: str | Method, recipe: Mapping[str, Any], parts: Mapping[str, Any]) -> Method:
+    """A method with a benchmark's parts and options for it; ``parts`` that were asked for come first."""
+    names = {part: entry for part, entry in parts.items() if isinstance(entry, str)}
     own = {part: entry for part, entry in recipe.items() if part in PARTS}
-    method = method_from(name, {**own, **parts})
-    known = {option.name for option in options(method)} | {option.path for option in options(method)}
+    found = method_from(method, {**own, **names}) if isinstance(method, str) else _with_parts(method, names)
+    found = dataclasses.replace(found, **{part: entry for part, entry in parts.items() if part not in names})
+    known = {option.name for option in options(found)} | {option.path for option in options(found)}
     # A part that was asked for may lack an option that the benchmark has a value for.
-    return override(method, {key: value for key, value in recipe.items() if key in known and key not in own})
+    return override(found, {key: value for key, value in recipe.items() if key in known and key not in own})
 
 
-def _assign(settings: Mapping[str, Any], configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _with_parts(method: Method, names: Mapping[str, str]) -> Method:
+    return dataclasses.replace(method, **{part: PARTS[part].get(entry)() for part, entry in names.items()})
+
+
+def assign(settings: Mapping[str, Any], configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Group → its settings, by the group in front of a setting's name or the only one that has such an option."""
     result: dict[str, dict[str, Any]] = {group: {} for group in configs}
     known = {group: {o.path for o in options(c)} | {o.name for o in options(c)} for group, c in configs.items()}
     for key, value in settings.items():
@@ -114,46 +147,3 @@ def _assign(settings: Mapping[str, Any], configs: Mapping[str, Any]) -> dict[str
             raise UserError(f"The option {key!r} is unknown{hint} Options here: {', '.join(every)}.")
         result[owners[0]][key] = value
     return result
-
-
-def refuse_changes(
-    run: Run, benchmark: str, method: str, settings: Mapping[str, Any], parts: Mapping[str, str]
-) -> None:
-    """Check that a run to be resumed was begun with what is asked for now; empty names and mappings ask for nothing.
-
-    Raises:
-        UserError: something differs, with both values.
-    """
-    config = run.config()
-    bench, chosen, training = _parts_of(run, config)
-    asked = {"benchmark": benchmark, "method": method, **parts}
-    begun = {"benchmark": config["benchmark"]["name"], "method": config["method"]["name"]}
-    begun |= {part: config["method"][part]["name"] for part in parts if part in PARTS}
-    different = [(name, begun[name], value) for name, value in asked.items() if value and begun.get(name) != value]
-    if not different:
-        groups = {"benchmark": bench, "method": chosen, "training": training}
-        for group, values in _assign(settings, groups).items():
-            for name, value in values.items():
-                changed = {option.path: option.value for option in options(override(groups[group], {name: value}))}
-                old = {option.path: option.value for option in options(groups[group])}
-                different += [(path, old[path], new) for path, new in changed.items() if new != old[path]]
-    if different:
-        name, old, new = different[0]
-        raise UserError(
-            f"The run in {run.folder} was begun with {name} {old}, not {new}; leave that out to go on with it, or "
-            "start another run in another folder."
-        )
-
-
-def resume_trainer(run: Run, data: Path, device: str = "auto", progress: Progress | None = None) -> Trainer:
-    """The trainer of an existing run folder, at its beginning; ``resume()`` moves it to the saved state."""
-    bench, method, training = _parts_of(run, run.config())
-    return Trainer(run, bench.problem(data, progress), method, training, device, progress)
-
-
-def _parts_of(run: Run, config: Mapping[str, Any]) -> tuple[Benchmark, Method, TrainingOptions]:
-    bench = benchmark_of(config, f"The run in {run.folder}")
-    try:
-        return bench, method_from_dict(config["method"]), from_dict(TrainingOptions, config["training"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{run.folder}/config.json is not a run configuration ({error}); start a new run.") from None

@@ -25,7 +25,7 @@ from palora_core.conditioning.lowrank import LowRankModel
 from palora_core.machine import autocast
 from palora_core.normalisation import batch_norms
 from palora_core.objectives import Objective
-from palora_core.training.engine import Engine, HeldOut, Portions
+from palora_core.training.engine import Engine, HeldOut, Portions, scaled
 
 SMALL = 2_000_000  # parameters; a larger network fills a GPU with one preference
 
@@ -49,7 +49,12 @@ class Stacked(Engine):
     model: LowRankModel
 
     def __call__(
-        self, portions: Portions, preferences: Tensor, held_out: HeldOut | None = None, lr: float = 0.0
+        self,
+        portions: Portions,
+        preferences: Tensor,
+        held_out: HeldOut | None = None,
+        lr: float = 0.0,
+        scale: Tensor | None = None,
     ) -> tuple[Tensor, Step]:
         """As :class:`palora_core.training.engine.Sequential`, for Σ_m λ_mᵀL(λ_m) only (see :func:`obstacle`)."""
         (portion,) = portions
@@ -68,10 +73,10 @@ class Stacked(Engine):
         with autocast(self.device, self.dtype):
             outputs = vmap(one, randomness="different")(preferences, weights, buffers)
         losses = torch.stack([_losses(one, outputs, batch) for one in self.objectives], 1)
-        (preferences.to(losses) * losses).sum().backward()
+        scaled([(preferences.to(losses) * losses).sum()], scale)[0].backward()
         extra = model.regulariser()
         if extra is not None:
-            extra.backward()
+            scaled([extra], scale)[0].backward()
         if model.training:
             _update(norms, names, buffers)
         last = Pass(preferences[-1], partial(model, preference=preferences[-1]), [], [[] for _ in self.objectives])

@@ -16,7 +16,8 @@ from palora_core.front import Front
 from palora_core.methods.base import methods
 from palora_core.runs import Run
 from palora_core.tasks import Regression, Task
-from palora_core.training.setup import configure, resume_trainer
+from palora_core.training.resuming import resume_trainer
+from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer
 
 

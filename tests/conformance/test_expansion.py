@@ -16,7 +16,8 @@ from palora_core.errors import UserError
 from palora_core.networks.base import networks
 from palora_core.runs import Run
 from palora_core.training.expansion import growth
-from palora_core.training.setup import configure, configure_expansion, resume_trainer
+from palora_core.training.resuming import resume_trainer
+from palora_core.training.setup import configure, configure_expansion
 from palora_core.training.trainer import Trainer
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"

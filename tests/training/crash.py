@@ -19,8 +19,9 @@ import torch
 from safetensors.torch import load_file
 
 from palora_core.runs import Run
-from palora_core.training import trainer
-from palora_core.training.setup import configure, resume_trainer
+from palora_core.training import reporting
+from palora_core.training.resuming import resume_trainer
+from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer
 
 SETTINGS = {
@@ -96,7 +97,7 @@ def outcome(folder: Path) -> dict:
 
 def main() -> None:
     torch.set_num_threads(1)
-    trainer.REPORT_SECONDS = 0.0  # every step is noted, so that the file operations are the same ones on any machine
+    reporting.REPORT_SECONDS = 0.0  # every step is noted, so that the file operations are the same ones on any machine
     root, stride, kills = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     begin(root / "warm-up")  # imports everything once, so that children are quick
     began = time.monotonic()

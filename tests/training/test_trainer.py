@@ -16,7 +16,8 @@ from palora_core.front import Front
 from palora_core.runs import Run
 from palora_core.training.feed import first_inputs
 from palora_core.training.options import TrainingOptions
-from palora_core.training.setup import configure, resume_trainer
+from palora_core.training.resuming import resume_trainer
+from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer
 
 SETTINGS = {
@@ -134,7 +135,7 @@ def test_a_nan_loss_stops_with_a_sentence_and_keeps_the_last_good_state(tmp_path
     assert run.status() == "failed"
     assert "NaN" in run.last_event()["message"]
     again = resume_trainer(run, NOWHERE, "cpu")
-    again.load_state()
+    again.state.load()
     assert again.step == 5
     assert all(parameter.isfinite().all() for parameter in again.model.parameters())
 
@@ -154,7 +155,7 @@ def test_weights_that_became_nan_are_never_saved(tmp_path):
     with pytest.raises(UserError, match="weights became NaN"):
         work.start()
     again = resume_trainer(work.run, NOWHERE, "cpu")
-    again.load_state()
+    again.state.load()
     assert again.step == 2
 
 
@@ -200,10 +201,10 @@ def test_any_flipped_bit_of_the_state_is_refused_and_nothing_is_loaded(tmp_path)
         flipped[source.randrange(len(whole))] ^= 1 << source.randrange(8)
         state.write_bytes(flipped)
         with pytest.raises(UserError, match=r"state\.pt is damaged"):
-            again.load_state()
+            again.state.load()
     assert equal(again.model.state_dict(), before) and again.step == 0
     state.write_bytes(whole)
-    again.load_state()
+    again.state.load()
     assert again.step == 2
 
 
@@ -248,11 +249,10 @@ def test_the_learning_rate_falls_at_the_milestones(tmp_path):
     work = trainer(tmp_path / "run", lr=1e-3, lr_milestones=(0.5, 0.75), lr_factor=0.5)
     rates = []
     for step in range(work.total_steps):
-        work.step = step
-        work._set_lr()
-        rates.append(work.optimizer.param_groups[0]["lr"])
+        work.update.begin(step)
+        rates.append(work.update.lr)
     assert rates == [1e-3] * 4 + [5e-4] * 2 + [2.5e-4] * 2
-    base, adapters = work.optimizer.param_groups
+    base, adapters = work.update.optimizer.param_groups
     assert adapters["lr"] == pytest.approx(2 * base["lr"])
 
 

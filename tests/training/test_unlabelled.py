@@ -83,7 +83,7 @@ def test_where_nothing_can_be_measured_there_are_still_weights(tmp_path):
     assert blank.hypervolume() == 0
     assert not blank.nondominated().any()
     assert all(math.isnan(value) for value in blank.spread())
-    assert work.best is not None
+    assert work.fronts.best is not None
 
 
 def test_the_command_names_what_was_not_learnt_and_not_measured(tmp_path, capsys):
