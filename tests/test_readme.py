@@ -1,5 +1,6 @@
 """What the README tells a user to type works as it stands there."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -19,10 +20,20 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_python_example_runs():
-    (code,) = blocks("python")
+    code, _ = blocks("python")
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr
     assert re.match(r"0\.\d+ \[-?\d", result.stdout)
+
+
+def test_the_example_of_training_runs(tmp_path):
+    _, code = blocks("python")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    assert result.returncode == 0, result.stderr
+    assert re.match(r"\d+\.\d+ PaLoRA on own data", result.stdout)
+    assert (tmp_path / "runs" / "houses" / "model.safetensors").is_file()
 
 
 def test_the_commands_run_one_after_another(tmp_path):

@@ -26,7 +26,8 @@ from palora_core.training.trainer import Trainer
 
 SETTINGS = {
     **{"train_images": 512, "test_images": 128, "norm_layers": True, "num_preferences": 2},
-    **{"epochs": 3, "batch_size": 128, "front_points": 3, "samples": 2},
+    **{"epochs": 3, "batch_size": 64, "front_points": 3, "samples": 2},
+    **{"optimizer": "adamw", "schedule": "cosine", "warmup": 2, "clip_norm": 1.0, "accumulate": 2, "ema": 0.8},
 }
 DATA = Path("no data: the bundled subset")
 
