@@ -138,7 +138,9 @@ def test_a_run_with_objects_of_its_program_goes_on_there_only(finished):
 def test_a_resume_with_other_data_is_refused(tmp_path):
     stop = At(2, lambda: os.kill(os.getpid(), signal.SIGINT))
     fit(tmp_path / "run", progress=stop)
-    with pytest.raises(UserError, match="begun with 8 steps in an epoch, and with the training data as they are .* 10"):
+    with pytest.raises(
+        UserError, match=r"begun with 8 steps in an epoch, and with the training data as they are .* 10"
+    ):
         fit(tmp_path / "run", problem(80), resume=True)
 
 

@@ -25,7 +25,7 @@ SETTINGS = {
 def trained(folder: Path, splits: tuple[str, ...], method: str = "palora") -> Trainer:
     more = {"num_preferences": 2} if method == "palora" else {}
     bench, chosen, options = configure("multimnist", method, {**SETTINGS, **more})
-    work = Trainer(Run(folder), bench, chosen, options, Path("no data: the bundled subset"), "cpu")
+    work = Trainer(Run(folder), bench.problem(Path("no data: the bundled subset")), chosen, options, "cpu")
     for name in splits:
         targets = work.splits[name].targets["bottom_right"]
         targets[:] = -1
