@@ -10,7 +10,7 @@ from palora_core.children import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MAX_IMPORT_BYTES = 300 * 2**20  # of a zip; server.maxUploadSize in .streamlit/config.toml is the same number
+MAX_IMPORT_BYTES = 300 * 2**20  # of a zip; server.maxUploadSize in app/.streamlit/config.toml is the same number
 
 
 def models_root() -> Path:

@@ -216,13 +216,13 @@ def _checked(data: dict[str, Any]) -> Front:
 
 
 def propose_reference(objectives: np.ndarray) -> tuple[float, ...]:
-    """A hypervolume reference [T] from a first front [K, T]: a tenth of each extent beyond the worst value.
+    """A hypervolume reference [T] from a first front [K, T]: beyond the worst value by a tenth of its extent or size.
 
-    Whatever the sign and scale of the objectives, every evaluated point then counts; where all points are alike, a
-    tenth of their size (or of 1) stands for the extent.
+    Whatever the sign and scale of the objectives, every evaluated point then counts; so do later ones, where the first
+    front was that of a network that has hardly learnt and is one point.
     """
     finite = np.where(np.isfinite(objectives), objectives, np.nan)
     worst, best = np.nanmax(finite, axis=0, initial=-np.inf), np.nanmin(finite, axis=0, initial=np.inf)
     worst, best = np.where(np.isfinite(worst), worst, 1.0), np.where(np.isfinite(best), best, 0.0)
-    extent = np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1.0))
-    return tuple(float(value) for value in worst + 0.1 * extent)
+    size = np.maximum(worst - best, np.abs(worst))
+    return tuple(float(value) for value in worst + 0.1 * np.where(size > 0, size, 1.0))

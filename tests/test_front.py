@@ -12,7 +12,7 @@ from palora_core.conditioning.lowrank import palorize
 from palora_core.data import ArraySplit
 from palora_core.errors import UserError
 from palora_core.evaluation import _groups, evaluate
-from palora_core.front import Front
+from palora_core.front import Front, propose_reference
 from palora_core.networks.base import networks
 from palora_core.normalisation import calibrate
 from palora_core.sources import Source
@@ -189,3 +189,16 @@ def test_tables_of_any_kind_become_arrays_and_must_fit(tmp_path):
             Front(*tables, ("a", "b"), (1.0, 1.0))
     with pytest.raises(UserError, match="reference has 1 entries for 2 tasks"):
         Front(np.eye(2), np.zeros((2, 2)), {}, ("a", "b"), (1.0,))
+
+
+@pytest.mark.parametrize(
+    ("objectives", "expected"),
+    [
+        ([[0.2, 1.0], [0.6, 0.5]], [0.66, 1.1]),
+        ([[0.7, 0.7], [0.7, 0.7]], [0.77, 0.77]),  # a network that has learnt nothing: one point
+        ([[-2.0, -30.0], [-4.0, -10.0]], [-1.8, -8.0]),  # negative rewards
+        ([[0.0, np.nan], [0.0, np.inf]], [0.1, 1.1]),
+    ],
+)
+def test_a_proposed_reference_lies_beyond_all_points(objectives, expected):
+    assert propose_reference(np.array(objectives)) == pytest.approx(expected)

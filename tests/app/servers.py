@@ -67,3 +67,15 @@ def end(process: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def listens_on_loopback_only(port: int) -> bool:
+    """Whether every socket that listens on ``port`` is bound to the loopback, as the kernel's tables have it."""
+    bound = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for row in Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *_ = row.split()
+            address, _, number = local.partition(":")
+            if state == "0A" and int(number, 16) == port:
+                bound.append(address)
+    return bool(bound) and set(bound) <= {"0100007F", "00000000000000000000000001000000"}

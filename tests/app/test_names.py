@@ -120,5 +120,5 @@ def test_pages_stay_with_damaged_runs(whole, served, page, seed):
 
 
 def test_one_number_for_zips():
-    config = tomllib.loads((Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text())
+    config = tomllib.loads((Path(__file__).resolve().parents[2] / "app" / ".streamlit" / "config.toml").read_text())
     assert config["server"]["maxUploadSize"] * transfer.MIB == transfer.MAX_ZIP

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.browsing import WAIT, settle
-from tests.app.servers import running
+from tests.app.servers import listens_on_loopback_only, running
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("train_images=64", "test_images=16", "batch_size=16", "num_preferences=2", "samples=1", "front_points=2")
@@ -74,7 +74,6 @@ def test_the_wheel_holds_every_file_at_its_place(wheel):
     shipped = {name for name in files("trained_models") if "-methods/" not in name}
     beside = files("app") | files("docs/published") | shipped
     expected = files("palora_core") | {f"palora_studio/{name}" for name in beside}
-    expected.add("palora_studio/app/.streamlit/config.toml")
     installed = {name for name in names if ".dist-info/" not in name}
     assert installed == expected
     assert {name.partition("/")[0] for name in installed} == {"palora_core", "palora_studio"}, "no top-level app"
@@ -108,6 +107,7 @@ def test_outside_the_dashboard_opens_and_steers(outside, chromium):
 
     clean = {name: "" for name in os.environ if name.startswith(("PALORA", "PYTHON"))}
     with running(command, outside / "server.log", outside, **clean) as (address, process):
+        assert listens_on_loopback_only(int(address.rpartition(":")[2]))
         page = chromium.new_page(viewport={"width": 1366, "height": 900})
         page.set_default_timeout(WAIT)
         page.goto(f"{address}/?model=multimnist")
