@@ -95,7 +95,8 @@ class LowRankLayer(SwappedLayer):
         base = self.base_weight
         self.unswap_()
         del self.adapter_a, self.adapter_b, self.adapter_rank, self.adapter_alpha, self.adapter_form, self.active
-        self.register_parameter("weight", nn.Parameter(weight, requires_grad=base.requires_grad))
+        own = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight, requires_grad=base.requires_grad)
+        self.register_parameter("weight", own)
 
     def extra_repr(self) -> str:
         """The layer's own description, then its adapters."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from torch import nn
 from palora_core.active import ActivePreference
 from palora_core.adapted import BranchedLayer, LowRankLayer, adapter_dtype, is_opaque
 from palora_core.errors import UserError
-from palora_core.selection import Selection, check_adaptable, chosen_layers
+from palora_core.selection import TRANSPOSED, Selection, check_adaptable, chosen_layers, is_plain, value_of
 from palora_core.swapping import swap
 
 __all__ = ["CONV_FORMS", "LowRankLayer", "adapter_form", "factor_shapes", "insert_adapters"]
@@ -64,28 +65,30 @@ def adapter_form(weight: torch.Size, groups: int, rank: int, conv_form: str, bou
 def insert_adapters(
     network: nn.Module,
     num_tasks: int,
-    rank: int,
-    alpha: float,
+    rank: int | Mapping[Any, int],
+    alpha: float | Mapping[Any, float],
     conv_form: str = "flat",
     active: ActivePreference | None = None,
     select: Selection = None,
     exclude: Selection = None,
     bounded: bool = True,
+    kinds: Callable[[nn.Module], bool] = is_plain,
 ) -> list[LowRankLayer]:
     """Give every linear and convolution layer of ``network`` T low-rank adapters, in place.
 
-    A starts Kaiming-uniform, B at zero, so the network's function does not change.
+    A starts Kaiming-uniform, B at zero, so the network's function does not change. Tied weights have tied adapters.
 
     Args:
-        network: any module; normalisation, embeddings and transposed convolutions are left alone.
+        network: any module.
         num_tasks: T ≥ 1.
-        rank: r ≥ 1.
-        alpha: α of Eq. 1; the adapters are scaled by α/r.
+        rank: r ≥ 1; or a mapping from names, patterns or types to it, of which the last that fits counts.
+        alpha: α of Eq. 1; the adapters are scaled by α/r. Or a mapping, as for the rank.
         conv_form: ``"flat"`` or ``"kernel"``, see :func:`factor_shapes`.
         active: the cell the layers read λ from; a new one if None.
         select: which layers get adapters, see :func:`palora_core.selection.chosen_layers`; all by default.
         exclude: which of these do not.
         bounded: grouped convolutions get no more adapter than weight, see :func:`adapter_form`.
+        kinds: what gets adapters if nothing is selected, see :mod:`palora_core.selection`.
 
     Returns:
         The adapted layers in module order.
@@ -93,14 +96,32 @@ def insert_adapters(
     Raises:
         UserError: bad options, no layer to adapt, tied weights, lazy or parametrised layers, or adapters already there.
     """
-    _check_options(num_tasks, rank, alpha, conv_form)
     active = active or ActivePreference()
-    chosen = chosen_layers(network, select, exclude)
+    chosen = chosen_layers(network, select, exclude, kinds)
+    modules = dict(network.named_modules())
+    options = [(value_of("rank", rank, n, modules), value_of("alpha", alpha, n, modules)) for n, _ in chosen]
+    for own_rank, own_alpha in options:
+        _check_options(num_tasks, own_rank, own_alpha, conv_form)
     for name, layer in chosen:
         if isinstance(layer, LowRankLayer):
             raise UserError(f"Layer {name!r} already has adapters; palorize a plain network (model.merge gives one).")
     check_adaptable(network, chosen)
-    return [_insert(layer, num_tasks, rank, alpha, conv_form, active, bounded) for _, layer in chosen]
+    made: dict[int, LowRankLayer] = {}
+    for (_, layer), (own_rank, own_alpha) in zip(chosen, options):
+        weight = layer._parameters["weight"]
+        if id(weight) in made:
+            _tie(layer, made[id(weight)])
+        else:
+            made[id(weight)] = _insert(layer, num_tasks, own_rank, own_alpha, conv_form, active, bounded)
+    return [cast(LowRankLayer, layer) for _, layer in chosen]
+
+
+def _tie(plain: nn.Module, first: LowRankLayer) -> None:
+    """Give a layer the adapters of the one whose weight it shares."""
+    layer = swap(plain, LowRankLayer)
+    layer.adapter_a, layer.adapter_b = first.adapter_a, first.adapter_b
+    layer.adapter_rank, layer.adapter_alpha = first.adapter_rank, first.adapter_alpha
+    layer.adapter_form, layer.active = first.adapter_form, first.active
 
 
 def _insert(
@@ -116,6 +137,8 @@ def _insert(
     layer = swap(plain, BranchedLayer if opaque else LowRankLayer)
     weight, groups = layer.base_weight, getattr(layer, "groups", 1)
     shape = layer.weight_shape
+    if isinstance(plain, TRANSPOSED):  # in a kernel of the other direction the flat form has no meaning
+        conv_form = "kernel"
     rank, conv_form = adapter_form(shape, groups, rank, conv_form, bounded)
     shape_a, shape_b = factor_shapes(shape, groups, rank, conv_form)
     like: dict[str, Any] = {"device": weight.device, "dtype": adapter_dtype(layer) if opaque else weight.dtype}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from palora_core.adapters import LowRankLayer
-from palora_core.selection import ADAPTABLE
+from palora_core.selection import is_adaptable, is_product
 
 LITTLE = 0.5  # share of the weights below which a person is told
 
@@ -70,4 +70,6 @@ class Coverage:
 
 
 def _reason(module: nn.Module) -> str:
-    return "left out" if isinstance(module, ADAPTABLE) else f"{type(module).__name__} cannot have adapters"
+    if is_product(module):
+        return "left out"
+    return "to be selected" if is_adaptable(module) else f"inside a {type(module).__name__}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from torch import nn
 
@@ -11,28 +12,51 @@ from palora_core.adapted import is_opaque
 from palora_core.errors import UserError, quoted
 
 ADAPTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 Selector = str | type[nn.Module] | Callable[[str, nn.Module], bool]
 Selection = Selector | Sequence[Selector] | None
 
 
+def is_plain(layer: nn.Module) -> bool:
+    """A linear layer or a convolution: what methods adapt, as the paper does."""
+    return isinstance(layer, ADAPTABLE)
+
+
+def is_product(layer: nn.Module) -> bool:
+    """A layer that multiplies by its weight: also transposed convolutions, and transformers' Conv1D (by its shape)."""
+    weight = layer._parameters.get("weight")
+    conv1d = type(layer).__name__ == "Conv1D" and weight is not None and weight.shape[1:] == (getattr(layer, "nf", 0),)
+    return is_plain(layer) or isinstance(layer, TRANSPOSED) or conv1d
+
+
+def is_adaptable(layer: nn.Module) -> bool:
+    """A layer that can have adapters: also embeddings, where they are asked for or tied to one that has them."""
+    return is_product(layer) or isinstance(layer, nn.Embedding)
+
+
 def chosen_layers(
-    network: nn.Module, select: Selection = None, exclude: Selection = None
+    network: nn.Module,
+    select: Selection = None,
+    exclude: Selection = None,
+    kinds: Callable[[nn.Module], bool] = is_plain,
 ) -> list[tuple[str, nn.Module]]:
-    """The linear and convolution layers that ``select`` takes and ``exclude`` leaves, in module order.
+    """The layers that ``select`` takes and ``exclude`` leaves, in module order.
 
     Both are one selector or several: a dotted name or a pattern (``"trunk"``, ``"*.q_proj"``), which means a layer or
     everything inside of a part; a type (``nn.Conv2d``, or that of a part); or ``function(name, layer)``.
 
     Args:
         network: any module.
-        select: what to take; everything if None.
+        select: what to take of all that can have adapters; what ``kinds`` takes if None, and what is tied to it.
         exclude: what to leave out of that; nothing if None.
+        kinds: whether a layer is taken if nothing is selected.
 
     Raises:
         UserError: a name, pattern or type that nothing in the network has, or nothing is left.
     """
-    layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, ADAPTABLE)]
+    layers = [(name, layer) for name, layer in network.named_modules() if is_adaptable(layer)]
+    own = {id(layer._parameters.get("weight")) for _, layer in layers if kinds(layer)}
     modules = dict(network.named_modules())
     taken, left = (_selectors(option, value) for option, value in (("select", select), ("exclude", exclude)))
     for option, selectors, among in (("select", taken, dict(layers)), ("exclude", left, modules)):
@@ -43,13 +67,15 @@ def chosen_layers(
     chosen: list[tuple[str, nn.Module]] = [
         (name, layer)
         for name, layer in layers
-        if (select is None or any(_matches(s, name, modules) for s in taken))
+        if (
+            id(layer._parameters.get("weight")) in own
+            if select is None
+            else any(_matches(s, name, modules) for s in taken)
+        )
         and not any(_matches(s, name, modules) for s in left)
     ]
     if not chosen:
-        none = (
-            "has no Linear or Conv layer to adapt" if not layers else "has no layer left that select and exclude take"
-        )
+        none = "has no layer left that select and exclude take" if own else "has no Linear or Conv layer to adapt"
         raise UserError(f"{type(network).__name__} {none}; palorize needs at least one of them.")
     return chosen
 
@@ -75,24 +101,39 @@ def _matches(selector: Selector, name: str, modules: dict[str, nn.Module]) -> bo
     return any(isinstance(modules[path], selector) for path in paths)
 
 
-def check_adaptable(network: nn.Module, chosen: Sequence[tuple[str, nn.Module]]) -> None:
-    """Refuse layers that cannot have adapters of their own.
+def value_of(option: str, value: Any, name: str, modules: dict[str, nn.Module]) -> Any:
+    """``value``, or, where it is a mapping from selectors, what the last one that fits the layer ``name`` has.
 
     Raises:
-        UserError: tied weights, lazy or parametrised layers.
+        UserError: none fits.
     """
-    owners: dict[int, tuple[str, nn.Module]] = {}
-    adapted = {id(layer._parameters.get("weight")) for _, layer in chosen}
+    if not isinstance(value, Mapping):
+        return value
+    fitting = [own for selector, own in value.items() if _matches(selector, name, modules)]
+    if not fitting:
+        raise UserError(f"{option} says nothing for the layer {name!r}; add '*' in front, for all that is not named.")
+    return fitting[-1]
+
+
+def check_adaptable(network: nn.Module, chosen: Sequence[tuple[str, nn.Module]]) -> None:
+    """Refuse layers that cannot have adapters.
+
+    Raises:
+        UserError: a weight that is tied to one without adapters; lazy or parametrised layers; odd embeddings.
+    """
+    adapted = {id(layer._parameters.get("weight")): name for name, layer in chosen}
+    layers = {id(layer) for _, layer in chosen}
     for name, module in network.named_modules():  # a module in two places is one layer, with one set of adapters
         for key, parameter in module._parameters.items():
-            path = f"{name}.{key}".lstrip(".")
-            owner, first = owners.setdefault(id(parameter), (path, module))
-            if parameter is not None and first is not module and id(parameter) in adapted:
-                raise UserError(
-                    f"The weights {owner} and {path} are tied (one tensor in two places), so they "
-                    "cannot have adapters of their own; untie them, or leave them out with exclude=."
-                )
+            if parameter is None or id(parameter) not in adapted or (key == "weight" and id(module) in layers):
+                continue
+            raise UserError(
+                f"The weights {adapted[id(parameter)]}.weight and {name}.{key} are tied (one tensor in two places) "
+                "and only one of them would have adapters; untie them, select both, or leave both out with exclude=."
+            )
     for name, layer in chosen:
+        if isinstance(layer, nn.Embedding) and (layer.sparse or layer.max_norm is not None):
+            raise UserError(f"The embedding {name!r} is sparse or has max_norm, and so cannot have adapters.")
         if isinstance(layer._parameters.get("weight"), nn.parameter.UninitializedParameter):
             raise UserError(f"Layer {name!r} is lazy and has no shape yet; run one batch through the network first.")
         if layer._parameters.get("weight") is not None and is_opaque(layer) and not isinstance(layer, nn.Linear):

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from torch import nn
 
 from palora_core.active import ActivePreference
 from palora_core.adapters import LowRankLayer, factor_shapes, insert_adapters
+from palora_core.conditioning.base import conditionings
 from palora_core.conditioning.lowrank import LowRank, palorize
 from palora_core.errors import UserError
 from palora_core.networks.base import networks
+from palora_core.serving import LiveNetwork
 
 LAYERS = {
     "linear": (lambda: nn.Linear(6, 4), (2, 6)),
@@ -135,13 +138,160 @@ class Tied(nn.Module):
         else:
             self.second.weight = self.words.weight
 
+    def forward(self, x):
+        return self.second(torch.tanh(self.first(self.words(x))))
 
+
+def gradients_agree(model, x, preference, rtol=1e-9):
+    """``accumulate``, autograd and the merged network are one function."""
+    wanted = model(x, preference)
+    torch.testing.assert_close(model.merge(preference)(x), wanted)
+    model.zero_grad()
+    wanted.square().sum().backward()
+    plain = {n: p.grad for n, p in model.named_parameters()}
+    model.zero_grad()
+    with model.accumulate() as at:
+        at(preference).forward(x).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is None) == (plain[name] is None), name
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, plain[name], rtol=rtol, atol=1e-12)
+
+
+@pytest.mark.parametrize("conditioning", ["lowrank", "dora", "palorize"])
 @pytest.mark.parametrize("where", ["layers", "embedding"])
-def test_tied_weights_are_refused_by_name(where):
-    network = Tied(where)
-    with pytest.raises(UserError, match=r"weights .* and .*second\.weight are tied|second\.weight and .* are tied"):
+def test_tied_weights_have_tied_adapters(where, conditioning):
+    torch.manual_seed(0)
+
+    def made():
+        return palorize(Tied(where), 2) if registered is None else registered().condition(Tied(where), 2)
+
+    registered = None if conditioning == "palorize" else conditionings.get(conditioning)
+    model = filled(made()).double()
+    network, preference = model.network, torch.tensor([0.3, 0.7]).double()
+    other = network.first if where == "layers" else network.words
+    assert other.adapter_a is network.second.adapter_a and len(model.layers) == (2 if where == "layers" else 3)
+    gradients_agree(model, torch.tensor([0, 1, 3, 2]), preference)
+    merged = model.merge(preference)
+    assert (merged.first if where == "layers" else merged.words).weight is merged.second.weight
+    live, x = LiveNetwork(copy.deepcopy(model).float()), torch.tensor([0, 1, 3, 2])
+    torch.testing.assert_close(live(x, preference), model(x, preference).float())
+    again = made()
+    again.double().load_state_dict(model.state_dict(), strict=True)
+    torch.testing.assert_close(again(x, preference), model(x, preference))
+
+
+def test_a_weight_tied_to_one_without_adapters_is_refused():
+    with pytest.raises(UserError, match=r"second\.weight and words\.weight are tied"):
+        palorize(Tied("embedding"), 2, exclude="words")
+    assert len(palorize(Tied("embedding"), 2, exclude=["words", "second"]).layers) == 1
+
+
+class Conv1D(nn.Module):
+    """As transformers has it: a linear layer whose weight is [in, out]."""
+
+    def __init__(self, nf, nx):
+        super().__init__()
+        self.nf, self.weight, self.bias = nf, nn.Parameter(torch.randn(nx, nf)), nn.Parameter(torch.zeros(nf))
+
+    def forward(self, x):
+        return torch.addmm(self.bias, x.flatten(0, -2), self.weight).view(*x.shape[:-1], self.nf)
+
+
+MORE = {
+    "conv1d of transformers": (lambda: Conv1D(4, 6), (2, 3, 6)),
+    "transposed 1-D": (lambda: nn.ConvTranspose1d(4, 6, 3, stride=2), (2, 4, 5)),
+    "transposed 2-D": (lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), (2, 4, 5, 5)),
+    "transposed 3-D": (lambda: nn.ConvTranspose3d(2, 3, (1, 2, 3)), (2, 2, 3, 4, 4)),
+}
+
+
+@pytest.mark.parametrize("form", ["flat", "kernel"])
+@pytest.mark.parametrize("name", MORE)
+def test_other_layers_that_multiply_by_their_weight(name, form):
+    torch.manual_seed(0)
+    make, shape = MORE[name]
+    layer, x = make(), torch.randn(shape)
+    model = palorize(nn.Sequential(layer), 3, 2, conv_form=form)
+    assert torch.equal(model(x, torch.rand(3)), layer(x)) and model.coverage().share == 1
+    preference = torch.tensor([0.2, -0.4, 0.9]).double()
+    gradients_agree(filled(model).double(), x.double(), preference)
+    single = copy.deepcopy(model).float()
+    torch.testing.assert_close(LiveNetwork(single, x)(x, preference), model(x.double(), preference).float())
+
+
+def test_an_embedding_has_adapters_where_it_is_asked_for():
+    torch.manual_seed(0)
+    network, x = nn.Sequential(nn.Embedding(9, 6, padding_idx=0), nn.Linear(6, 2)), torch.tensor([[0, 3, 8], [1, 1, 2]])
+    assert len(palorize(network, 2, exclude=None, select="1").layers) == 1
+    model = filled(palorize(network, 2, select="*")).double()
+    assert len(model.layers) == 2 and "0.weight" in model.coverage().adapted
+    gradients_agree(model, x, torch.tensor([0.3, 0.7]).double())
+    for odd in (nn.Embedding(9, 6, sparse=True), nn.Embedding(9, 6, max_norm=1.0)):
+        with pytest.raises(UserError, match="cannot have adapters"):
+            palorize(nn.Sequential(odd, nn.Linear(6, 2)), 2, select="*")
+
+
+def three():
+    return nn.ModuleDict({"trunk": nn.Sequential(nn.Conv2d(1, 4, 3), nn.Linear(4, 4)), "heads": nn.Linear(4, 2)})
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["trunk.0", "trunk.1", "heads"]),
+        ({"select": "trunk"}, ["trunk.0", "trunk.1"]),
+        ({"select": "trunk.*", "exclude": nn.Conv2d}, ["trunk.1"]),
+        ({"exclude": "heads"}, ["trunk.0", "trunk.1"]),
+        ({"select": ["heads", nn.Conv2d]}, ["trunk.0", "heads"]),
+        ({"select": nn.Sequential}, ["trunk.0", "trunk.1"]),
+        ({"select": lambda name, layer: name.endswith("1")}, ["trunk.1"]),
+    ],
+)
+def test_layers_are_selected_by_names_patterns_types_and_functions(options, names):
+    model = palorize(three(), 2, **options)
+    assert [n for n, layer in model.network.named_modules() if isinstance(layer, LowRankLayer)] == names
+    coverage = model.coverage()
+    assert [f"{name}.weight" for name in names] == list(coverage.adapted)
+    assert set(coverage.left_out) == {f"{n}.weight" for n in ("trunk.0", "trunk.1", "heads")} - set(coverage.adapted)
+    assert all(name in str(coverage) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"select": "truck"}, "select='truck' fits no layer"),
+        ({"exclude": nn.LSTM}, "fits no layer"),
+        ({"select": 3}, "expected names"),
+        ({"exclude": "*"}, "no layer left"),
+        ({"rank": {"heads": 2}}, "says nothing"),
+        ({"rank": {"*": 0}}, "rank must be"),
+    ],
+)
+def test_selections_that_fit_nothing_are_named(options, match):
+    with pytest.raises(UserError, match=match):
+        palorize(three(), 2, **options)
+
+
+def test_rank_and_alpha_by_pattern():
+    model = palorize(three(), 2, rank={"*": 1, "trunk": 2, nn.Conv2d: 3}, alpha={"*": 1.0, "heads": 5.0})
+    assert [layer.adapter_rank for layer in model.layers] == [3, 2, 1]
+    assert [layer.adapter_scale for layer in model.layers] == [1 / 3, 1 / 2, 5.0]
+    assert model.describe()["layers"]["heads"] == {"rank": 1, "alpha": 5.0}
+
+
+def test_a_frozen_base_leaves_the_adapters_to_train():
+    model = palorize(three(), 2, freeze_base=True)
+    assert {n.rpartition(".")[2] for n, p in model.named_parameters() if p.requires_grad} == {"adapter_a", "adapter_b"}
+
+
+def test_little_coverage_warns():
+    network = nn.Sequential(nn.Embedding(100, 8), nn.Linear(8, 2))
+    with pytest.warns(UserWarning, match=r"Only 2% .* 0\.weight"):
         palorize(network, 2)
-    assert not any(isinstance(layer, LowRankLayer) for layer in network.modules())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        palorize(network, 2, select="1")  # a person's own choice
 
 
 def test_refusals_leave_the_network_as_it_was():

@@ -12,6 +12,7 @@ from palora_core.adapters import LowRankLayer
 from palora_core.conditioning._merged import (
     AffineTensor,
     MergedTensor,
+    Place,
     flattened,
     inner_products,
     is_channels_last,
@@ -24,9 +25,9 @@ class LowRankWeight(MergedTensor):
 
     matrix: ClassVar[bool] = True
 
-    def __init__(self, layer: LowRankLayer) -> None:
-        self.layer = layer
-        super().__init__([(id(layer), "weight")], [layer.base_weight, layer.adapter_a, layer.adapter_b])
+    def __init__(self, tied: Sequence[LowRankLayer]) -> None:
+        self.layer = layer = tied[0]
+        super().__init__(places_of(tied), [layer.base_weight, layer.adapter_a, layer.adapter_b])
 
     @torch.no_grad()
     def pull(self, preference: Tensor, gradient: Tensor) -> list[Tensor]:
@@ -58,17 +59,23 @@ class FactoredWeight(LowRankWeight):
 class DeltaWeight(LowRankWeight, AffineTensor):
     """By its deltas α/r · B_t A_t [T, *W.shape], which are made once a step."""
 
-    def __init__(self, layer: LowRankLayer) -> None:
-        self.layer, weight = layer, layer.base_weight
+    def __init__(self, tied: Sequence[LowRankLayer]) -> None:
+        self.layer = layer = tied[0]
+        weight = layer.base_weight
         with torch.no_grad():
             deltas = layer.deltas()
         sources = [weight, layer.adapter_a, layer.adapter_b]
-        AffineTensor.__init__(self, [(id(layer), "weight")], sources, weight, deltas, is_channels_last(weight))
+        AffineTensor.__init__(self, places_of(tied), sources, weight, deltas, is_channels_last(weight))
 
     @torch.no_grad()
     def chain(self, base: Tensor, deltas: Tensor) -> list[Tensor]:
         """∂/∂W, ∂/∂A and ∂/∂B."""
         return [base, *self.layer.delta_gradients(deltas)]
+
+
+def places_of(tied: Sequence[LowRankLayer]) -> list[Place]:
+    """Where the one weight of some layers is read."""
+    return [(id(layer), "weight") for layer in tied]
 
 
 @torch.no_grad()

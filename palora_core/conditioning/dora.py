@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from palora_core.adapted import is_opaque
 from palora_core.adapters import LowRankLayer, insert_adapters
+from palora_core.conditioning._factors import places_of
 from palora_core.conditioning._merged import AffineTensor, is_channels_last, merged_passes
 from palora_core.conditioning.base import Conditioning, Pass, conditionings
 from palora_core.conditioning.lowrank import LowRankModel
@@ -67,11 +68,12 @@ class DoRAModel(LowRankModel):
     @property
     def num_adapter_parameters(self) -> int:
         """How many parameters the adapters add, magnitudes included."""
-        return super().num_adapter_parameters + sum(layer.magnitude.numel() for layer in self._dora_layers())
+        magnitudes = {id(layer.magnitude): layer.magnitude.numel() for layer in self._dora_layers()}
+        return super().num_adapter_parameters + sum(magnitudes.values())
 
     def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
         """On merged weights; the chain rule to W, A, B and m runs once a step."""
-        return merged_passes(self, lambda: [DoRAWeight(layer) for layer in self._dora_layers()], dtype)
+        return merged_passes(self, lambda: [DoRAWeight(tied) for tied in self.groups()], dtype)
 
     def _dora_layers(self) -> list[DoRALayer]:
         return [layer for layer in self.layers if isinstance(layer, DoRALayer)]
@@ -82,10 +84,11 @@ class DoRAWeight(AffineTensor):
 
     matrix: ClassVar[bool] = True
 
-    def __init__(self, layer: DoRALayer) -> None:
+    def __init__(self, tied: Sequence[LowRankLayer]) -> None:
+        layer = cast(DoRALayer, tied[0])
         base = layer.base_weight
         sources = [base, layer.adapter_a, layer.adapter_b, layer.magnitude]
-        super().__init__([(id(layer), "weight")], sources, base, layer.deltas(), is_channels_last(base))
+        super().__init__(places_of(tied), sources, base, layer.deltas(), is_channels_last(base))
 
 
 @conditionings.register("dora")
@@ -123,7 +126,10 @@ class DoRA(Conditioning):
             if is_opaque(adapted):
                 raise UserError("DoRA needs the norms of a weight, and a quantised one has none; use lowrank adapters.")
             layer = swap(adapted, DoRALayer)
-            norms = layer.base_weight.detach().flatten(1).norm(dim=1)
-            layer.magnitude = nn.Parameter(norms.repeat(num_tasks, 1))
             layer.norm_gradient = self.norm_gradient
+        for tied in model.groups():
+            norms = tied[0].base_weight.detach().flatten(1).norm(dim=1)
+            magnitude = nn.Parameter(norms.repeat(num_tasks, 1))
+            for member in tied:
+                cast(DoRALayer, member).magnitude = magnitude
         return model

@@ -20,7 +20,7 @@ from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, condi
 from palora_core.coverage import Coverage
 from palora_core.errors import UserError, quoted
 from palora_core.ranges import Range
-from palora_core.selection import Selection
+from palora_core.selection import Selection, is_product
 
 # Up to here T deltas are made once a step and mixed by one product per λ, which is as fast where M is several. With
 # more tasks they would be most of the memory (40 tasks on a ResNet-18: 3.6 GB), and reading them most of the time.
@@ -50,11 +50,25 @@ class LowRankModel(ParetoModel):
     @property
     def num_adapter_parameters(self) -> int:
         """How many parameters the adapters add."""
-        return sum(layer.adapter_a.numel() + layer.adapter_b.numel() for layer in self.layers)
+        return sum(tied[0].adapter_a.numel() + tied[0].adapter_b.numel() for tied in self.groups())
+
+    def groups(self) -> list[list[LowRankLayer]]:
+        """The adapted layers, those that share one weight (and so its adapters) together."""
+        found: dict[int, list[LowRankLayer]] = {}
+        for layer in self.layers:
+            found.setdefault(id(layer.base_weight), []).append(layer)
+        return list(found.values())
 
     def coverage(self) -> Coverage:
         """Which layers carry adapters, which do not and why, and the share of the weights that do."""
         return Coverage.of(self.network)
+
+    def train_adapters_only(self) -> None:
+        """Freeze everything but the adapters."""
+        self.requires_grad_(False)
+        for layer in self.layers:
+            layer.adapter_a.requires_grad_(True)
+            layer.adapter_b.requires_grad_(True)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The base at ``lr``, the adapters at ``lr`` × T (the released code's factor: λ_t averages 1/T)."""
@@ -71,15 +85,19 @@ class LowRankModel(ParetoModel):
         return {f"{names[layer]}.weight".lstrip("."): (layer.base_weight, layer.deltas()) for layer in self.layers}
 
     def _merge_into(self, network: nn.Module, preference: Tensor) -> None:
-        for layer in list(network.modules()):
-            if isinstance(layer, LowRankLayer):
-                layer.plain_(layer.mixed_weight(preference))
+        made: dict[int, tuple[Tensor, nn.Parameter]] = {}  # the base is kept, so that its identity stays its own
+        for layer in [module for module in network.modules() if isinstance(module, LowRankLayer)]:
+            base = layer.base_weight
+            if id(base) not in made:
+                mixed = layer.mixed_weight(preference)
+                made[id(base)] = base, nn.Parameter(mixed, requires_grad=base.requires_grad)
+            layer.plain_(made[id(base)][1])
 
     def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
         """On merged weights: one leaf per layer and λ, one chain-rule step to W, A and B at the end."""
         merged = FactoredWeight if self.num_tasks > MANY_TASKS else DeltaWeight
-        mixed = [layer for layer in self.layers if not isinstance(layer, BranchedLayer)]
-        return merged_passes(self, lambda: [merged(layer) for layer in mixed], dtype)
+        mixed = [tied for tied in self.groups() if not isinstance(tied[0], BranchedLayer)]
+        return merged_passes(self, lambda: [merged(tied) for tied in mixed], dtype)
 
 
 @conditionings.register("lowrank")
@@ -110,18 +128,12 @@ class LowRank(Conditioning):
 
     def condition(self, network: nn.Module, num_tasks: int) -> LowRankModel:
         """Insert adapters into ``network`` in place and wrap it."""
-        return self.applied(LowRankModel(network, num_tasks, self.adapter_lr_scale or None))
-
-    def applied(self, model: LowRankModel, select: Selection = None, exclude: Selection = None) -> LowRankModel:
-        """Insert adapters into the layers of ``model`` that are chosen, and freeze what is to be frozen."""
-        how = (model.num_tasks, self.rank, self.alpha, self.conv_form, model.active)
-        insert_adapters(model.network, *how, select, exclude, self.bounded)
+        model = LowRankModel(network, num_tasks, self.adapter_lr_scale or None)
+        how = (num_tasks, self.rank, self.alpha, self.conv_form, model.active)
+        insert_adapters(network, *how, bounded=self.bounded)
         if self.adapters_only:
-            model.requires_grad_(False)
-            for layer in model.layers:
-                layer.adapter_a.requires_grad_(True)
-                layer.adapter_b.requires_grad_(True)
-            for part in self.unfrozen_parts(model.network):
+            model.train_adapters_only()
+            for part in self.unfrozen_parts(network):
                 part.requires_grad_(True)
         return model
 
@@ -151,8 +163,8 @@ class LowRank(Conditioning):
 def palorize(
     network: nn.Module,
     num_tasks: int,
-    rank: int = 4,
-    alpha: float = 1.0,
+    rank: int | Mapping[Any, int] = 4,
+    alpha: float | Mapping[Any, float] = 1.0,
     conv_form: Literal["flat", "kernel"] = "flat",
     select: Selection = None,
     exclude: Selection = None,
@@ -164,10 +176,11 @@ def palorize(
     for every λ. ``network`` itself is not changed.
 
     Args:
-        network: any ``nn.Module`` with Linear, Conv1d, Conv2d or Conv3d layers.
+        network: any ``nn.Module`` with Linear, Conv or ConvTranspose layers, or transformers' Conv1D; embeddings get
+            adapters where they are selected, or tied to a layer that has them.
         num_tasks: T ≥ 1.
-        rank: r ≥ 1.
-        alpha: α.
+        rank: r ≥ 1; or ``{"*": 4, "heads": 8, nn.Conv2d: 2}``, of which the last that fits a layer counts.
+        alpha: α; or a mapping likewise.
         conv_form: ``"flat"`` (the paper's tables) or ``"kernel"`` (fewer parameters); depthwise convolutions get the
             kernel form where the flat one is larger than their weight.
         select: which layers get adapters, by names, patterns, types of layers or of parts, or ``function(name, layer)``
@@ -178,9 +191,11 @@ def palorize(
     Raises:
         UserError: see :func:`palora_core.adapters.insert_adapters`.
     """
-    conditioning = LowRank(rank, alpha, conv_form, adapters_only=freeze_base)
     model = LowRankModel(copy.deepcopy(network), num_tasks)
-    conditioning.applied(model, select, exclude)
+    how = (num_tasks, rank, alpha, conv_form, model.active)
+    insert_adapters(model.network, *how, select, exclude, kinds=is_product)
+    if freeze_base:
+        model.train_adapters_only()
     if select is None:
         model.coverage().warn_if_little()
     return model
