@@ -1,5 +1,6 @@
 """Opening one page of the app in this process."""
 
+import re
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
@@ -20,3 +21,8 @@ def open_on(page: str, **parameters: str) -> AppTest:
 def texts(elements) -> str:
     """The text of all elements of a kind."""
     return " ".join(element.value for element in elements)
+
+
+def spelt(markdown: str) -> str:
+    """What Markdown that only escapes shows: without the backslashes, and without the backticks around code."""
+    return re.sub(r"\\(.)|(`+)( ?)(.+?)\3\2(?!`)", lambda found: found[1] or found[4], markdown)

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from app.settings import child_environment
 from palora_core import plugins
 from palora_core.children import python
-from tests.app.pages import MAIN, open_on, texts
+from tests.app.pages import MAIN, open_on, spelt, texts
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "trained_models" / "multimnist"
@@ -27,7 +27,7 @@ CHANGES = {
 
 def shown(app: AppTest) -> str:
     """Notices without the characters that keep texts of others from being read as Markdown."""
-    return "".join(map(texts, (app.error, app.warning, app.caption))).replace("\\", "").replace("\u2060", "")
+    return spelt("".join(map(texts, (app.error, app.warning, app.caption))))
 
 
 @pytest.fixture
