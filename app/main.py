@@ -9,6 +9,7 @@ if str(HERE.parent) not in sys.path:  # for AppTest and `streamlit run app/main.
 
 import streamlit as st  # noqa: E402
 
+from app import views  # noqa: E402
 from app.components.plain import plain  # noqa: E402
 from app.components.shell import shell  # noqa: E402
 from app.components.train_panel import train_popover  # noqa: E402
@@ -39,6 +40,6 @@ chosen = st.navigation(sections)
 with st.sidebar:  # before the page, so that it stands in the same place on all of them and is there at once
     train_popover()
     shell()
-for problem in plugins.problems():
+for problem in [*plugins.problems(), *views.problems()]:
     st.warning(plain(problem), icon=":material/extension_off:")
 chosen.run()

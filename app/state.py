@@ -13,6 +13,7 @@ from app.analysis.queries import on_simplex
 from app.library.entries import Entry
 from app.library.loading import LoadedModel
 from app.pictures.scenes import labelled, sample_ids
+from app.services import services
 from app.serving.protocol import LIMIT, snap
 
 MAX_UPLOADS_SHOWN = 8
@@ -124,13 +125,14 @@ def address(loaded: LoadedModel, off: bool = False) -> dict[str, str]:
 
 
 def images(loaded: LoadedModel) -> list[tuple[str, str]]:
-    """(image id, label) of this session's own pictures, the newest first, and of the samples of a model."""
-    own = [(token, name) for token, name in reversed(st.session_state.get("uploads", []))]
-    return own * loaded.has_pictures + labelled(loaded)
+    """(image id, label) of this session's own inputs that a model takes, the newest first, and of its samples."""
+    fits, uploads = loaded.input_view.input.takes, services().uploads
+    own = [(token, name) for token, name in reversed(st.session_state.get("uploads", [])) if fits(uploads.peek(token))]
+    return own + labelled(loaded)
 
 
 def add_upload(token: str, name: str) -> None:
-    """Remember a picture that this session sent."""
+    """Remember an input that this session sent."""
     uploads = st.session_state.setdefault("uploads", [])
     uploads.append((token, name))
     del uploads[:-MAX_UPLOADS_SHOWN]

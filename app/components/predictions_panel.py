@@ -14,14 +14,14 @@ from app.components import fronts, side_by_side
 from app.components.plain import plain
 from app.components.preference_input import preference_input
 from app.library.contenders import Arena
-from app.library.entries import PICTURED
 from app.library.loading import LoadedModel
 from app.library.series import Series
-from app.pictures.scenes import labelled, sample_ids, task_names
+from app.pictures.scenes import labelled, sample_ids
 from app.services import services
 from palora_core.errors import UserError
+from palora_core.tasks import Task
 
-MOST_BARS = 6  # classifications with a figure each; a table has room for more
+MOST_CHARTS = 6  # tasks with a figure each; a table has room for more
 
 
 def predictions(arena: Arena, shown: Sequence[Series]) -> None:
@@ -102,82 +102,73 @@ def show_predictions(
     models: Sequence[Series],
     answers: Sequence[side_by_side.Answer],
     known: side_by_side.Answer,
-    loaded: Any,
+    loaded: LoadedModel,
 ) -> None:
-    """A row per pictured task (truth, first, second), bars for classes, a table for numbers."""
-    pictured = [task for task in arena.tasks if task.kind in PICTURED]
+    """A row per pictured task (truth, first, second), a figure for tasks that have one, a table for the others."""
+    pictured = [task for task in arena.tasks if loaded.views[task.name].pictured]
+    told = [task for task in arena.tasks if not loaded.views[task.name].pictured]
+    charted = [task for task in told if loaded.views[task.name].charted()]
+    charted = charted if len(charted) <= MOST_CHARTS else []
     for task in pictured:
-        title = task.name.replace("_", " ")
-        places = st.columns(4 if task is pictured[0] else [1, 1, 1, 1], gap="small")
-        if task is pictured[0] and "input" in known.pictures:
-            places[0].image(known.pictures["input"], "input", width="stretch", alt="input picture")
-        if task.name in known.pictures:
-            told = f"{title}, ground truth"
-            places[1].image(known.pictures[task.name], told, width="stretch", alt=told)
-        for place, one, answer in zip(places[2:], models, answers):
-            told = f"{one.name}: {_scores(task, answer)}"
-            fixed = "" if one.steered else ". One solution: λ does not change it"
-            place.image(answer.pictures[task.name], plain(told + fixed), width="stretch", alt=f"{title} of {told}")
-    classes = [task for task in arena.tasks if task.kind == "classification"]
-    if classes and "input" in known.pictures:
+        _row(task, models, answers, known, first=task is pictured[0])
+    if told and not pictured and "input" in known.pictures:
         left, right = st.columns([1, 4], gap="medium")
         left.image(known.pictures["input"], "input", width="stretch", alt="input picture")
     else:
         right = st.container()
     with right:
-        if len(classes) > MOST_BARS:
-            st.dataframe(_classes(classes, models, answers, known, loaded), hide_index=True, key="classes")
-        else:
-            _class_bars(classes, models, answers, known, loaded)
-    numbers = [task for task in arena.tasks if task.kind == "regression"]
-    if numbers:
-        st.dataframe(_numbers(numbers, models, answers, known), hide_index=True, key="numbers")
+        _charts(charted, models, answers, known, loaded)
+        others = [task for task in told if task not in charted]
+        if others:
+            st.dataframe(_table(others, models, answers, known, loaded), hide_index=True, key="told")
 
 
-def _scores(task: Any, answer: side_by_side.Answer) -> str:
+def _row(task: Task, models: Any, answers: Any, known: Any, first: bool) -> None:
+    title = task.name.replace("_", " ")
+    places = st.columns(4 if first else [1, 1, 1, 1], gap="small")
+    if first and "input" in known.pictures:
+        places[0].image(known.pictures["input"], "input", width="stretch", alt="input picture")
+    if task.name in known.pictures:
+        told = f"{title}, ground truth"
+        places[1].image(known.pictures[task.name], told, width="stretch", alt=told)
+    for place, one, answer in zip(places[2:], models, answers):
+        told = f"{one.name}: {_scores(task, answer)}"
+        fixed = "" if one.steered else ". One solution: λ does not change it"
+        place.image(answer.pictures[task.name], plain(told + fixed), width="stretch", alt=f"{title} of {told}")
+
+
+def _scores(task: Task, answer: side_by_side.Answer) -> str:
     values = answer.metrics.get(task.name, {})
     parts = [f"{m.label} {m.format(values[m.name])}" for m in task.metrics[:1] if values.get(m.name) is not None]
     return ", ".join(parts) or task.name.replace("_", " ")
 
 
-def _class_bars(classes: Any, models: Any, answers: Any, known: Any, loaded: Any) -> None:
-    for place, task in zip(st.columns(max(1, min(3, len(classes)))) * len(classes), classes):
-        names = task_names(loaded, task)["classes"] or [str(i) for i in range(task.out_channels)]
-        given = [(one.name, fronts.style_of(one), a.values[task.name]) for one, a in zip(models, answers)]
+def _charts(tasks: Sequence[Task], models: Any, answers: Any, known: Any, loaded: LoadedModel) -> None:
+    for place, task in zip(st.columns(max(1, min(3, len(tasks)))) * len(tasks), tasks):
+        view = loaded.views[task.name]
+        given = [
+            (one.name, fronts.style_of(one).colour, "/" if number else "", answer.values[task.name])
+            for number, (one, answer) in enumerate(zip(models, answers))
+        ]
+        title = task.name.replace("_", " ")
+        told = "; ".join(f"{name} {view.cell(values)}" for name, *_, values in given)
         with place:
-            st.markdown(f"**{task.name.replace('_', ' ')}**")
-            chart = side_by_side.bars(given, known.values.get(task.name), names)
-            told = _told(task, models, answers)
-            st.plotly_chart(chart, key=f"bars {task.name}", config={"displayModeBar": False}, alt=told)
+            st.markdown(f"**{plain(title)}**")
+            chart = view.chart(given, known.values.get(task.name))
+            st.plotly_chart(chart, key=f"bars {task.name}", config={"displayModeBar": False}, alt=f"{title}: {told}")
 
 
-def _told(task: Any, models: Any, answers: Any) -> str:
-    tops = (f"{one.name} {answer.values[task.name]['top']}" for one, answer in zip(models, answers))
-    return f"Probabilities of {task.name.replace('_', ' ')}; most likely: {', '.join(tops)}"
-
-
-def _classes(tasks: Any, models: Any, answers: Any, known: Any, loaded: Any) -> pd.DataFrame:
-    """Many classifications in a table: what each model takes for the likeliest, how sure it is, and whether it is."""
+def _table(tasks: Sequence[Task], models: Any, answers: Any, known: Any, loaded: LoadedModel) -> pd.DataFrame:
+    """What each model tells of every task, and whether it is right; numbers where all of it are."""
     records = []
     for task in tasks:
-        names = task_names(loaded, task)["classes"] or [str(i) for i in range(task.out_channels)]
-        truth = (known.values.get(task.name) or {}).get("top")
-        record = {"task": task.name.replace("_", " "), "ground truth": None if truth is None else names[truth]}
+        view, expected = loaded.views[task.name], known.values.get(task.name)
+        record: dict[str, Any] = {"task": task.name.replace("_", " "), "ground truth": view.cell(expected)}
         for number, (one, answer) in enumerate(zip(models, answers), start=1):
-            given = answer.values[task.name]
-            mark = "" if truth is None else " ✓" if given["top"] == truth else " ✗"
-            record[f"{number}. {one.name}"] = f"{names[given['top']]} ({max(given['probabilities']):.0%}){mark}"
+            values = answer.values[task.name]
+            cell, mark = view.cell(values), view.mark(values, expected)
+            record[f"{number}. {one.name}"] = f"{cell}{mark}" if mark else cell
         records.append(record)
-    return pd.DataFrame(records)
-
-
-def _numbers(tasks: Any, models: Any, answers: Any, known: Any) -> pd.DataFrame:
-    records = []
-    for task in tasks:
-        record: dict[str, Any] = {"task": task.name}
-        expected = (known.values.get(task.name) or {}).get("numbers")
-        record["ground truth"] = expected[0] if expected else None
-        for number, (one, answer) in enumerate(zip(models, answers), start=1):
-            record[f"{number}. {one.name}"] = answer.values[task.name]["numbers"][0]
-        records.append(record)
-    return pd.DataFrame(records)
+    frame = pd.DataFrame(records)
+    mixed = frame.map(lambda cell: isinstance(cell, str)).any(axis=None) and len({type(c) for c in frame.stack()}) > 1
+    return frame.map(lambda cell: None if cell is None else str(cell)) if mixed else frame

@@ -11,10 +11,9 @@ import torch
 
 from app.analysis.probes import MOST_SAMPLES, Layer, ProbeMap
 from app.components import probe_figures as figures
-from app.library.entries import PICTURED
+from app.components.plain import plain
 from app.library.loading import LoadedModel
-from app.pictures import drawing
-from app.pictures.scenes import SAMPLE, labelled, style_of
+from app.pictures.scenes import SAMPLE, labelled
 from palora_core import probing
 
 SECTIONS = ("On and off the simplex", "Switch adapters off", "Inside the adapters")
@@ -137,18 +136,12 @@ def compare(loaded: LoadedModel, own: dict[str, Any], off: dict[str, list[int]],
 
 def picture(loaded: LoadedModel, t: int, prediction: torch.Tensor, name: str) -> None:
     """The prediction of one item: as a picture, or in words."""
-    task = loaded.tasks[t]
-    if task.kind in PICTURED:
-        style = style_of(loaded, task)
-        drawn = drawing.draw_prediction(task, prediction, style).to_rgb()
+    view = loaded.views[loaded.tasks[t].name]
+    if view.pictured:
         told = f"{name} with these adapters"
-        st.image(drawn, caption=told, width="stretch", output_format="PNG", alt=told)
+        st.image(view.draw(prediction).to_rgb(), caption=told, width="stretch", output_format="PNG", alt=told)
         return
-    told = drawing.values(task, prediction)
-    if "top" in told:
-        st.caption(f"prediction: {told['top']}, with probability {max(told['probabilities']):.0%}")
-    else:
-        st.caption(f"prediction: {told['numbers'][0]:.4g}")
+    st.caption(plain(f"prediction: {'; '.join(text for _, text in view.rows(view.values(prediction)))}"))
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={LoadedModel: lambda loaded: loaded.key})

@@ -9,12 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import plotly.graph_objects as go
 import torch
 
-from app.components.fronts import styled
-from app.components.method_styles import MethodStyle
-from app.components.plain import in_figure
 from app.library.loading import LoadedModel
 from app.pictures.scenes import as_file, make_scene, sample_ids
 from app.services import Services
@@ -119,32 +115,8 @@ def same_image(first: LoadedModel, second: LoadedModel, image: str) -> bool:
 
 
 def same_colours(first: LoadedModel, second: LoadedModel) -> bool:
-    """Whether one colour stands for one depth in both."""
-    return first.depth_ranges == second.depth_ranges
-
-
-def bars(answers: Sequence[tuple[str, MethodStyle, Any]], expected: Any, classes: Sequence[str]) -> go.Figure:
-    """Class probabilities of several models side by side; the true class is marked on the axis.
-
-    Args:
-        answers: (name, style, values of the task) per model.
-        expected: the true values, or None.
-        classes: class names.
-    """
-    figure = go.Figure()
-    for number, (name, style, values) in enumerate(answers):
-        figure.add_bar(
-            x=list(range(len(values["probabilities"]))),
-            y=values["probabilities"],
-            name=in_figure(name),
-            marker={"color": style.colour, "pattern": {"shape": "/" if number else ""}},
-            hovertemplate=f"{in_figure(name)}<br>%{{x}}: %{{y:.3f}}<extra></extra>",
-        )
-    right = (expected or {}).get("top")
-    ticks = [f"<b>✓ {c}</b>" if i == right else str(c) for i, c in enumerate(classes)]
-    figure.update_xaxes(tickvals=list(range(len(classes))), ticktext=ticks)
-    figure.update_yaxes(range=[0, 1], title="probability")
-    return styled(figure).update_layout(height=230, barmode="group")
+    """Whether what is shown is read in the same way in both: one colour stands for one value."""
+    return [view.legend() for view in first.views.values()] == [view.legend() for view in second.views.values()]
 
 
 def _ask(services: Services, requests: Sequence[Request]) -> list[tuple[dict[str, Any], list[bytes]]]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.folders import holds, id_of, subfolders
+from app.kinds import views
 from palora_core import checkpoint
 from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
 from palora_core.notes import NOTE, Note
 from palora_core.reading import is_file
+from palora_core.tasks.base import tasks
 
-# Kinds of tasks whose predictions are pictures.
-PICTURED = ("segmentation", "depth", "normals")
 # Sweeps put their runs into sub-folders.
 RUN_DEPTH = 3
 # Where models come from; a folder of shipped models that holds model folders instead of a model is a collection.
@@ -109,12 +109,17 @@ def read_entry(model_id: str, folder: Path, stamp: tuple[int, ...]) -> Entry:
     except UserError as error:
         return Entry(model_id, folder, name, "", 0, without_paths(str(error), folder), stamp)
     title = card["title"] or card["name"] or name
-    pictured = sum(task["kind"] in PICTURED for task in card["tasks"])
+    pictured = sum(_is_pictured(task["kind"]) for task in card["tasks"])
     if model_id.startswith(RUNS):
         title = f"{title} · {Note.read(folder).name or model_id.removeprefix(RUNS)}"
     elif "/" in model_id:  # one of a collection, which holds several seeds of a method
         title = f"{title} · {name}"
     return Entry(model_id, folder, title, card["benchmark"]["name"], pictured, None, stamp, card["method"]["name"])
+
+
+def _is_pictured(kind: str) -> bool:
+    """Whether predictions of a kind, as cards name it, are pictures; no kind of that name has any."""
+    return kind in tasks and views.showing(tasks.get(kind)).pictured
 
 
 def stamp_of(model_id: str, folder: Path) -> tuple[int, ...]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from app.folders import holds, id_of
+from app.inputs import InputView, input_view_of
+from app.kinds import View, view_of
 from app.library.cards import checked_benchmark
 from app.library.entries import FRONT, Entry, without_paths
 from palora_core import checkpoint
@@ -22,7 +23,7 @@ from palora_core.conditioning.base import ParetoModel
 from palora_core.data import ArraySplit, Split, load_samples
 from palora_core.errors import UserError
 from palora_core.front import Front
-from palora_core.inputs import Input, Picture, as_input
+from palora_core.inputs import as_input
 from palora_core.tasks import Task
 
 BATCH = 16  # samples that are converted at a time
@@ -56,14 +57,20 @@ class LoadedModel:
         return f"{self.entry.id}@{self.card['weights_sha256'][:16]}/{self.entry.samples_stamp}"
 
     @cached_property
-    def input_kind(self) -> Input:
-        """What its inputs are to people."""
-        return as_input(self.benchmark.input_kind)
+    def input_view(self) -> InputView:
+        """How its inputs are shown and sent."""
+        return input_view_of(as_input(self.benchmark.input_kind))
+
+    @cached_property
+    def views(self) -> dict[str, View]:
+        """How its tasks are shown, by name; colours have one scale for all inputs."""
+        told = {entry.get("name"): entry for entry in self.card["tasks"]}
+        return {task.name: view_of(task, told.get(task.name), partial(self._targets, task)) for task in self.tasks}
 
     @property
-    def has_pictures(self) -> bool:
-        """Whether inputs can be shown as pictures (and pictures be sent in)."""
-        return isinstance(self.input_kind, Picture)
+    def pictured(self) -> tuple[str, ...]:
+        """Names of the tasks whose predictions are pictures."""
+        return tuple(name for name, view in self.views.items() if view.pictured)
 
     @cached_property
     def example(self) -> Tensor | None:
@@ -77,21 +84,12 @@ class LoadedModel:
         """What figures off the evaluated front are measured on: test items that are at hand, else the samples."""
         return None if self.samples is None else self.benchmark.at_hand(AT_HAND) or self.samples
 
-    @cached_property
-    def depth_ranges(self) -> dict[str, tuple[float, float]]:
-        """Per depth task the range of its colours: 1st to 99th percentile of the samples' ground truth."""
-        if self.samples is None or len(self.samples) == 0:
-            return {}
-        parts = [self.samples.batch(part)[1] for part in torch.arange(len(self.samples)).split(BATCH)]
-        ranges = {}
-        for task in self.tasks:
-            if task.kind == "depth":
-                known = torch.cat([targets[task.name] for targets in parts]).float().numpy()
-                known = known[np.isfinite(known) & (known != 0)]
-                if known.size:
-                    low, high = np.percentile(known, [1, 99])
-                    ranges[task.name] = (float(low), float(high if high > low else low + 1))
-        return ranges
+    def _targets(self, task: Task) -> list[Tensor]:
+        """The ground truth of its samples, in a few batches."""
+        if self.samples is None:
+            return []
+        parts = torch.arange(len(self.samples)).split(BATCH)
+        return [task.target_of(self.samples.batch(part)) for part in parts]
 
 
 def load(entry: Entry) -> LoadedModel:

@@ -18,7 +18,6 @@ from app.pictures.scenes import note
 from app.services import services
 from app.settings import ROOT
 from palora_core.errors import UserError
-from palora_core.inputs import MOST_BYTES
 from palora_core.methods.base import methods
 
 TEXTS = ROOT / "app" / "texts"
@@ -70,12 +69,13 @@ def sidebar(loaded: LoadedModel) -> None:
 
 
 def tools(loaded: LoadedModel) -> None:
-    """Own pictures, wishes, download."""
-    if loaded.has_pictures:
-        if st.session_state.pop("picture_taken", False):
-            st.session_state["own_picture"] = False  # closed: the result is what is to be seen now
-        with st.popover("Your picture", icon=":material/add_photo_alternate:", key="own_picture", on_change="rerun"):
-            own_picture(loaded)
+    """Own inputs, wishes, download."""
+    own = loaded.input_view
+    if own.input.suffixes:
+        if st.session_state.pop("input_taken", False):
+            st.session_state["own_input"] = False  # closed: the result is what is to be seen now
+        with st.popover(f"Your {own.noun}", icon=own.icon, key="own_input", on_change="rerun"):
+            own_input(loaded)
     if loaded.front is not None and loaded.num_tasks > 1 and loaded.model.controllable:
         with st.popover("Find a preference", icon=":material/search:"), st.container(width=380):
             finder(loaded)
@@ -87,31 +87,25 @@ def tools(loaded: LoadedModel) -> None:
             downloads(loaded, view["image"], label, tuple(view["preference"]))
 
 
-def own_picture(loaded: LoadedModel) -> None:
-    """Upload or snapshot."""
-    source = st.segmented_control(
-        "Source", ["File", "Camera"], default="File", key="source", label_visibility="collapsed"
-    )
-    if source == "Camera":
-        sent = st.camera_input("Take a picture", key="camera", label_visibility="collapsed")
-    else:
-        limit = MOST_BYTES // 2**20
-        sent = st.file_uploader(f"A picture, up to {limit} MB", type=list(loaded.input_kind.suffixes), key="file")
+def own_input(loaded: LoadedModel) -> None:
+    """A form for an input of one's own."""
+    sent = loaded.input_view.send()
     if sent is None:
         st.caption("It stays in this server's memory for an hour and is never written to disk.")
         return
-    if take_picture(loaded, sent.getvalue(), sent.name):
-        st.session_state["picture_taken"] = True
+    if take_input(loaded, *sent):
+        st.session_state["input_taken"] = True
         st.rerun()
 
 
-def take_picture(loaded: LoadedModel, data: bytes, name: str) -> bool:
-    """Decode a picture once and show it in the explorer, or say why not; whether there is a new one."""
-    digest = hashlib.sha256(data).hexdigest()
+def take_input(loaded: LoadedModel, data: bytes, name: str) -> bool:
+    """Read an input once and show it in the explorer, or say why not; whether there is a new one."""
+    kind = loaded.input_view.input
+    digest = f"{kind.kind} {hashlib.sha256(data).hexdigest()}"
     if st.session_state.get("taken") == digest:
         return False
     try:
-        token = services().uploads.put(loaded.input_kind.read(data), name)
+        token = services().uploads.put(kind.read(data), name)
     except UserError as error:
         st.error(plain(str(error)), icon=":material/broken_image:")
         return False

@@ -12,10 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from app.library.entries import PICTURED
 from app.library.loading import LoadedModel
-from app.pictures import drawing, palettes
-from app.pictures.drawing import Picture, Style
+from app.pictures import drawing
+from app.pictures.drawing import Picture
 from app.pictures.uploads import UploadStore
 from palora_core.errors import UserError
 from palora_core.tasks import Task
@@ -41,35 +40,38 @@ class Scene:
         image: image id.
         x: network input [1, …].
         targets: ground truth by task name, without the batch dimension; empty for uploads.
-        picture: the input as RGB [H, W, 3], or None for tables.
+        shown: the input as people see it, see :class:`palora_core.inputs.Input`.
     """
 
     loaded: LoadedModel
     image: str
     x: Tensor
     targets: dict[str, Tensor]
-    picture: np.ndarray | None
+    shown: Any
 
-    def style(self, task: Task) -> Style:
-        """How a task is drawn, the same for all inputs of a model."""
-        return style_of(self.loaded, task)
+    @property
+    def picture(self) -> np.ndarray | None:
+        """The input as RGB [H, W, 3]; None where it is no picture."""
+        return self.loaded.input_view.picture(self.shown)
 
     def describe(self) -> Encoded:
         """The input, the ground truth and the legends."""
         pictures = _Pictures()
-        if self.picture is not None:
-            pictures.add(drawing.draw_input(self.picture), view="input")
+        picture = self.picture
+        if picture is not None:
+            pictures.add(drawing.draw_input(picture), view="input")
         tasks = {}
-        for task in self.loaded.tasks:
-            style = self.style(task)
-            entry: dict[str, Any] = {"legend": drawing.legend(task, style, task_names(self.loaded, task))}
-            target = self.targets.get(task.name)
-            if target is not None and task.kind in PICTURED:
-                pictures.add(drawing.draw_truth(task, target, style), view="truth", task=task.name)
+        for name, view in self.loaded.views.items():
+            entry: dict[str, Any] = {"legend": view.legend()}
+            target = self.targets.get(name)
+            if target is not None and view.pictured:
+                pictures.add(view.draw_target(target), view="truth", task=name)
             elif target is not None:
-                entry["truth"] = drawing.true_values(task, target)
-            tasks[task.name] = entry
+                entry["truth"] = view.target_values(target)
+            tasks[name] = entry
         header = {"type": "scene", "tasks": tasks, "truth": bool(self.targets), "pictures": pictures.headers}
+        if picture is None:
+            header["input"] = self.loaded.input_view.told(self.shown)
         return Encoded(header, tuple(pictures.blobs))
 
     def draw(self, predictions: dict[str, Tensor], errors: Sequence[str]) -> Encoded:
@@ -77,14 +79,13 @@ class Scene:
         pictures, values, metrics = _Pictures(), {}, {}
         for task in self.loaded.tasks:
             prediction, target = predictions[task.name], self.targets.get(task.name)
-            if task.kind in PICTURED:
-                if task.name in errors and target is not None:
-                    picture, view = drawing.draw_error(task, prediction[0], target, self.style(task)), "error"
-                else:
-                    picture, view = drawing.draw_prediction(task, prediction[0], self.style(task)), "prediction"
-                pictures.add(picture, view=view, task=task.name)
+            view = self.loaded.views[task.name]
+            if not view.pictured:
+                values[task.name] = view.values(prediction[0])
+            elif task.name in errors and target is not None:
+                pictures.add(view.draw_error(prediction[0], target), view="error", task=task.name)
             else:
-                values[task.name] = drawing.values(task, prediction[0])
+                pictures.add(view.draw(prediction[0]), view="prediction", task=task.name)
             if target is not None:
                 metrics[task.name] = _metrics(task, prediction, target[None])
         header = {"type": "prediction", "values": values, "metrics": metrics, "pictures": pictures.headers}
@@ -129,9 +130,9 @@ def make_scene(loaded: LoadedModel, image: str, uploads: UploadStore) -> Scene:
     if loaded.samples is None or image not in sample_ids(loaded):  # these only: keys of caches are made of them
         raise UserError("This model has no such sample; choose one of its own.")
     x, targets = loaded.samples.batch(torch.tensor([int(image.removeprefix(SAMPLE))]))
-    picture = loaded.input_kind.to_shown(x[0]) if loaded.has_pictures else None
+    shown = loaded.input_view.input.to_shown(x[0])
     names = {task.name for task in loaded.tasks}
-    return Scene(loaded, image, x, {name: target[0] for name, target in targets.items() if name in names}, picture)
+    return Scene(loaded, image, x, {name: target[0] for name, target in targets.items() if name in names}, shown)
 
 
 def sample_ids(loaded: LoadedModel) -> list[str]:
@@ -145,14 +146,14 @@ def labelled(loaded: LoadedModel) -> list[tuple[str, str]]:
 
 
 def note(loaded: LoadedModel, image: str, uploads: UploadStore) -> str:
-    """What is to be known of a person's own picture under this model; "" for samples and expired pictures."""
+    """What is to be known of a person's own input under this model; "" for samples and expired ones."""
     if image.startswith(SAMPLE) or image not in uploads:
         return ""
-    lost = loaded.input_kind.lost(uploads.get(image))
+    lost = loaded.input_view.input.lost(uploads.get(image))
     cut = f"{lost} " if lost else ""
     title = loaded.benchmark.title or loaded.entry.benchmark
     return (
-        f"Your own picture; this model was trained on other data, {title}: expect mistakes. {cut}"
+        f"Your own {loaded.input_view.noun}; this model was trained on other data, {title}: expect mistakes. {cut}"
         "Its ground truth is unknown, so no figures stand here."
     )
 
@@ -169,31 +170,12 @@ def thumbnail(loaded: LoadedModel, image: str, uploads: UploadStore) -> bytes | 
     return buffer.getvalue()
 
 
-def style_of(loaded: LoadedModel, task: Task) -> Style:
-    """How a task of a model is drawn: ends and direction of depth's colours, colours of the classes."""
-    low, high = loaded.depth_ranges.get(task.name, (0.0, 1.0))
-    names = task_names(loaded, task)["classes"] if task.kind == "segmentation" else None
-    colours = tuple(palettes.colours_of([str(name) for name in names])) if names else ()
-    return Style(low, high, bool(getattr(task, "inverse", False)), colours)
-
-
-def task_names(loaded: LoadedModel, task: Task) -> dict[str, Any]:
-    """Class names and unit of a task, from its benchmark or its card, where they say."""
-    card = next((entry for entry in loaded.card["tasks"] if entry.get("name") == task.name), {})
-    classes = list(getattr(task, "classes", ()))
-    told = card.get("classes") or []
-    return {
-        "classes": classes or (told if len(told) == task.out_channels else None),
-        "unit": getattr(task, "unit", "") or card.get("unit"),
-    }
-
-
 def _uploaded(loaded: LoadedModel, token: str, uploads: UploadStore) -> Scene:
-    pixels = uploads.get(token)
-    if not loaded.has_pictures:
-        raise UserError("This model reads tables, not pictures; choose one of its samples.")
-    x = loaded.input_kind.to_input(pixels)
-    return Scene(loaded, token, x, {}, loaded.input_kind.to_shown(x[0]))
+    sent, kind = uploads.get(token), loaded.input_view.input
+    if not kind.takes(sent):
+        raise UserError("This model reads other inputs than the one that was sent; choose one of its samples.")
+    x = kind.to_input(sent)
+    return Scene(loaded, token, x, {}, kind.to_shown(x[0]))
 
 
 def _metrics(task: Task, prediction: Tensor, target: Tensor) -> dict[str, float | None]:

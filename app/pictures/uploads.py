@@ -1,4 +1,4 @@
-"""Pictures that people send: kept in memory for a while, never written to disk."""
+"""Inputs that people send: kept in memory for a while, never written to disk."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
+from app.serving.cache import weigh
 from palora_core.errors import UserError
 
 MOST_KEPT = 1024
@@ -17,16 +17,17 @@ MOST_KEPT = 1024
 
 @dataclass
 class _Kept:
-    pixels: np.ndarray
+    shown: Any
     name: str
+    size: int
     used: float
 
 
 class UploadStore:
-    """Decoded pictures by unguessable token; the longest unused ones go when there are too many, all expire.
+    """Inputs, as people see them, by unguessable token; the longest unused ones go when there are too many, all expire.
 
     Args:
-        capacity: bytes of pixels in all.
+        capacity: bytes in all.
         lifetime: seconds since the last use.
     """
 
@@ -36,18 +37,18 @@ class UploadStore:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def put(self, pixels: np.ndarray, name: str = "") -> str:
-        """Keep a picture [H, W, 3]; returns its token."""
+    def put(self, shown: Any, name: str = "") -> str:
+        """Keep an input; returns its token."""
         token = f"upload-{secrets.token_urlsafe(16)}"
         with self._lock:
-            self._kept[token] = _Kept(pixels, name, time.monotonic())
+            self._kept[token] = _Kept(shown, name, weigh(shown), time.monotonic())
             self._expire()
             while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or self._bytes() > self.capacity):
                 self._kept.popitem(last=False)
         return token
 
-    def get(self, token: str) -> np.ndarray:
-        """The picture [H, W, 3] of a token.
+    def get(self, token: str) -> Any:
+        """The input of a token, as people see it.
 
         Raises:
             UserError: unknown or expired.
@@ -56,13 +57,20 @@ class UploadStore:
             self._expire()
             item = self._kept.get(token)
             if item is None:
-                raise UserError("Your picture is no longer in the server's memory; upload it again.")
+                raise UserError("Your input is no longer in the server's memory; send it again.")
             item.used = time.monotonic()
             self._kept.move_to_end(token)
-            return item.pixels
+            return item.shown
+
+    def peek(self, token: str) -> Any:
+        """The input of a token, None if it has expired; this is no use that keeps it."""
+        with self._lock:
+            self._expire()
+            item = self._kept.get(token)
+            return None if item is None else item.shown
 
     def _bytes(self) -> int:
-        return sum(item.pixels.nbytes for item in self._kept.values())
+        return sum(item.size for item in self._kept.values())
 
     def __contains__(self, token: str) -> bool:
         with self._lock:

@@ -13,7 +13,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from app.library.entries import PICTURED, Entry
+from app.library.entries import Entry
 from app.library.loading import LoadedModel
 from app.library.models import ModelRegistry
 from app.pictures.scenes import SAMPLE, Encoded, thumbnail
@@ -47,7 +47,7 @@ class Shown:
     @classmethod
     def of(cls, loaded: LoadedModel) -> Shown:
         """What is noted of a model."""
-        return cls(loaded.key, loaded.entry, tuple(task.name for task in loaded.tasks if task.kind in PICTURED))
+        return cls(loaded.key, loaded.entry, loaded.pictured)
 
     def errors(self, request: Request) -> tuple[str, ...]:
         """Those of the tasks named that can be shown as errors: what is made up by a client is in no key."""
@@ -70,7 +70,7 @@ class Inference:
 
     Args:
         registry: the models.
-        uploads: people's own pictures.
+        uploads: people's own inputs.
         work_ahead: compute the lattice of the images on screen while nobody asks.
     """
 

@@ -69,14 +69,12 @@ def expected_pixels(model_root, model: str, preference) -> np.ndarray:
     import torch
 
     from app.library.models import ModelRegistry
-    from app.pictures.drawing import draw_prediction
-    from app.pictures.scenes import style_of
 
     loaded = ModelRegistry(model_root, model_root / "no runs").get(model)
     x, _ = loaded.samples.batch(torch.tensor([0]))
     with torch.no_grad():
         prediction = loaded.model(x, torch.tensor(preference))["segmentation"][0]
-    data, _ = draw_prediction(loaded.tasks[0], prediction, style_of(loaded, loaded.tasks[0])).encode()
+    data, _ = loaded.views["segmentation"].draw(prediction).encode()
     return np.array(Image.open(io.BytesIO(data)).convert("RGBA")).reshape(-1, 4)
 
 

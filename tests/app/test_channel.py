@@ -133,7 +133,7 @@ def test_bad_messages_get_one_sentence_and_the_socket_lives(socket, text):
         ({"preference": [1.0]}, "1 numbers"),
         ({"preference": [0.2, 0.3, 0.5]}, "3 numbers"),
         ({"image": "sample-77"}, "no such sample"),
-        ({"image": "upload-of-somebody-else"}, "upload it again"),
+        ({"image": "upload-of-somebody-else"}, "send it again"),
     ],
 )
 def test_requests_that_cannot_be_met(socket, changes, words):

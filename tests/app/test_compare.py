@@ -164,11 +164,8 @@ def test_predictions_are_those_of_the_model(roots):
     assert sum(answer.values["left"]["probabilities"]) == pytest.approx(1, abs=1e-3)
     known = side_by_side.truth(roots, "digits", "sample-0")
     assert known.pictures["input"] and known.values["left"]["top"] in range(10)
-    figure = side_by_side.bars(
-        [("A", side_by_side.MethodStyle("#000000", "x", "dot"), answer.values["left"])],
-        known.values["left"],
-        list("0123456789"),
-    )
+    view = roots.registry.get("digits").views["left"]
+    figure = view.chart([("A", "#000000", "", answer.values["left"])], known.values["left"])
     assert figure.layout.xaxis.ticktext[known.values["left"]["top"]].startswith("<b>✓")
     with pytest.raises(UserError):
         side_by_side.predict(roots, "no such", "sample-0", [0.3, 0.7])

@@ -54,7 +54,7 @@ def read_everything(runs: Path) -> list[str]:
             said += loaded.problems
             images = [(image, image) for image in sample_ids(loaded)]
             json.dumps(front_data(loaded, loaded.front) if loaded.front is not None else images).encode()
-            _ = loaded.depth_ranges, loaded.key
+            _ = [view.legend() for view in loaded.views.values()], loaded.key
             if loaded.front is not None:
                 [column.to_json() for column in columns(loaded.front, loaded.tasks)]
             if loaded.samples is not None:

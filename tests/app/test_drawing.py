@@ -5,12 +5,23 @@ import pytest
 import torch
 from PIL import Image
 
+from app.kinds import view_of
 from app.pictures import drawing, palettes
-from app.pictures.drawing import Picture, Style
+from app.pictures.drawing import Picture
 from palora_core.tasks import Classification, Depth, Normals, Regression, Segmentation
 
 SEG = Segmentation("segmentation", 5)
-STYLE = Style(1.0, 5.0)
+SEGMENTATION, NORMALS = view_of(SEG), view_of(Normals("normals"))
+
+
+def depth_view(low: float, high: float, inverse: bool = False):
+    """Of depths in metres, with these ends of the colours."""
+    view = view_of(Depth("depth", unit="m", inverse=inverse))
+    view.extent = (low, high)
+    return view
+
+
+DEPTH = depth_view(1.0, 5.0)
 
 
 def decoded(picture: Picture) -> np.ndarray:
@@ -24,7 +35,7 @@ def one_hot(labels: torch.Tensor) -> torch.Tensor:
 
 def test_labels_come_back_exactly_from_the_file():
     labels = torch.randint(0, 5, (32, 48))
-    rgba = decoded(drawing.draw_prediction(SEG, one_hot(labels), STYLE))
+    rgba = decoded(SEGMENTATION.draw(one_hot(labels)))
     colours = np.array([palettes.rgb(c) for c in palettes.class_colours(5)])
     assert (rgba[..., :3] == colours[labels.numpy()]).all() and (rgba[..., 3] == 255).all()
 
@@ -32,20 +43,20 @@ def test_labels_come_back_exactly_from_the_file():
 def test_unlabelled_pixels_are_clear():
     labels = torch.zeros(8, 8, dtype=torch.long)
     labels[:4] = -1
-    alpha = decoded(drawing.draw_truth(SEG, labels, STYLE))[..., 3]
+    alpha = decoded(SEGMENTATION.draw_target(labels))[..., 3]
     assert (alpha[:4] == 0).all() and (alpha[4:] == 255).all()
 
 
 def test_depth_uses_the_whole_ramp_and_clips():
     depth = torch.tensor([[1.0, 5.0, 0.0, 9.0, 3.0]])[None]
-    picture = drawing.draw_prediction(Depth("depth"), depth, STYLE)
+    picture = DEPTH.draw(depth)
     assert picture.pixels.tolist() == [[0, 254, 0, 254, 127]]
 
 
 @pytest.mark.parametrize("unknown", [0.0, float("nan")])
 def test_unknown_depth_is_grey(unknown):
     truth = torch.tensor([[[2.0, unknown]]])
-    rgb = decoded(drawing.draw_truth(Depth("depth"), truth, STYLE))
+    rgb = decoded(DEPTH.draw_target(truth))
     assert tuple(rgb[0, 1, :3]) == palettes.rgb(palettes.UNKNOWN)
 
 
@@ -81,50 +92,48 @@ def test_classes_have_the_colours_that_people_expect_and_stay_apart():
 def test_near_is_bright_in_metres_and_in_inverse_depth():
     """The same scene, measured both ways: what is near is bright in both."""
     distance = torch.tensor([[[1.0, 2.0, 4.0]]])
-    both = ((distance, Style(1.0, 4.0)), (1 / distance, Style(0.25, 1.0, inverse=True)))
-    for depth, style in both:
-        picture = drawing.draw_prediction(Depth("depth"), depth, style)
+    both = ((distance, depth_view(1.0, 4.0)), (1 / distance, depth_view(0.25, 1.0, inverse=True)))
+    for depth, view in both:
+        picture = view.draw(depth)
         lightness = picture.to_rgb()[0].astype(float) @ [0.299, 0.587, 0.114]
         assert lightness[0] > lightness[1] > lightness[2]
-        legend = drawing.legend(Depth("depth"), style, {"unit": "m"})
+        legend = view.legend()
         bright = max((0, -1), key=lambda end: sum(palettes.rgb(legend["ramp"][end])))
         assert legend["ends"][bright] == "near"
 
 
 def test_normals_as_rgb():
     up = torch.tensor([0.0, 0.0, 2.0]).view(3, 1, 1)
-    assert decoded(drawing.draw_prediction(Normals("normals"), up, STYLE))[0, 0, :3].tolist() == [128, 128, 255]
+    assert decoded(NORMALS.draw(up))[0, 0, :3].tolist() == [128, 128, 255]
 
 
 def test_errors():
     labels = torch.tensor([[0, 1, -1]])
-    wrong = drawing.draw_error(SEG, one_hot(torch.tensor([[0, 0, 0]])), labels, STYLE)
+    wrong = SEGMENTATION.draw_error(one_hot(torch.tensor([[0, 0, 0]])), labels)
     assert wrong.pixels.tolist() == [[0, 1, 2]]
-    depth = drawing.draw_error(
-        Depth("depth"), torch.tensor([[[2.0, 3.0, 4.0]]]), torch.tensor([[[2.0, 4.0, 0.0]]]), STYLE
-    )
+    depth = DEPTH.draw_error(torch.tensor([[[2.0, 3.0, 4.0]]]), torch.tensor([[[2.0, 4.0, 0.0]]]))
     assert depth.pixels.tolist() == [[0, 254, 255]]
     x, y = torch.tensor([1.0, 0, 0]).view(3, 1, 1), torch.tensor([0.0, 1, 0]).view(3, 1, 1)
-    angle = drawing.draw_error(Normals("normals"), torch.cat([x, x], 2), torch.cat([x, y], 2), STYLE)
+    angle = NORMALS.draw_error(torch.cat([x, x], 2), torch.cat([x, y], 2))
     assert angle.pixels.tolist() == [[0, 254]]
 
 
 def test_values():
-    shown = drawing.values(Classification("digit", 3), torch.tensor([0.0, 5.0, 0.0]))
+    shown = view_of(Classification("digit", 3)).values(torch.tensor([0.0, 5.0, 0.0]))
     assert shown["top"] == 1 and sum(shown["probabilities"]) == pytest.approx(1, abs=1e-3)
-    assert drawing.true_values(Classification("digit", 3), torch.tensor(-1)) == {"top": None}
-    assert drawing.values(Regression("r", scale=10.0), torch.tensor([0.5])) == {"numbers": [5.0]}
-    assert drawing.true_values(Regression("r"), torch.tensor(float("nan"))) == {"numbers": [None]}
+    assert view_of(Classification("digit", 3)).target_values(torch.tensor(-1)) == {"top": None}
+    assert view_of(Regression("r", scale=10.0)).values(torch.tensor([0.5])) == {"numbers": [5.0]}
+    assert view_of(Regression("r")).target_values(torch.tensor(float("nan"))) == {"numbers": [None]}
 
 
 @pytest.mark.parametrize(
     "picture",
     [
-        drawing.draw_truth(SEG, torch.randint(-1, 5, (6, 9)), STYLE),
-        drawing.draw_prediction(SEG, torch.randn(5, 6, 9), STYLE),
-        drawing.draw_error(SEG, torch.randn(5, 6, 9), torch.randint(-1, 5, (6, 9)), STYLE),
-        drawing.draw_truth(Depth("depth"), torch.tensor([[[1.0, 0.0, 5.0], [2.0, 3.0, float("nan")]]]), STYLE),
-        drawing.draw_prediction(Normals("normals"), torch.randn(3, 6, 9), STYLE),
+        SEGMENTATION.draw_target(torch.randint(-1, 5, (6, 9))),
+        SEGMENTATION.draw(torch.randn(5, 6, 9)),
+        SEGMENTATION.draw_error(torch.randn(5, 6, 9), torch.randint(-1, 5, (6, 9))),
+        DEPTH.draw_target(torch.tensor([[[1.0, 0.0, 5.0], [2.0, 3.0, float("nan")]]])),
+        NORMALS.draw(torch.randn(3, 6, 9)),
         drawing.draw_input(np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)),
     ],
 )
@@ -157,9 +166,11 @@ def test_large_pictures_are_not_lossless():
 
 
 def test_legends():
-    assert drawing.legend(SEG, STYLE, {"classes": ["floor"]})["classes"] == [
-        "floor",
-        *(f"class {i}" for i in range(1, 5)),
-    ]
-    assert drawing.legend(Depth("d"), STYLE, {"unit": "m"})["range"] == [1.0, 5.0]
-    assert drawing.legend(Classification("c", 2), STYLE, {})["classes"] == ["0", "1"]
+    assert SEGMENTATION.legend()["classes"] == [f"class {i}" for i in range(5)]
+    named = view_of(Segmentation("s", 2, classes=("sky", "road"))).legend()
+    assert named["classes"] == ["sky", "road"] and named["colours"] == palettes.colours_of(["sky", "road"])
+    assert view_of(SEG, {"classes": list("abcde")}).legend()["classes"] == list("abcde"), "as the card says"
+    assert view_of(SEG, {"classes": ["a"]}).legend()["classes"][0] == "class 0", "not all of them"
+    assert DEPTH.legend()["range"] == [1.0, 5.0] and DEPTH.legend()["unit"] == "m"
+    assert view_of(Depth("d"), {"unit": "cm"}).legend()["unit"] == "cm"
+    assert view_of(Classification("c", 2)).legend()["classes"] == ["0", "1"]

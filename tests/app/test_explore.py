@@ -156,11 +156,11 @@ def uploading(data: bytes) -> AppTest:
         import streamlit as st
 
         from app import state
-        from app.pages.explore import take_picture
+        from app.pages.explore import take_input
         from app.services import services
 
         loaded = services().registry.get("two")
-        take_picture(loaded, data, "mine.png")
+        take_input(loaded, data, "mine.png")
         st.write(state.images(loaded)[-1][0], (state.command(loaded) or {}).get("image", "none"))
 
     return AppTest.from_function(script, args=(data,), default_timeout=200)

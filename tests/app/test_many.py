@@ -54,8 +54,6 @@ def test_eight_sessions_at_once(server, model_root):
     import torch
 
     from app.library.models import ModelRegistry
-    from app.pictures.drawing import draw_prediction
-    from app.pictures.scenes import style_of
 
     progress: list[list[int]] = []
     clients: list[Client] = []
@@ -72,7 +70,7 @@ def test_eight_sessions_at_once(server, model_root):
         preference, blobs = client.answers[-1]
         with torch.no_grad():
             prediction = loaded.model(x, torch.tensor(preference))["segmentation"][0]
-        expected, colours = draw_prediction(loaded.tasks[0], prediction, style_of(loaded, loaded.tasks[0])).bare()
+        expected, colours = loaded.views["segmentation"].draw(prediction).bare()
         assert blobs[0][: 4 * colours] == expected[: 4 * colours]
         shown, wanted = (np.frombuffer(data, np.uint8)[4 * colours :] for data in (blobs[0], expected))
         assert (shown == wanted).mean() > 0.99

@@ -59,7 +59,7 @@ def test_new_and_deleted_models_are_noticed(tmp_path, run_root):
 
 
 def test_depth_colours_come_from_the_ground_truth(model_root, run_root):
-    low, high = ModelRegistry(model_root, run_root).get("two").depth_ranges["depth"]
+    low, high = ModelRegistry(model_root, run_root).get("two").views["depth"].extent
     assert 1 <= low < 1.5 and 5.5 < high < 7
 
 

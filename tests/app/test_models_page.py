@@ -17,7 +17,6 @@ from app.exports import exporting
 from app.exports.exporting import Exported
 from app.exports.standalone import build, runtime
 from app.library import transfer
-from app.pictures.scenes import style_of
 from palora_core.errors import UserError
 from palora_core.files import write_json
 from tests.app.browsing import WAIT
@@ -272,7 +271,7 @@ def test_the_page_holds_everything_and_loads_nothing(roots):
     page = build.compose(loaded, FAKE, b"script", b"binary")
     assert not re.search(r"(src|href)=[\"']https?:", page) and "@PLAYER@" not in page and "MIT License" in page
     config = json.loads(re.search(r'id="config">(.*?)</script>', page)[1])
-    assert [task["kind"] for task in config["tasks"]] == ["segmentation", "depth", "normals"]
+    assert [task["view"] for task in config["tasks"]] == ["segmentation", "depth", "normals"]
     assert len(config["samples"]) == 4 and "1.5e-06" in config["difference"] and "synthetic" in config["about"]
     assert "import {" not in page and "\nexport " not in page
 
@@ -311,10 +310,7 @@ def test_the_page_runs_from_disk(controllable, chromium, tmp_path):
         labels = loaded.model(loaded.example[:1], torch.tensor([1.0, 0.0]))["segmentation"][0].argmax(0)
     colours = torch.tensor(after).reshape(64, 96, 4)[..., :3]
     wanted = torch.tensor(
-        [
-            [int(c[i : i + 2], 16) for i in (1, 3, 5)]
-            for c in build.describe(loaded, loaded.tasks[0], style_of(loaded, loaded.tasks[0]))["colours"]
-        ]
+        [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in loaded.views["segmentation"].legend()["colours"]]
     )
     assert (colours == wanted[labels]).all(-1).float().mean() > 0.999, "what PyTorch says"
     context.close()

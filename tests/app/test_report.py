@@ -40,14 +40,12 @@ def test_a_view_of_three_pictured_tasks(roots):
 
 
 def test_its_pictures_are_the_networks_own(roots):
-    from app.pictures.drawing import draw_prediction
-    from app.pictures.scenes import style_of
 
     loaded = roots.registry.get("two")
     x, _ = loaded.samples.batch(torch.tensor([1]))
     with torch.no_grad():
         prediction = loaded.model(x, torch.tensor([0.4, 0.6]))["segmentation"][0]
-    expected = draw_prediction(loaded.tasks[0], prediction, style_of(loaded, loaded.tasks[0]))
+    expected = loaded.views["segmentation"].draw(prediction)
     assert (pictures(make(roots, "two", [0.4, 0.6]))[1] == expected.to_rgb()).mean() > 0.999
 
 

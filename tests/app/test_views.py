@@ -200,7 +200,7 @@ def test_the_change_is_what_the_network_changes(open_page, roots):
             {name: out[0] for name, out in loaded.model(loaded.example[:1], torch.tensor(λ)).items()}
             for λ in ([1.0, 0, 0], [0, 1.0, 0])
         )
-    low, high = loaded.depth_ranges["depth"]
+    low, high = loaded.views["depth"].extent
     labels = (now["segmentation"].argmax(0) != then["segmentation"].argmax(0)).float().mean()
     depth = (now["depth"].clamp(low, high) - then["depth"].clamp(low, high)).abs().mean()
     cosine = torch.nn.functional.cosine_similarity(now["normals"], then["normals"], dim=0)

@@ -36,7 +36,7 @@ def explorer_data(
         "model": loaded.entry.id,
         "tasks": [_task(loaded, index) for index in range(loaded.num_tasks)],
         "controllable": loaded.model.controllable,
-        "pictures": loaded.has_pictures,
+        "pictures": loaded.input_view.pictured,
         "images": [{"id": image_id, "label": label} for image_id, label in images],
         "image": view["image"],
         "preference": list(view["preference"]),
@@ -77,10 +77,12 @@ def _component() -> Any:
 
 def _task(loaded: LoadedModel, index: int) -> dict[str, Any]:
     task = loaded.tasks[index]
+    view = loaded.views[task.name]
     return {
         "name": task.name,
         "title": task.name.replace("_", " ").capitalize(),
-        "kind": task.kind,
+        "view": view.kind,
+        "pictured": view.pictured,
         "metrics": [
             {
                 "key": f"{task.name}/{metric.name}",

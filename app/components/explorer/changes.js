@@ -1,19 +1,12 @@
 // What differs between two pictures of one task: the pinned prediction and the present one, pixel by pixel.
 
+import { rampColours } from '../kinds/base.js';
+
 const WRONG = [232, 88, 12, 255]; // as where a class is wrong
 const LEVELS = 255; // of a ramp, as the server draws it
 
-const rgbOf = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-
 /** The colours of a ramp of hex stops, as the server computes them, as numbers. */
-function levels(stops) {
-  const anchors = stops.map(rgbOf);
-  return Array.from({ length: LEVELS }, (_, i) => {
-    const at = (i * (anchors.length - 1)) / (LEVELS - 1);
-    const low = Math.min(anchors.length - 2, Math.floor(at));
-    return anchors[low].map((v, c) => Math.round(v + (at - low) * (anchors[low + 1][c] - v)));
-  });
-}
+const levels = (stops) => rampColours(stops, LEVELS).map((colour) => colour.map(Math.round));
 
 const packed = ([r, g, b]) => (r << 16) | (g << 8) | b;
 
@@ -23,26 +16,30 @@ function places(data, ramp) {
   return (i) => place.get(packed([data[i], data[i + 1], data[i + 2]])) ?? NaN;
 }
 
-/** Angle in degrees between the unit vectors that two pixels of normals stand for. */
-function angle(a, b, i) {
-  const vectors = [a, b].map((data) => [0, 1, 2].map((c) => data[i + c] / 127.5 - 1));
-  const [p, q] = vectors.map((v) => Math.hypot(...v));
-  const dot = vectors[0].reduce((sum, v, c) => sum + v * vectors[1][c], 0);
-  return (Math.acos(Math.min(1, Math.max(-1, dot / (p * q || 1)))) * 180) / Math.PI;
+/** How much two pictures in the colours of a ramp differ at a pixel, in the unit of the ramp. */
+function alongRamp(read) {
+  const extent = read.range[1] - read.range[0];
+  const known = new Map();
+  const placesOf = (data) => known.get(data) ?? known.set(data, places(data, read.ramp)).get(data);
+  return (a, b, i) => extent * Math.abs(placesOf(a)(i) - placesOf(b)(i));
 }
 
+/** What measures how much two predictions differ at a pixel; undefined where they are only the same or not. */
+export const amountOf = (view, read) => (read.error ? view.amount ?? (read.ramp && alongRamp) : undefined);
+
 /**
- * The picture of the change and its mean: a share of the pixels for classes, otherwise in the unit of the error.
- * now, before: ImageData of one size; read: how the task's colours are read.
+ * The picture of the change and its mean: a share of the pixels where those are only right or wrong, otherwise in the
+ * unit of the error. view: what the browser knows of the kind; now, before: ImageData of one size; read: its legend.
  */
-export function change(kind, now, before, read) {
+export function change(view, now, before, read) {
   const image = new ImageData(now.width, now.height);
   const [a, b] = [now.data, before.data];
-  const [sum, count] = kind === 'segmentation' ? classes(a, b, image.data) : amounts(kind, a, b, read, image.data);
+  const amount = amountOf(view, read);
+  const [sum, count] = amount ? amounts(amount(read), a, b, read, image.data) : marks(a, b, image.data);
   return { image, mean: count ? sum / count : 0 };
 }
 
-function classes(a, b, out) {
+function marks(a, b, out) {
   let changed = 0;
   for (let i = 0; i < a.length; i += 4) {
     if (a[i] === b[i] && a[i + 1] === b[i + 1] && a[i + 2] === b[i + 2]) continue;
@@ -52,21 +49,19 @@ function classes(a, b, out) {
   return [changed, a.length / 4];
 }
 
-function amounts(kind, a, b, read, out) {
+function amounts(amount, a, b, read, out) {
   const colours = levels(read.error.ramp);
   const [, most] = read.error.range;
-  const [placeA, placeB] = kind === 'depth' ? [places(a, read.ramp), places(b, read.ramp)] : [];
-  const extent = kind === 'depth' ? read.range[1] - read.range[0] : 0;
   let [sum, count] = [0, 0];
   for (let i = 0; i < a.length; i += 4) {
-    const amount = kind === 'depth' ? extent * Math.abs(placeA(i) - placeB(i)) : angle(a, b, i);
-    if (!Number.isFinite(amount)) {
+    const size = amount(a, b, i);
+    if (!Number.isFinite(size)) {
       out.set([128, 128, 128, 255], i);
       continue;
     }
-    sum += amount;
+    sum += size;
     count += 1;
-    out.set([...colours[Math.min(LEVELS - 1, Math.round(((LEVELS - 1) * amount) / most))], 255], i);
+    out.set([...colours[Math.min(LEVELS - 1, Math.round(((LEVELS - 1) * size) / most))], 255], i);
   }
   return [sum, count];
 }

@@ -96,6 +96,15 @@ function colour({ colours, width, height }, bytes) {
   return image;
 }
 
+/** An input without a picture: rows of [what, text], a text, or a sound by its address. */
+export function tell(node, { rows, text, sound }) {
+  const row = (cells) => element('div', { className: 'p-row' }, ...cells.map((textContent) => element('span', { textContent })));
+  const parts = (rows ?? []).map(row);
+  if (text != null) parts.push(element('p', { className: 'p-text', textContent: text }));
+  if (sound) parts.push(element('audio', { controls: true, src: sound }));
+  node.replaceChildren(...parts);
+}
+
 /** One line below the pictures; problems stand out. */
 export function say(node, text, problem = false) {
   node.textContent = text;

@@ -1,16 +1,16 @@
 // The explorer: pad, sliders, pictures and front around one preference λ, fed by the live socket.
 
 import { pageHere, write } from '../address_bar/address.js';
+import '../kinds/index.js';
 import { Connection } from './connection.js';
 import { FrontPlot } from './front.js';
-import { decode, Gallery, origin, say } from './gallery.js';
+import { decode, Gallery, origin, say, tell } from './gallery.js';
 import { Pad } from './pad.js';
 import { element, PicturePanel, pixelsOf, ValuePanel } from './panels.js';
 import { centre, formatAll, Interpolator, project, rounded, Scale } from './simplex.js';
 import { Sliders } from './sliders.js';
 
 const instances = new WeakMap();
-const PICTURED = ['segmentation', 'depth', 'normals'];
 const KEPT_TIMES = 2000;
 // A drawing of the page costs more than a picture's way here, so one that follows the handle waits for the answer that
 // is on its way: this many ms where answers are quick, and at most so many where they are not.
@@ -85,16 +85,16 @@ class Explorer {
 
   buildPanels() {
     this.panels = this.tasks.map((task) => {
-      const pictured = PICTURED.includes(task.kind);
-      return pictured ? new PicturePanel(task, { viewChanged: () => this.askAll() }) : new ValuePanel(task);
+      return task.pictured ? new PicturePanel(task, { viewChanged: () => this.askAll() }) : new ValuePanel(task);
     });
     this.inputCanvas = element('canvas', { width: 640, height: 480, role: 'img', 'aria-label': 'input' });
     const head = element('header', {}, element('h3', { textContent: 'Input' }));
     const row = element('div', { className: 'p-gallery', role: 'radiogroup', 'aria-label': 'Input' });
     this.gallery = new Gallery(row, (image) => this.choose(image));
+    this.inputTold = element('div', { className: 'p-told', hidden: this.data.pictures });
     const body = element('div', { className: 'p-body', hidden: !this.data.pictures }, this.inputCanvas);
     this.notice = element('p', { className: 'p-notice', hidden: true });
-    this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, body, this.notice, row);
+    this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, body, this.inputTold, this.notice, row);
     const figures = this.find('figures');
     figures.append(this.inputPanel, ...this.panels.map((panel) => panel.node));
     const [count, drawn] = [this.tasks.length, this.panels.some((panel) => panel.canvas)];
@@ -298,6 +298,7 @@ class Explorer {
       this.inputCanvas.setAttribute('aria-label', `input: ${this.chosen?.label ?? 'a picture'}`);
       this.inputCanvas.getContext('2d').drawImage(input, 0, 0, this.inputCanvas.width, this.inputCanvas.height);
     }
+    if (header.input) tell(this.inputTold, header.input);
     this.panels.forEach((panel) => {
       const entry = header.tasks[panel.task.name];
       const truth = panel.canvas ? found('truth', panel.task.name) : entry.truth;

@@ -1,6 +1,7 @@
 // One panel per task: its picture (prediction, ground truth or error) or its numbers, how to read it, and its metrics.
 
-import { change } from './changes.js';
+import { viewOf } from '../kinds/base.js';
+import { amountOf, change } from './changes.js';
 import { formatAll, withUnit } from './simplex.js';
 
 export function element(name, properties = {}, ...children) {
@@ -22,6 +23,7 @@ const MARKED = ['error', 'change']; // pictures of places and amounts, not of wh
 const CANVAS_WIDTH = 320; // until a panel knows how wide it is shown
 const CANVAS_MOST = 1280;
 const OVERLAY = 0.62;
+const WRONG = '#E8590C';
 const LABEL_SHARE = 0.035;
 
 /** Title, metrics and legend that all panels have. */
@@ -216,7 +218,7 @@ export class PicturePanel extends Panel {
   changed() {
     const [now, before] = [this.layers.prediction, this.pinnedLayers.prediction];
     if (!now || !before || now.width !== before.width) return null;
-    const { image, mean } = change(this.task.kind, pixelsOf(now), pixelsOf(before), this.read);
+    const { image, mean } = change(viewOf(this.task), pixelsOf(now), pixelsOf(before), this.read);
     this.meanChange = mean;
     this.changeCanvas ??= element('canvas');
     Object.assign(this.changeCanvas, { width: image.width, height: image.height });
@@ -228,7 +230,7 @@ export class PicturePanel extends Panel {
 
   paint(context, layer) {
     const { width, height } = context.canvas;
-    const classes = this.task.kind === 'segmentation';
+    const classes = this.read?.overlaid;
     context.imageSmoothingEnabled = true;
     context.globalAlpha = 1;
     context.clearRect(0, 0, width, height);
@@ -290,14 +292,19 @@ export class PicturePanel extends Panel {
   }
 
   describe([r, g, b, a]) {
-    if (this.task.kind === 'segmentation') {
-      if (this.view === 'error') return a > 127 ? 'wrong class' : 'correct';
-      if (this.view === 'change') return a > 127 ? 'another class than at the pinned λ' : 'same class';
+    const marked = MARKED.includes(this.view);
+    if (this.marks() && marked) {
+      if (this.view === 'error') return a > 127 ? `wrong ${this.noun()}` : 'correct';
+      return a > 127 ? `another ${this.noun()} than at the pinned λ` : `same ${this.noun()}`;
+    }
+    if (!marked && this.read.classes) {
       const index = (this.colours ?? []).indexOf((r << 16) | (g << 8) | b);
       return a > 127 && index >= 0 ? this.read.classes[index] : 'unlabelled';
     }
-    const scale = MARKED.includes(this.view) ? this.read.error : this.read;
-    if (!scale?.ramp) return `x ${((r / 127.5) - 1).toFixed(2)}, y ${((g / 127.5) - 1).toFixed(2)}, z ${((b / 127.5) - 1).toFixed(2)}`;
+    const { describe } = viewOf(this.task);
+    if (!marked && describe) return describe([r, g, b], this.read);
+    const scale = marked ? this.read.error : this.read;
+    if (!scale?.ramp) return '';
     if (r === 128 && g === 128 && b === 128) return 'unknown';
     const share = alongRamp(scale.ramp, [r, g, b]);
     return withUnit(scale.range[0] + share * (scale.range[1] - scale.range[0]), scale.unit);
@@ -308,15 +315,26 @@ export class PicturePanel extends Panel {
     if (!read) return;
     const marked = MARKED.includes(this.view);
     const scale = marked && read.error ? read.error : read;
-    if (this.task.kind === 'segmentation' && marked) {
-      this.legend.replaceChildren(chip(read.wrong, this.view === 'error' ? 'wrong class' : 'another class'), this.meanText());
+    if (this.marks() && marked) {
+      const what = this.view === 'error' ? `wrong ${this.noun()}` : `another ${this.noun()}`;
+      this.legend.replaceChildren(chip(read.wrong ?? WRONG, what), this.meanText());
     } else if (scale.classes) {
       this.legend.replaceChildren(...scale.classes.map((name, i) => chip(scale.colours[i], name)));
     } else if (scale.ramp) {
       this.legend.replaceChildren(...this.rampLegend(scale, marked), this.meanText());
     } else {
-      this.legend.replaceChildren(element('span', { textContent: 'red: x, green: y, blue: z of the unit vector' }));
+      this.legend.replaceChildren(element('span', { textContent: read.text ?? '' }));
     }
+  }
+
+  /** Whether errors and changes are places that are marked, not amounts in colours of a ramp. */
+  marks() {
+    return this.view === 'change' ? !amountOf(viewOf(this.task), this.read) : !this.read.error;
+  }
+
+  /** What is right or wrong at a pixel. */
+  noun() {
+    return this.read.classes ? 'class' : 'answer';
   }
 
   rampLegend(scale, marked) {
@@ -329,7 +347,7 @@ export class PicturePanel extends Panel {
 
   meanText() {
     const known = this.view === 'change' && this.meanChange != null;
-    const unit = this.task.kind === 'segmentation' ? '%' : this.read.error?.unit;
+    const unit = this.marks() ? '%' : this.read.error?.unit;
     const what = unit === '%' ? 'of the pixels' : 'on average';
     return element('span', { textContent: known ? `${withUnit(this.meanChange, unit)} ${what}` : '' });
   }
@@ -353,6 +371,7 @@ export class ValuePanel extends Panel {
   setValues(values) {
     if (!this.read) return;
     if (values.probabilities) this.showBars(values);
+    else if (values.rows) this.showRows(values.rows);
     else this.showNumbers(values.numbers);
   }
 
@@ -384,10 +403,27 @@ export class ValuePanel extends Panel {
   }
 
   showNumbers(numbers) {
+    if (numbers?.length > 1) {
+      const truths = this.truth?.numbers ?? [];
+      this.showRows(numbers.map((number, i) => [`${i + 1}`, withUnit(number, this.read.unit), truths[i]]));
+      return;
+    }
     const [value, truth] = [numbers?.[0], this.truth?.numbers?.[0]];
     this.body.replaceChildren(element('b', { className: 'p-value', textContent: withUnit(value, this.read.unit) }));
     const text = truth == null ? '' : `truth ${withUnit(truth, this.read.unit)}, off by ${withUnit(Math.abs(value - truth), this.read.unit)}`;
     this.legend.replaceChildren(element('span', { textContent: text }), this.pinned);
+  }
+
+  /** Rows of [what, text, truth]; those of the ground truth stand beside them. */
+  showRows(rows) {
+    const truths = this.truth?.rows;
+    const line = ([what, text, truth], i) => {
+      const known = truth ?? truths?.[i]?.[1];
+      const cells = [what, text, known == null ? '' : `truth ${typeof known === 'number' ? withUnit(known, this.read.unit) : known}`];
+      return element('div', { className: 'p-row' }, ...cells.map((textContent) => element('span', { textContent })));
+    };
+    this.body.replaceChildren(...rows.map(line));
+    this.legend.replaceChildren(this.pinned);
   }
 
   /** Compare with the pinned λ, or (null) no more. */
@@ -396,7 +432,11 @@ export class ValuePanel extends Panel {
   }
 
   /** What is predicted at the pinned λ, in words. */
-  setPinned({ probabilities, top, numbers }) {
+  setPinned({ probabilities, top, numbers, rows }) {
+    if (rows) {
+      this.pinned.textContent = `pinned: ${rows.map(([, text]) => text).join(', ')}`;
+      return;
+    }
     const said = probabilities
       ? `${this.read.classes[top] ?? top} (${(100 * probabilities[top]).toFixed(0)} %)`
       : withUnit(numbers?.[0], this.read.unit);

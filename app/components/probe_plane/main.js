@@ -1,6 +1,7 @@
 // Probe: heat maps over a plane of preferences and the pictures at the marker, fed by the live socket.
 
 import { pageHere, write } from '../address_bar/address.js';
+import '../kinds/index.js';
 import { Connection } from '../explorer/connection.js';
 import { decode, Gallery, origin, say } from '../explorer/gallery.js';
 import { PicturePanel, pixelsOf, ValuePanel } from '../explorer/panels.js';
@@ -8,7 +9,6 @@ import { rounded } from '../explorer/simplex.js';
 import { Geometry, PlaneMap, table } from './plane.js';
 
 const instances = new WeakMap();
-const PICTURED = ['segmentation', 'depth', 'normals'];
 
 class Probe {
   constructor(root, data) {
@@ -43,8 +43,7 @@ class Probe {
     const options = { change: (at, time) => this.set(this.at(at), time), commit: () => this.commit() };
     this.maps = data.tasks.map((task) => new PlaneMap(task, this.geometry, titles, options));
     this.panels = data.tasks.map((task) => {
-      const pictured = PICTURED.includes(task.kind);
-      return pictured ? new PicturePanel(task, { viewChanged: () => this.ask(undefined, true) }) : new ValuePanel(task);
+      return task.pictured ? new PicturePanel(task, { viewChanged: () => this.ask(undefined, true) }) : new ValuePanel(task);
     });
     const grid = this.root.querySelector('.q-grid');
     grid.append(...this.maps.map((map) => map.node), ...this.panels.map((panel) => panel.node));

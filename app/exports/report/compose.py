@@ -83,14 +83,14 @@ def _figure(caption: str, data: bytes) -> str:
 
 
 def _legend(legend: dict) -> str:
+    parts = [f"<span>{html.escape(legend['text'])}</span>"] if "text" in legend else []
     if "classes" in legend:
-        chips = [*zip(legend["colours"], legend["classes"]), (legend["wrong"], "error: wrong class")]
-        inner = "".join(f'<span><i style="background:{c}"></i>{html.escape(str(name))}</span>' for c, name in chips)
-    elif "ramp" in legend:
-        inner = _ramp(legend, "prediction") + _ramp(legend["error"], "error")
-    else:
-        inner = "<span>red x, green y, blue z of the unit vector</span>" + _ramp(legend["error"], "error")
-    return f'<div class="legend">{inner}</div>'
+        chips = [*zip(legend["colours"], legend["classes"])]
+        chips += [(legend["wrong"], "error: wrong class")] if "wrong" in legend else []
+        parts += [f'<span><i style="background:{c}"></i>{html.escape(str(name))}</span>' for c, name in chips]
+    parts += [_ramp(legend, "prediction")] if "ramp" in legend else []
+    parts += [_ramp(legend["error"], "error")] if "error" in legend else []
+    return f'<div class="legend">{"".join(parts)}</div>'
 
 
 def _ramp(scale: dict, what: str) -> str:

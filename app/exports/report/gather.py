@@ -9,10 +9,9 @@ import numpy as np
 
 from app.analysis.queries import columns, interpolate, on_simplex
 from app.components import side_by_side
-from app.library.entries import PICTURED
+from app.kinds import View
 from app.library.loading import LoadedModel
-from app.pictures import drawing
-from app.pictures.scenes import SAMPLE, note, style_of, task_names
+from app.pictures.scenes import SAMPLE, note
 from app.services import Services
 from palora_core.tasks import Task
 
@@ -25,7 +24,7 @@ class TaskView:
         title: for people.
         pictures: (caption, encoded picture) in the order they are shown.
         values: (what, prediction, ground truth) of a task without pictures; ground truth "" where unknown.
-        legend: :func:`app.pictures.drawing.legend`.
+        legend: :meth:`app.kinds.View.legend`.
         metrics: (label, better, on the evaluated split at λ, on this input, best on the front), as text.
     """
 
@@ -54,7 +53,7 @@ def gather(services: Services, loaded: LoadedModel, image: str, label: str, pref
     Raises:
         UserError: no such image, or the server is too busy.
     """
-    model, pictured = loaded.entry.id, [task.name for task in loaded.tasks if task.kind in PICTURED]
+    model, pictured = loaded.entry.id, loaded.pictured
     known = side_by_side.truth(services, model, image)
     answer = side_by_side.predict(services, model, image, preference)
     errors = side_by_side.predict(services, model, image, preference, pictured).pictures if pictured else {}
@@ -66,11 +65,10 @@ def gather(services: Services, loaded: LoadedModel, image: str, label: str, pref
         shown = [("prediction", answer.pictures), ("ground truth", known.pictures)]
         shown += [("error", errors)] if task.name in known.pictures else []
         pictures = tuple((caption, found[task.name]) for caption, found in shown if task.name in found)
-        style = style_of(loaded, task)
-        legend = drawing.legend(task, style, task_names(loaded, task))
-        values = _values(task, legend, answer.values.get(task.name), known.values.get(task.name))
+        view = loaded.views[task.name]
+        values = _values(view, answer.values.get(task.name), known.values.get(task.name))
         rows = _metrics(loaded, task, on_split, answer.metrics.get(task.name, {}))
-        tasks.append(TaskView(task.name.replace("_", " ").capitalize(), pictures, values, legend, rows))
+        tasks.append(TaskView(task.name.replace("_", " ").capitalize(), pictures, values, view.legend(), rows))
     told = note(loaded, image, services.uploads)
     return Gathered(loaded, label, tuple(preference), known.pictures.get("input"), tuple(tasks), told)
 
@@ -102,18 +100,11 @@ def _metrics(loaded: LoadedModel, task: Task, on_split: dict, here: dict) -> tup
     return tuple(rows)
 
 
-def _values(task: Task, legend: dict, predicted: dict | None, true: dict | None) -> tuple[tuple[str, str, str], ...]:
+def _values(view: View, predicted: dict | None, true: dict | None) -> tuple[tuple[str, str, str], ...]:
+    """(what, prediction, ground truth) row by row; a truth of another number of rows stands in the first."""
     if not predicted:
         return ()
-    if "probabilities" in predicted:
-        classes = legend["classes"]
-        top = predicted["top"]
-        told = f"{classes[top]} ({100 * predicted['probabilities'][top]:.0f} %)"
-        label = (true or {}).get("top")
-        return (("class", told, "" if label is None else str(classes[label])),)
-    unit = f" {legend['unit']}" if legend.get("unit") else ""
-    expected = (true or {}).get("numbers") or [None] * len(predicted["numbers"])
-    return tuple(
-        ("value", f"{value:.4g}{unit}", "" if wanted is None else f"{wanted:.4g}{unit}")
-        for value, wanted in zip(predicted["numbers"], expected)
-    )
+    rows, known = view.rows(predicted), view.rows(true) if true else []
+    if len(known) != len(rows):
+        known = [("", str(view.cell(true) or ""))] + [("", "")] * (len(rows) - 1)
+    return tuple((what, text, truth) for (what, text), (_, truth) in zip(rows, known))

@@ -7,6 +7,7 @@ import gzip
 import html
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,17 @@ import torch
 from app.exports import exporting
 from app.exports.exporting import Exported
 from app.exports.standalone import runtime
-from app.library.entries import PICTURED
+from app.kinds import View
 from app.library.loading import LoadedModel
 from app.pictures import drawing
-from app.pictures.drawing import Picture, Style
-from app.pictures.scenes import Scene, make_scene, sample_ids, task_names
+from app.pictures.drawing import Picture
+from app.pictures.scenes import Scene, make_scene, sample_ids
 from app.pictures.uploads import UploadStore
-from palora_core.tasks import Task
+from app.views import script as view_script
 
 HERE = Path(__file__).resolve().parent
 PLAYER = HERE / "player.js"
+KINDS = HERE.parents[1] / "kinds"
 IMPORT = re.compile(r"^import [^;]*? from '([^']+)';\n", re.MULTILINE)
 MOST_SAMPLES = 6
 
@@ -50,7 +52,7 @@ def compose(loaded: LoadedModel, network: Exported, script: bytes, binary: bytes
     scenes = [make_scene(loaded, image, UploadStore()) for image in images]
     inputs = torch.cat([scene.x.float() for scene in scenes]).contiguous().numpy().tobytes()
     config = configuration(loaded, scenes, network)
-    player = joined(PLAYER)
+    player = joined(PLAYER, loaded.views.values())
     title = html.escape(str(loaded.card.get("title") or loaded.entry.title))
     weights = html.escape(str(loaded.card.get("licence") or "as stated by whoever gave you this file"))
     licence = (HERE / "licence.txt").read_text(encoding="utf-8")
@@ -79,37 +81,30 @@ def configuration(loaded: LoadedModel, scenes: list[Scene], network: Exported) -
         "difference": f"Largest difference of the embedded network's outputs to PyTorch: {difference:.1e}.",
         "controllable": loaded.model.controllable,
         "shape": list(scenes[0].x.shape[1:]),
-        "tasks": [describe(loaded, task, scenes[0].style(task)) for task in loaded.tasks],
+        "tasks": [describe(name, view) for name, view in loaded.views.items()],
         "samples": [_sample(scene, number) for number, scene in enumerate(scenes, start=1)],
     }
 
 
-def describe(loaded: LoadedModel, task: Task, style: Style) -> dict[str, Any]:
-    """One task: how its output is drawn."""
-    legend = drawing.legend(task, style, task_names(loaded, task))
-    kept = {key: legend[key] for key in ("classes", "colours", "ramp", "range", "ends") if key in legend}
-    title = task.name.replace("_", " ").capitalize()
-    scale = float(getattr(task, "scale", 1.0))
-    return {
-        "name": task.name,
-        "title": title,
-        "kind": task.kind,
-        "unit": legend.get("unit", ""),
-        "scale": scale,
-        **kept,
-    }
+def describe(name: str, view: View) -> dict[str, Any]:
+    """One task: how its output is shown."""
+    title = name.replace("_", " ").capitalize()
+    return {"name": name, "title": title, "view": view.kind, "pictured": view.pictured, "unit": "", **view.page()}
 
 
 def _sample(scene: Scene, number: int) -> dict[str, Any]:
     truth: dict[str, Any] = {}
-    for task in scene.loaded.tasks:
-        target = scene.targets.get(task.name)
-        if target is not None and task.kind in PICTURED:
-            truth[task.name] = data_url(drawing.draw_truth(task, target, scene.style(task)))
+    for name, view in scene.loaded.views.items():
+        target = scene.targets.get(name)
+        if target is not None and view.pictured:
+            truth[name] = data_url(view.draw_target(target))
         elif target is not None:
-            truth[task.name] = drawing.true_values(task, target)
-    picture = None if scene.picture is None else data_url(drawing.draw_input(scene.picture))
-    return {"label": f"sample {number}", "picture": picture, "truth": truth}
+            truth[name] = view.target_values(target)
+    picture = scene.picture
+    told: dict[str, Any] = {"picture": None, "input": scene.loaded.input_view.told(scene.shown)}
+    if picture is not None:
+        told = {"picture": data_url(drawing.draw_input(picture))}
+    return {"label": f"sample {number}", "truth": truth, **told}
 
 
 def data_url(picture: Picture) -> str:
@@ -123,17 +118,26 @@ def compressed(data: bytes) -> str:
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 
-def joined(script: Path) -> str:
-    """A module and all that it imports as one text for one scope: each once, after what it needs itself."""
+def joined(script: Path, views: Iterable[View] = ()) -> str:
+    """A module and all that it imports as one text for one scope: each once, after what it needs itself.
+
+    Scripts of ``views`` stand before it, each in a scope of its own: they import from the room of kinds, and export
+    nothing.
+    """
     texts: dict[Path, str] = {}
 
-    def add(path: Path) -> None:
+    def add(path: Path, folder: Path, own: bool = False) -> None:
         if path in texts:
             return
         text = path.read_text(encoding="utf-8")
         for name in IMPORT.findall(text):
-            add((path.parent / name).resolve())
-        texts[path] = re.sub(r"^export ", "", IMPORT.sub("", text), flags=re.MULTILINE)
+            found = (folder / name).resolve()
+            add(found, found.parent)
+        text = re.sub(r"^export ", "", IMPORT.sub("", text), flags=re.MULTILINE)
+        texts[path] = f"{{\n{text}\n}}" if own else text
 
-    add(script.resolve())
+    add(KINDS / "base.js", KINDS)
+    for path in dict.fromkeys(filter(None, (view_script(type(view)) for view in views))):
+        add(path, KINDS, own=True)
+    add(script.resolve(), script.resolve().parent)
     return "\n".join(texts.values())

@@ -1,11 +1,13 @@
 // Runs the embedded network in this page: unpack, infer, draw; one inference at a time, the newest preference wins.
 
+import { viewOf } from '../../kinds/base.js';
 import { Pad } from '../../components/explorer/pad.js';
-import { centre, clamp, format, formatAll, Scale, setWeight } from '../../components/explorer/simplex.js';
+import { centre, format, formatAll, Scale, setWeight } from '../../components/explorer/simplex.js';
 
 const byId = (id) => document.getElementById(id);
 const config = JSON.parse(byId('config').textContent);
 const count = config.tasks.length;
+const MOST_NUMBERS = 12; // of an output that nothing knows how to draw
 
 async function unpack(id) {
   const bytes = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
@@ -20,55 +22,21 @@ function element(name, attributes = {}, ...children) {
   return node;
 }
 
-const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-
-/** 256 colours, linear between the stops. */
-function rampColours(stops) {
-  const anchors = stops.map(rgb);
-  return Array.from({ length: 256 }, (_, i) => {
-    const at = (i / 255) * (anchors.length - 1);
-    const low = Math.min(anchors.length - 2, Math.floor(at));
-    return anchors[low].map((v, c) => v + (at - low) * (anchors[low + 1][c] - v));
-  });
-}
-
-const painters = {
-  /** Each paints one output [C, H, W] into pixels (RGBA). */
-  segmentation(task, data, pixels, size) {
-    const colours = task.colours.map(rgb);
-    for (let i = 0; i < size; i += 1) {
-      let best = 0;
-      for (let c = 1; c < colours.length; c += 1) if (data[c * size + i] > data[best * size + i]) best = c;
-      pixels.set([...colours[best], 255], 4 * i);
-    }
-  },
-  depth(task, data, pixels, size) {
-    const colours = rampColours(task.ramp);
-    const [low, high] = task.range;
-    for (let i = 0; i < size; i += 1) {
-      const level = clamp((data[i] - low) / (high - low || 1), 0, 1);
-      pixels.set([...colours[Math.round(255 * level)], 255], 4 * i);
-    }
-  },
-  normals(task, data, pixels, size) {
-    for (let i = 0; i < size; i += 1) {
-      const vector = [data[i], data[size + i], data[2 * size + i]];
-      const length = Math.hypot(...vector) || 1;
-      pixels.set([...vector.map((v) => Math.round((v / length + 1) * 127.5)), 255], 4 * i);
-    }
-  },
-};
-
 class Panel {
   constructor(task) {
     this.task = task;
+    this.view = viewOf(task);
     this.node = element('div', { class: 'panel', 'data-task': task.name }, element('h2', {}, task.title));
     this.body = element('div');
-    if (painters[task.kind]) this.addPicture();
+    if (this.drawn()) this.addPicture();
     this.node.append(this.body);
-    if (task.classes && painters[task.kind]) this.node.append(this.classLegend());
-    if (task.ramp) this.node.append(this.rampLegend());
+    if (task.classes && this.drawn()) this.node.append(this.classLegend());
+    if (task.ramp && this.drawn()) this.node.append(this.rampLegend());
     byId('panels').append(this.node);
+  }
+
+  drawn() {
+    return this.task.pictured && !!this.view.paint;
   }
 
   addPicture() {
@@ -107,33 +75,36 @@ class Panel {
   }
 
   draw({ data, dims }) {
-    if (!painters[this.task.kind]) {
-      this.body.replaceChildren(...(this.task.kind === 'classification' ? this.bars(data) : [this.number(data)]));
+    if (!this.drawn()) {
+      const told = this.view.values?.(this.task, data) ?? { numbers: Array.from(data.slice(0, MOST_NUMBERS)) };
+      this.body.replaceChildren(...(told.probabilities ? this.bars(told.probabilities) : told.rows ? told.rows.map(this.row) : [this.number(told.numbers)]));
       return;
     }
     const [height, width] = dims.slice(-2);
     Object.assign(this.canvas, { width, height });
     const image = new ImageData(width, height);
-    painters[this.task.kind](this.task, data, image.data, width * height);
+    this.view.paint(this.task, data, image.data, width * height);
     this.canvas.getContext('2d').putImageData(image, 0, 0);
   }
 
-  bars(data) {
-    const top = Math.max(...data);
-    const parts = Array.from(data, (v) => Math.exp(v - top));
-    const sum = parts.reduce((a, b) => a + b, 0);
-    return parts.map((part, i) => {
-      const bar = element('div', { style: `width:${(100 * part) / sum}%` });
+  bars(probabilities) {
+    return probabilities.map((part, i) => {
+      const bar = element('div', { style: `width:${100 * part}%` });
       const name = element(i === this.expected?.top ? 'b' : 'span', { style: 'text-align:left' });
-      name.textContent = (i === this.expected?.top ? '✓ ' : '') + this.task.classes[i];
-      return element('div', { class: 'bar' }, name, element('div', { style: 'background:none' }, bar), element('span', {}, (part / sum).toFixed(2)));
+      name.textContent = (i === this.expected?.top ? '✓ ' : '') + (this.task.classes?.[i] ?? i);
+      return element('div', { class: 'bar' }, name, element('div', { style: 'background:none' }, bar), element('span', {}, part.toFixed(2)));
     });
   }
 
-  number(data) {
-    const told = this.expected?.numbers ? `  (truth ${Number(this.expected.numbers[0].toPrecision(3))})` : '';
-    const value = `${Number((data[0] * this.task.scale).toPrecision(4))} ${this.task.unit}`.trim();
-    return element('div', {}, element('span', { class: 'number' }, value), told);
+  row([what, text]) {
+    return element('div', {}, `${what} `, element('b', {}, text));
+  }
+
+  number(numbers) {
+    const written = (values, digits) => values.map((v) => (v == null ? '?' : Number(v.toPrecision(digits)))).join(', ');
+    const known = this.task.pictured ? null : this.expected?.numbers;
+    const told = known ? `  (truth ${written(known, 3)})` : '';
+    return element('div', {}, element('span', { class: 'number' }, `${written(numbers, 4)} ${this.task.unit}`.trim()), told);
   }
 }
 

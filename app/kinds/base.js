@@ -1,0 +1,26 @@
+// What a browser knows of kinds of tasks beyond their legends. A view's script adds itself:
+//
+//   import { views } from './base.js';
+//   views.mine = { … };            // under the kind that the view is filed under; every part is optional
+//
+//   amount(read)(a, b, i)          how much two pictures (RGBA) differ at pixel i, in the unit of read.error
+//   describe([r, g, b, a], read)   a pixel of a prediction or ground truth in words
+//   paint(task, data, pixels, n)   for the one-file page: an output [C, n] drawn into pixels (RGBA)
+//   values(task, data)             for the one-file page: an output in the form in which the server tells it
+
+export const views = {};
+const plain = {};
+
+export const viewOf = (task) => views[task.view] ?? plain;
+
+export const rgbOf = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+
+/** `count` colours of a ramp of hex stops, linear between them, as numbers. */
+export function rampColours(stops, count = 255) {
+  const anchors = stops.map(rgbOf);
+  return Array.from({ length: count }, (_, i) => {
+    const at = (i * (anchors.length - 1)) / (count - 1);
+    const low = Math.min(anchors.length - 2, Math.floor(at));
+    return anchors[low].map((v, c) => v + (at - low) * (anchors[low + 1][c] - v));
+  });
+}
