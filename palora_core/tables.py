@@ -60,7 +60,8 @@ def joined(single: Sequence[Result]) -> Result:
         name: single[first.tasks.index(name.partition("/")[0])].front.metrics[name][:1] for name in first.metrics
     }
     centre = np.full((1, len(first.tasks)), 1 / len(first.tasks))
-    front = Front(centre, objectives, metrics, first.tasks, first.reference, first.about)
+    about = {**first.about, "networks": len(single)}
+    front = Front(centre, objectives, metrics, first.tasks, first.reference, about)
     card = dict(single[0].card)
     size = card["parameters"]["base"]
     card["parameters"] = {"base": size, "extra": size * (len(single) - 1), "overhead_percent": 100 * (len(single) - 1)}
@@ -117,6 +118,9 @@ def row(results: Sequence[Result], benchmark: Benchmark, baseline: Mapping[str, 
     by_metric = [metric_hypervolume(r.front, benchmark) for r in results]
     if None not in by_metric:
         figures["metric_hypervolume"] = by_metric  # type: ignore[assignment]
+    # Figures of one network, which several trained for one task each are not.
+    for question in benchmark.questions if "networks" not in results[0].front.about else ():
+        figures[f"figure {question.name}"] = [benchmark.answer(question, r.front) for r in results]
     best = [best_values(r.front, benchmark) for r in results]
     for key in best[0]:
         figures[f"best {key}"] = [values[key] for values in best]
@@ -152,12 +156,13 @@ def paper_table(rows: Sequence[dict[str, Any]], benchmark: Benchmark) -> str:
     columns: list[tuple[str, str, float, int, bool]] = []
     for task in benchmark.tasks:
         for metric in task.metrics:
-            factor, decimals = (100.0, 2) if metric.unit == "%" else (1, 2 if metric.unit == "°" else 4)
+            factor, decimals = (100.0, 2) if metric.unit == "%" else (1, 2 if metric.unit in ("°", "points") else 4)
             unit = f" {metric.unit}" if metric.unit else ""
             heading = f"{task.name} {metric.label}{unit} {'↑' if metric.higher_is_better else '↓'}"
             columns.append((f"best {task.name}/{metric.name}", heading, factor, decimals, metric.higher_is_better))
-    columns.append(("delta_m", "Δm % ↓", 1, 2, False))
-    columns.append(("delta_m_one", "Δm % at one λ ↓", 1, 2, False))
+    if any("delta_m" in entry for entry in rows):
+        columns.append(("delta_m", "Δm % ↓", 1, 2, False))
+        columns.append(("delta_m_one", "Δm % at one λ ↓", 1, 2, False))
     columns.append(("hypervolume", "HV ↑", 1, 4, True))
     best = {}
     for key, _, _, _, higher in columns:

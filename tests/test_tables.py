@@ -84,4 +84,6 @@ def test_the_papers_form():
 def test_without_single_task_runs_there_is_no_delta_m():
     entry = row([result([0.5, 0.8, 0.1, 0.2])], STREETS)
     assert "delta_m" not in entry
-    assert "| – |" in paper_table([entry], STREETS)
+    assert "Δm" not in paper_table([entry], STREETS)
+    known = {**entry, "delta_m": {"mean": 1.0, "std": None}}
+    assert "| – |" in paper_table([entry, known], STREETS)

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from palora_core.batches import Batch
 from palora_core.data import Split, Targets
+from palora_core.front import Front
 from palora_core.inputs import Input
+from palora_core.objectives import Metric, Objective
 from palora_core.problem import About, NamedNetwork, Problem
 from palora_core.registry import Registry
 from palora_core.tasks import Task
@@ -65,8 +67,8 @@ class Benchmark:
     recipe: ClassVar[Recipe]
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
-        """The T tasks, in the order of λ."""
+    def tasks(self) -> tuple[Objective, ...]:
+        """The T objectives, tasks or others, in the order of λ."""
         raise NotImplementedError
 
     @property
@@ -121,13 +123,22 @@ class Benchmark:
         """Augment a training batch; randomness from ``generator`` only. Identity by default."""
         return batch
 
+    @property
+    def questions(self) -> tuple[Metric, ...]:
+        """What else a table asks of a front, where the problem has a question of its own; see :meth:`answer`."""
+        return ()
+
+    def answer(self, question: Metric, front: Front) -> float:
+        """The figure of one of the :attr:`questions`; NaN for a front that has none."""
+        raise NotImplementedError
+
     def at_hand(self, count: int) -> Split | None:
         """``count`` items of the test split that are there at once, without a data root; None where there are none."""
         return None
 
     @property
     def outputs(self) -> dict[str, int]:
-        """Task name → output channels."""
+        """Task name → output channels; an objective that is no task reads the output of one that is."""
         return {task.name: task.out_channels for task in self.tasks if isinstance(task, Task)}
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from palora_core.commands.console import (
     PARTS,
@@ -25,6 +26,9 @@ from palora_core.commands.console import (
 from palora_core.commands.reproduce_table import single_tasks, write_table
 from palora_core.errors import UserError
 from palora_core.progress import Bar
+
+if TYPE_CHECKING:
+    from palora_core.benchmarks.base import Benchmark
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,12 +50,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, then write the table."""
-    from palora_core.benchmarks.base import benchmarks
     from palora_core.methods.base import methods
     from palora_core.runs import Run
 
-    tasks = len(benchmarks.get(args.benchmark)().tasks)
-    wanted = [part for method in args.methods or methods.names() for part in single_tasks(method, tasks)]
+    named = args.methods or methods.names()
+    tasks = len(configured(args, named[0]).tasks)
+    wanted = [part for method in named for part in single_tasks(method, tasks)]
     for method in wanted:
         configured(args, method)
     plan = [(method, seed) for seed in args.seeds for method in wanted]
@@ -111,12 +115,12 @@ def split_method(method: str) -> tuple[str, dict[str, str], dict[str, str]]:
     return name, {k: v for k, v in pairs.items() if k in PARTS}, {k: v for k, v in pairs.items() if k not in PARTS}
 
 
-def configured(args: argparse.Namespace, method: str) -> None:
-    """Refuse at once what a run would refuse."""
+def configured(args: argparse.Namespace, method: str) -> Benchmark:
+    """The benchmark as a method is to learn it; refuses at once what a run would refuse."""
     from palora_core.training.setup import configure
 
     name, parts, own = split_method(method)
-    configure(args.benchmark, name, {**settings(args.set), **own}, parts)
+    return configure(args.benchmark, name, {**settings(args.set), **own}, parts)[0]
 
 
 def start(args: argparse.Namespace, method: str, seed: int, folder: Path) -> subprocess.Popen[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +30,14 @@ def write_table(args: argparse.Namespace, wanted: list[str], folders: Mapping[tu
     Raises:
         UserError: none is finished.
     """
-    from palora_core.benchmarks.base import benchmarks
     from palora_core.files import write_json
     from palora_core.machine import describe
+    from palora_core.training.card import benchmark_of
 
-    benchmark = benchmarks.get(args.benchmark)()
     results = _finished(args.seeds, wanted, folders)
     if not results:
         raise UserError(f"No run of {args.benchmark} is finished; see the log.txt of each below {args.out}.")
+    benchmark = benchmark_of(next(iter(results.values()))[0].card)
     rows = _rows(args.seeds, results, benchmark)
     training = next(iter(results.values()))[0].card["training"]
     text = _text(rows, training, benchmark) + _published(args.benchmark, _columns(rows, benchmark))
@@ -61,12 +62,15 @@ def _finished(seeds: list[int], wanted: list[str], folders: Mapping[tuple[str, i
 def _rows(seeds: list[int], results: Mapping[str, list[Result]], benchmark: Benchmark) -> list[Row]:
     """A row per method; as in the paper: single-task learning, methods with one solution, methods with a front."""
     from palora_core.tables import baseline_of, joined, row
+    from palora_core.tasks import Task
 
     singles = single_tasks("stl", len(benchmark.tasks))
     # A seed counts where every task's network is finished.
     by_seed = [{run.card["training"]["seed"]: run for run in results.get(name, [])} for name in singles]
     complete = [joined([by[seed] for by in by_seed]) for seed in seeds if all(seed in by for by in by_seed)]
-    baseline = baseline_of(complete, benchmark) if complete else None
+    # Δm is a mean of relative changes: of a gap that one network brings to 0 there are none.
+    supervised = all(isinstance(task, Task) for task in benchmark.tasks)
+    baseline = baseline_of(complete, benchmark) if complete and supervised else None
     rows = [row(complete, benchmark, baseline)] if complete else []
     for method, done in results.items():
         if complete and method in singles:
@@ -78,7 +82,11 @@ def _rows(seeds: list[int], results: Mapping[str, list[Result]], benchmark: Benc
 
 
 def _columns(rows: list[Row], benchmark: Benchmark) -> Columns:
-    columns: Columns = [("hypervolume", "HV (loss)", 1, 4)]
+    columns: Columns = [
+        (f"figure {one.name}", f"{one.label} {one.unit}", 100 if one.unit == "%" else 1, 2)
+        for one in benchmark.questions
+    ]
+    columns += [("hypervolume", "HV (loss)", 1, 4)]
     columns += [("metric_hypervolume", "HV (metric, ref. 0)", 1, 4)] if "metric_hypervolume" in rows[0] else []
     columns += [(f"best {task.name}/loss", f"{task.name} loss", 1, 4) for task in benchmark.tasks]
     columns += [("nondominated", "non-dominated", 1, 1), ("overhead_percent", "extra parameters %", 1, 2)]
@@ -89,11 +97,19 @@ def _text(rows: list[Row], training: Mapping[str, Any], benchmark: Benchmark) ->
     from palora_core.tables import markdown, paper_table
 
     first = (
-        f"# {benchmark.title}, by method\n\n{training['epochs']} epochs of batch {training['batch_size']} on "
-        f"{training['train_items']:,} items, Adam {training['lr']:g}. Best of each metric over λ, as in the paper's "
-        "tables; mean ± standard deviation over seeds. Training seconds are wall time beside whatever else ran.\n\n"
+        f"# {benchmark.title}{_changed(benchmark)}, by method\n\n"
+        f"{training['epochs']} epochs of batch {training['batch_size']} on {training['train_items']:,} items, Adam "
+        f"{training['lr']:g}. Best of each metric over λ, as in the paper's tables; mean ± standard deviation "
+        "over seeds. Training seconds are wall time beside whatever else ran.\n\n"
     )
     return first + paper_table(rows, benchmark) + "\n" + markdown(rows, _columns(rows, benchmark))
+
+
+def _changed(benchmark: Benchmark) -> str:
+    """The options that are not the benchmark's own, in brackets."""
+    pairs = {f.name: (getattr(benchmark, f.name), getattr(type(benchmark)(), f.name)) for f in fields(benchmark)}
+    changed = [f"{name}={value}" for name, (value, default) in pairs.items() if value != default]
+    return f" ({', '.join(changed)})" if changed else ""
 
 
 def _published(benchmark: str, columns: Columns) -> str:

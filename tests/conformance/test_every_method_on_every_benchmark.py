@@ -31,6 +31,7 @@ TINY = {
     **{"multimnist": DIGITS, "multimnist3": DIGITS, "multifashion": DIGITS},
     **{"rooms": SCENES, "streets": SCENES, "cityscapes": {"width": 0.0625}, "nyuv2": {"width": 0.0625}},
     **{"utkface": {"width": 0.25}, "celeba": {"width": 0.25}, "adult": {"hidden": 16}, "census": {"hidden": 16}},
+    "fairness": {"hidden": (8,)},
 }
 # For the methods that have these options: sizes that only keep the tests short.
 SMALL = {"rank": 1, "num_preferences": 2, "conditioning.hidden": 8, "latent": 8}
