@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.errors import UserError
 from palora_core.inputs import Input
+from palora_core.objectives import Objective
 from palora_core.problem import NamedNetwork, Problem
-from palora_core.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +42,9 @@ class FunctionBenchmark(Benchmark):
         return self.made
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
+    def tasks(self) -> tuple[Objective, ...]:
         """The problem's objectives."""
-        return typing.cast("tuple[Task, ...]", self.made.objectives)
+        return self.made.objectives
 
     @property
     def input_kind(self) -> Input | str:

@@ -30,9 +30,9 @@ def write_table(args: argparse.Namespace, wanted: list[str], folders: Mapping[tu
     Raises:
         UserError: none is finished.
     """
+    from palora_core.checkpoint import benchmark_of
     from palora_core.files import write_json
     from palora_core.machine import describe
-    from palora_core.training.card import benchmark_of
 
     results = _finished(args.seeds, wanted, folders)
     if not results:
