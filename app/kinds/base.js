@@ -1,7 +1,5 @@
-// What a browser knows of kinds of tasks beyond their legends. A view's script adds itself:
-//
-//   import { views } from './base.js';
-//   views.mine = { … };            // under the kind that the view is filed under; every part is optional
+// What a browser knows of kinds of tasks beyond their legends. A view's script imports `views` from './base.js' and adds
+// itself under the kind that the view is filed under; every part is optional:
 //
 //   amount(read)(a, b, i)          how much two pictures (RGBA) differ at pixel i, in the unit of read.error
 //   describe([r, g, b, a], read)   a pixel of a prediction or ground truth in words
