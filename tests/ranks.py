@@ -37,7 +37,7 @@ DATA = Path("no data: the bundled subset")
 
 def trainer(folder: Path, method: str, progress=None, **settings) -> Trainer:
     bench, chosen, options = configure("multimnist", method, {**SETTINGS, **settings})
-    return Trainer(Run(folder), bench.problem(DATA), chosen, options, "cpu", progress)
+    return Trainer(Run(folder), bench.problem(DATA), chosen, options, device="cpu", progress=progress)
 
 
 def digest(model: torch.nn.Module) -> str:

@@ -20,7 +20,7 @@ LAMBDA = torch.tensor([0.3, 0.7])
 def train(folder, method="palora", **settings):
     small = {"train_images": 64, "test_images": 32, "epochs": 1, "batch_size": 32, "front_points": 3, "samples": 2}
     bench, chosen, options = configure("multimnist", method, {**small, **settings})
-    trainer = Trainer(Run(folder), bench.problem(Path("nowhere")), chosen, options, "cpu")
+    trainer = Trainer(Run(folder), bench.problem(Path("nowhere")), chosen, options, device="cpu")
     trainer.start()
     return trainer
 

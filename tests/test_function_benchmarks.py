@@ -102,7 +102,7 @@ def _size(outputs, batch):
 def test_options_are_the_parameters_and_a_resume_finds_them(tmp_path):
     pc.register("benchmark", "small for a test")(small)
     bench, method, options = configure("small for a test", "palora", {"width": 2, "epochs": 2, "batch_size": 4})
-    trainer = Trainer(Run(tmp_path / "run"), bench.problem(), method, options, "cpu")
+    trainer = Trainer(Run(tmp_path / "run"), bench.problem(), method, options, device="cpu")
     trainer.start()
     assert trainer.model.network.out_features == 2
     again = resume_trainer(Run(tmp_path / "run"), tmp_path, "cpu")

@@ -94,6 +94,21 @@ def test_commands_are_the_outermost_layer():
             assert not any(other.startswith("palora_core.commands") for other in found), name
 
 
+def needs(name: str) -> set[str]:
+    """Modules that ``name`` reads; a package from which only modules are taken is none of them."""
+    found = IMPORTS[name] & IMPORTS.keys() - {name}
+    return {one for one in found if not any(other.startswith(f"{one}.") for other in found)}
+
+
+def test_no_imports_go_in_circles():
+    """Each module is whole before another one uses it, in whatever order they are read."""
+    left = {name: needs(name) for name in IMPORTS}
+    while ready := [name for name, above in left.items() if not above & left.keys()]:
+        for name in ready:
+            del left[name]
+    assert not left, f"import each other, or what does: {sorted(left)}"
+
+
 def test_the_core_knows_nothing_of_the_app():
     for name, found in IMPORTS.items():
         roots = {other.partition(".")[0] for other in found}

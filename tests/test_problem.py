@@ -65,7 +65,7 @@ def options(**given):
 
 
 def trained(problem, folder, method="palora", **given):
-    trainer = Trainer(Run(folder), problem, method_from(method), options(**given), "cpu")
+    trainer = Trainer(Run(folder), problem, method_from(method), options(**given), device="cpu")
     trainer.start()
     return trainer
 
@@ -173,7 +173,7 @@ def test_a_source_for_one_and_a_source_for_both_are_one_mean(tmp_path):
     assert [source.objectives for source in sources] == [(0, 1), (0,)]
     torch.manual_seed(0)
     problem = Problem(Heads(), TWO, given, val=both)
-    trainer = Trainer(Run(tmp_path / "run"), problem, method_from("palora"), options(batch_size=16), "cpu")
+    trainer = Trainer(Run(tmp_path / "run"), problem, method_from("palora"), options(batch_size=16), device="cpu")
     losses, _ = trainer.steps.take()
     del losses
     (portions,) = trainer.feed.training(0)
@@ -191,11 +191,11 @@ def test_a_problem_resumes_to_the_bit(tmp_path):
     torch.manual_seed(0)
     problem = Problem(TwoInputs(), OBJECTIVES, Items())
     whole = trained(problem, tmp_path / "whole", epochs=3)
-    first = Trainer(Run(tmp_path / "part"), problem, method_from("palora"), options(epochs=3), "cpu")
+    first = Trainer(Run(tmp_path / "part"), problem, method_from("palora"), options(epochs=3), device="cpu")
     first.stopping.wanted = lambda: first.step >= 4
     first.start()
     assert first.step == 4
-    second = Trainer(Run(tmp_path / "part"), problem, method_from("palora"), options(epochs=3), "cpu")
+    second = Trainer(Run(tmp_path / "part"), problem, method_from("palora"), options(epochs=3), device="cpu")
     second.resume()
     state, expected = second.model.state_dict(), whole.model.state_dict()
     assert all(torch.equal(state[name], expected[name]) for name in expected)

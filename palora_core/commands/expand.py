@@ -67,7 +67,7 @@ def expand(args: argparse.Namespace, given: dict[str, Any], folder: Run, again: 
         parts = {"sampler": args.sampler} if args.sampler else {}
         given = given if args.epochs is None else {"epochs": args.epochs, **given}
         bench, method, options = configure_expansion(args.benchmark, args.source, given, parts)
-        trainer = Trainer(folder, bench.problem(args.data, bar), method, options, args.device, bar)
+        trainer = Trainer(folder, bench.problem(args.data, bar), method, options, device=args.device, progress=bar)
         say_start(trainer)
         trainer.start()
     bar.close()

@@ -58,5 +58,5 @@ def train(args: argparse.Namespace, folder: Path, preference: list[float]) -> No
         given: dict[str, Any] = {"preference": preference, "seed": args.seed, "evaluate_every": 0}
         given |= {"epochs": args.epochs} if args.epochs else {}
         bench, method, options = configure(args.benchmark, "ls", {**given, **settings(args.set)})
-        Trainer(existing, bench.problem(args.data, bar), method, options, args.device, bar).start()
+        Trainer(existing, bench.problem(args.data, bar), method, options, device=args.device, progress=bar).start()
     bar.close()

@@ -62,7 +62,7 @@ def _begin(args: argparse.Namespace, folder: Run, given: dict, parts: dict[str, 
     if not args.benchmark:
         raise UserError("--benchmark is missing; for example --benchmark multimnist.")
     bench, method, options = configure(args.benchmark, args.method or "palora", given, parts)
-    trainer = Trainer(folder, bench.problem(args.data, bar), method, options, device, bar)
+    trainer = Trainer(folder, bench.problem(args.data, bar), method, options, device=device, progress=bar)
     say_start(trainer)
     trainer.start()
 

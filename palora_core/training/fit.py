@@ -184,7 +184,7 @@ def _begun(
     else:
         bench, chosen, options = configure(_benchmark(problem), method, settings, parts)
         problem = problem if isinstance(problem, Problem) else bench.problem(data, bar)
-    return Trainer(run, problem, chosen, options, device, bar, live)
+    return Trainer(run, problem, chosen, options, device=device, progress=bar, live=live)
 
 
 def _resumed(

@@ -124,7 +124,7 @@ def resume_trainer(
     if problem is None:
         assert bench is not None  # a run without a benchmark needs the program's problem
         problem = bench.problem(data, progress)
-    return Trainer(run, problem, method, training, device, progress, live)
+    return Trainer(run, problem, method, training, device=device, progress=progress, live=live)
 
 
 def configured(run: Run) -> Configured:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from palora_core import distributed
 from palora_core.batches import Caller
-from palora_core.errors import UserError
+from palora_core.errors import UserError, quoted
 from palora_core.front import Front
 from palora_core.machine import channels_last_, choose_device, precision_dtype
 from palora_core.methods.base import Method
@@ -21,7 +21,7 @@ from palora_core.problem import Problem
 from palora_core.runs import Observer, Run
 from palora_core.training.callbacks import Callbacks
 from palora_core.training.card import model_card, run_config
-from palora_core.training.engine import choose_engine
+from palora_core.training.engines import choose_engine
 from palora_core.training.feed import Feed
 from palora_core.training.fronts import Fronts
 from palora_core.training.live import Live
@@ -34,14 +34,22 @@ from palora_core.training.stopping import StoppedInFront, Stopping
 from palora_core.training.update import Update
 
 
+class Maker(Protocol):
+    """What makes a problem of data below a folder: a benchmark."""
+
+    def problem(self, data: Path, progress: Callable[[str, int, int], None] | None = None) -> Problem:
+        """The problem."""
+
+
 class Trainer:
     """Trains one method on one problem in one run folder.
 
     Args:
         run: the folder; its ``config.json`` is written by :meth:`start`.
-        problem: network, objectives and data.
+        problem: network, objectives and data; or a benchmark, which makes them from ``data``.
         method: conditioning, balancer, sampler.
         options: training options.
+        data: a benchmark's data root; a problem has its data.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, …
         progress: called with (what, done, total) for a progress bar.
         live: optimizer factory, schedule and callbacks of the program that trains.
@@ -50,14 +58,16 @@ class Trainer:
     def __init__(
         self,
         run: Run,
-        problem: Problem,
+        problem: Problem | Maker,
         method: Method,
         options: TrainingOptions,
+        data: Path | str | None = None,
         device: str = "auto",
         progress: Callable[[str, int, int], None] | None = None,
         live: Live | None = None,
     ) -> None:
         options.check_together()
+        problem = _made(problem, data, progress)
         self.run = run if distributed.is_main() else Observer(run.folder)
         self.problem, self.method, self.options, self.live = problem, method, options, live or Live()
         self.device = choose_device(device)
@@ -207,3 +217,13 @@ class Trainer:
         }
         parts = self.problem, self.method, self.options, self.live, self.model, self.base_parameters
         return model_card(*parts, progress, front, self.origin)
+
+
+def _made(
+    problem: Problem | Maker, data: Path | str | None, progress: Callable[[str, int, int], None] | None
+) -> Problem:
+    if not isinstance(problem, Problem):
+        return problem.problem(Path(data or "data"), progress)
+    if data is not None:
+        raise UserError(f"A problem has its data; data={quoted(str(data))} goes with a benchmark.")
+    return problem

@@ -51,7 +51,7 @@ def trained(name: str, release, settings: dict, folder: Path, method: str = "pal
     if method == "ls":
         steps = {k: v for k, v in steps.items() if k not in ("rank", "num_preferences")}
     bench, chosen, options = configure(name, method, steps)
-    trainer = Trainer(Run(folder / "run"), bench.problem(folder / "data"), chosen, options, "cpu")
+    trainer = Trainer(Run(folder / "run"), bench.problem(folder / "data"), chosen, options, device="cpu")
     trainer.start()
     return trainer
 

@@ -62,7 +62,7 @@ def line(monkeypatch) -> None:
 @pytest.mark.parametrize("name", methods)
 def test_one_task_trains_resumes_and_is_a_front_of_one_objective(line, tmp_path, name):
     bench, method, options = configure("line", name, {"epochs": 2, "samples": 1})
-    trainer = Trainer(Run(tmp_path / "run"), bench.problem(tmp_path), method, options, "cpu")
+    trainer = Trainer(Run(tmp_path / "run"), bench.problem(tmp_path), method, options, device="cpu")
     before = {key: tensor.clone() for key, tensor in trainer.model.state_dict().items()}
     trainer.progress = lambda what, done, total: trainer.run.request_stop() if done == 2 < total else None
     trainer.start()

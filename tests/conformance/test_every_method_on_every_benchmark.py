@@ -62,7 +62,7 @@ def make(method: str, case: str, data: Path, folder: Path) -> Trainer:
         settings["norm_layers"] = True
     items = len(configure(name, method, settings)[0].load(data)["train"])
     bench, chosen, training = configure(name, method, {**settings, "batch_size": items // 2})
-    return Trainer(Run(folder), bench.problem(data), chosen, training, "cpu")
+    return Trainer(Run(folder), bench.problem(data), chosen, training, device="cpu")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -31,13 +31,13 @@ def checkpoint(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("expansion") / "ls"
     settings = {key: value for key, value in SMALL.items() if key != "num_preferences"}
     bench, method, options = configure("multimnist", "ls", {**settings, "epochs": 1, "norm_layers": True})
-    Trainer(Run(folder), bench.problem(folder), method, options, "cpu").start()
+    Trainer(Run(folder), bench.problem(folder), method, options, device="cpu").start()
     return folder
 
 
 def expansion(source: Path, folder: Path, benchmark: str = "multimnist", data: Path | None = None, **more) -> Trainer:
     chosen = configure_expansion(benchmark, source, {"epochs": 2, **more})
-    return Trainer(Run(folder), chosen[0].problem(data or folder), *chosen[1:], "cpu")
+    return Trainer(Run(folder), chosen[0].problem(data or folder), *chosen[1:], device="cpu")
 
 
 def test_before_training_every_preference_gives_the_checkpoint(checkpoint, tmp_path):

@@ -35,7 +35,7 @@ DATA = Path("no data: the bundled subset")
 def begin(folder: Path, checkpoint_seconds: float = 0.0) -> None:
     settings = {**SETTINGS, "checkpoint_seconds": checkpoint_seconds}
     bench, method, options = configure("multimnist", "palora", settings)
-    Trainer(Run(folder), bench.problem(DATA), method, options, "cpu").start()
+    Trainer(Run(folder), bench.problem(DATA), method, options, device="cpu").start()
 
 
 def resume(folder: Path) -> None:

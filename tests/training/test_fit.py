@@ -67,7 +67,7 @@ def test_a_benchmark_is_trained_as_the_scripts_train_it(tmp_path):
     settings = {"train_images": 128, "test_images": 64, "batch_size": 32, "epochs": 1, "front_points": 3, "rank": 2}
     run = pc.fit("multimnist", out=tmp_path / "fit", progress=False, **settings)
     bench, method, options = configure("multimnist", "palora", settings)
-    Trainer(Run(tmp_path / "script"), bench.problem(Path()), method, options, "cpu").start()
+    Trainer(Run(tmp_path / "script"), bench.problem(Path()), method, options, device="cpu").start()
     for name in ("model.safetensors", "front.json", "samples.npz", "config.json"):
         assert (run.folder / name).read_bytes() == (tmp_path / "script" / name).read_bytes(), name
     again = pc.fit(type(bench)(train_images=128, test_images=64), out=run.folder, resume=True)

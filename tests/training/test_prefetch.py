@@ -63,7 +63,7 @@ def test_training_with_batches_made_ahead_ends_with_the_same_weights(tmp_path):
     for ahead in (False, True):
         settings = {"epochs": 2, "batch_size": 32, "train_images": 96, "test_images": 8, "evaluate_every": 0}
         bench, method, options = configure("multimnist", "palora", {**settings, "front_points": 2})
-        trainer = Trainer(Run(tmp_path / str(ahead)), bench.problem(tmp_path), method, options, "cpu")
+        trainer = Trainer(Run(tmp_path / str(ahead)), bench.problem(tmp_path), method, options, device="cpu")
         trainer.feed.prefetcher.ahead = ahead
         trainer.start()
         weights.append(trainer.model.state_dict())

@@ -95,7 +95,7 @@ def words(monkeypatch) -> None:
 @pytest.mark.parametrize("method", ["palora", "ls"])
 def test_shared_parameters_are_saved_and_load(words, tmp_path, trunk, method):
     bench, chosen, options = configure("words", method, {"trunk": trunk})
-    work = Trainer(Run(tmp_path / "run"), bench.problem(tmp_path), chosen, options, "cpu")
+    work = Trainer(Run(tmp_path / "run"), bench.problem(tmp_path), chosen, options, device="cpu")
     work.progress = lambda what, done, total: work.run.request_stop() if (what, done) == ("training", 5) else None
     work.start()
     assert work.run.status() == "stopped"

@@ -20,7 +20,8 @@ from palora_core.runs import Run
 from palora_core.samplers import annealed_preferences
 from palora_core.sources import whole_step
 from palora_core.tasks import Classification, Depth, Regression, Segmentation
-from palora_core.training.engine import Sequential, choose_engine
+from palora_core.training.engine import Sequential
+from palora_core.training.engines import choose_engine
 from palora_core.training.setup import configure
 from palora_core.training.stacked import Stacked, obstacle
 from palora_core.training.trainer import Trainer
@@ -152,7 +153,7 @@ def test_a_step_never_waits_for_the_device(monkeypatch):
 def test_a_run_says_which_engine_it_used(tmp_path):
     settings = {"train_images": 64, "test_images": 16, "epochs": 1, "batch_size": 32, "engine": "stacked"}
     bench, method, options = configure("multimnist", "palora", {**settings, "front_points": 2, "samples": 1})
-    work = Trainer(Run(tmp_path / "run"), bench.problem(Path("none")), method, options, "cpu")
+    work = Trainer(Run(tmp_path / "run"), bench.problem(Path("none")), method, options, device="cpu")
     work.start()
     assert work.run.events()[0]["engine"] == "stacked: as asked for"
     assert work.run.status() == "finished"

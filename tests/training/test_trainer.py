@@ -29,7 +29,7 @@ NOWHERE = Path("no data: the bundled subset")
 
 def trainer(folder, method="palora", progress=None, **settings) -> Trainer:
     bench, chosen, options = configure("multimnist", method, {**SETTINGS, **settings})
-    return Trainer(Run(folder), bench.problem(NOWHERE), chosen, options, "cpu", progress)
+    return Trainer(Run(folder), bench.problem(NOWHERE), chosen, options, device="cpu", progress=progress)
 
 
 def weights(folder, name="model.safetensors"):

@@ -25,9 +25,9 @@ SETTINGS = {
 def trained(folder: Path, splits: tuple[str, ...], method: str = "palora") -> Trainer:
     more = {"num_preferences": 2} if method == "palora" else {}
     bench, chosen, options = configure("multimnist", method, {**SETTINGS, **more})
-    work = Trainer(Run(folder), bench.problem(Path("no data: the bundled subset")), chosen, options, "cpu")
+    work = Trainer(Run(folder), bench.problem(Path("no data: the bundled subset")), chosen, options, device="cpu")
     for name in splits:
-        targets = work.splits[name].targets["bottom_right"]
+        targets = work.problem.sources[name][0].split.targets["bottom_right"]
         targets[:] = -1
     work.start()
     return work
