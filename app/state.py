@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from app import links
 from app.analysis.queries import on_simplex
+from app.components import address_bar
 from app.library.entries import Entry
 from app.library.loading import LoadedModel
 from app.pictures.scenes import labelled, sample_ids
@@ -28,7 +28,7 @@ def choose_model(entries: Sequence[Entry]) -> Entry:
     Where there are many models, their group (shipped, own runs, a collection) is chosen first.
     """
     by_id = {entry.id: entry for entry in entries}
-    link = links.followed("model", LINKED)
+    link = address_bar.followed("model", LINKED)
     if link.get("model") in by_id:
         st.session_state["chosen_model"] = link["model"]
         st.session_state["link"] = link
@@ -116,12 +116,12 @@ def address(loaded: LoadedModel, off: bool = False) -> dict[str, str]:
     """
     own = view(loaded)
     preference = own["off"] if off and own["off"] else own["preference"]
-    told = {"model": loaded.entry.id, "preference": links.written(preference)}
+    told = {"model": loaded.entry.id, "preference": address_bar.written(preference)}
     if own["pinned"]:
-        told["pinned"] = links.written(own["pinned"])
+        told["pinned"] = address_bar.written(own["pinned"])
     if own["image"] in sample_ids(loaded):
         told["sample"] = own["image"]
-    return links.told("model", told)
+    return address_bar.told("model", told)
 
 
 def images(loaded: LoadedModel) -> list[tuple[str, str]]:

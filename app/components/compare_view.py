@@ -8,8 +8,7 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
-from app import links
-from app.components.address_bar import show_address
+from app.components import address_bar
 
 PAGE = "compare"
 PARAMETERS = (
@@ -22,7 +21,7 @@ Value = TypeVar("Value")
 
 def begin() -> None:
     """At the top of the page: see whether somebody came by a link."""
-    found = links.followed(PAGE, PARAMETERS)
+    found = address_bar.followed(PAGE, PARAMETERS)
     if found:
         st.session_state[_LINK] = found
     st.session_state[_TOLD] = {}
@@ -30,7 +29,7 @@ def begin() -> None:
 
 def end() -> None:
     """At the end of the page and of every part of it that is drawn by itself: have the address say what is shown."""
-    show_address(PAGE, st.session_state.get(_TOLD, {}))
+    address_bar.show_address(PAGE, st.session_state.get(_TOLD, {}))
 
 
 def asked(name: str) -> str | None:

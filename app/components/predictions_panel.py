@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from app import state
+from app.components import address_bar, fronts, side_by_side
 from app.components import compare_view as view
-from app.components import fronts, side_by_side
 from app.components.plain import plain
 from app.components.preference_input import preference_input
 from app.library.contenders import Arena
@@ -93,7 +93,7 @@ def choose_preference(loaded: Sequence[LoadedModel]) -> list[float]:
     chosen = preference_input(names, linked or state.view(steered[0])["preference"])
     for one in steered:
         state.view(one)["preference"] = chosen
-    view.tell("preference", ",".join(f"{value:g}" for value in chosen))
+    view.tell("preference", address_bar.written(chosen))
     return chosen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import re
 import shutil
 import stat
@@ -10,6 +11,8 @@ import tempfile
 import time
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +27,7 @@ from app.settings import MAX_IMPORT_BYTES, runs_root
 from palora_core import checkpoint
 from palora_core.errors import UserError
 from palora_core.events import EVENTS, EventLog
+from palora_core.files import why_not_written
 from palora_core.reading import is_file
 from palora_core.runs import Run
 
@@ -41,6 +45,11 @@ FILES = {
     BEST: 512 * MIB,
     "best.json": MIB,
 }
+# What zipfile and what unpacks for it raise on damaged archives.
+NOT_READ = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+    *(NotImplementedError, RuntimeError, ValueError),
+)
 MAX_ZIP = MAX_IMPORT_BYTES
 FOLDER = "imported"
 CHUNK = 1 << 18
@@ -81,20 +90,31 @@ def imported(file: BinaryIO, name: str) -> str:
     if jobs.read_only():
         raise UserError("Import is switched off on this server.")
     root = runs_root() / FOLDER
-    try:
+    with _writing():
         root.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=".importing-", dir=root))
-    except OSError as error:
-        raise UserError(f"The folder of runs cannot be written ({error.strerror}).") from None
     try:
         unpack(file, hidden)
         check(hidden)
-        hidden.chmod(0o755)
         target = _free(root, safe_name(Path(name).stem))
-        hidden.rename(target)
+        with _writing():
+            hidden.chmod(0o755)
+            hidden.rename(target)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     return f"run:{FOLDER}/{target.name}"
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """A block that writes; where the disk refuses, that is a sentence. (Damaged streams have no errno.)"""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        reason = why_not_written(error)
+        raise UserError(f"The folder of runs cannot be written ({reason}); make room there and try again.") from None
 
 
 def unpack(file: BinaryIO, folder: Path) -> None:
@@ -106,9 +126,9 @@ def unpack(file: BinaryIO, folder: Path) -> None:
         with zipfile.ZipFile(file) as archive:
             for member, name in _members(archive).items():
                 _extract(archive, member, folder / name, FILES[name])
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except NOT_READ:
         raise UserError("This is not a zip file that can be read; export the model again.") from None
 
 
@@ -141,15 +161,12 @@ def _members(archive: zipfile.ZipFile) -> dict[zipfile.ZipInfo, str]:
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> None:
     written = 0
-    with archive.open(member) as source, target.open("xb") as out:
+    with archive.open(member) as source, _writing(), target.open("xb") as out:
         while chunk := source.read(CHUNK):
             written += len(chunk)
             if written > limit:
                 raise UserError(f"{target.name} in the zip is larger than {limit // MIB} MB; it does not belong there.")
-            try:
-                out.write(chunk)
-            except OSError as error:
-                raise UserError(f"The folder of runs cannot be written ({error.strerror}).") from None
+            out.write(chunk)
 
 
 def check(folder: Path) -> None:

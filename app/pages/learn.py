@@ -13,8 +13,8 @@ import torch
 
 from app.analysis import toys, verdicts
 from app.analysis.probes import maps
+from app.components import address_bar, probe_figures
 from app.components import learn_figures as figures
-from app.components import probe_figures
 from app.components.plain import plain
 from app.components.probe_sections import spread
 from app.components.toy_drag import show_toy, toy_data
@@ -40,12 +40,15 @@ NETWORKS: dict[str, tuple[str, dict[str, int], int]] = {  # name → (network, i
 def page() -> None:
     """The chosen step, with a way to all others."""
     names = [f"{number} · {title}" for number, (title, _) in enumerate(STEPS, start=1)]
-    linked = st.query_params.get("step", "1")
-    at = int(linked) - 1 if linked.isdecimal() and 1 <= int(linked) <= len(STEPS) else 0
-    st.session_state.setdefault("learn_step", names[at])
-    chosen = st.pills("Step", names, key="learn_step", label_visibility="collapsed") or names[at]
+    linked = address_bar.followed("learn", ["step"]).get("step", "")
+    if linked.isdecimal() and 1 <= int(linked) <= len(STEPS):
+        st.session_state["learn_step"] = names[int(linked) - 1]
+    st.session_state.setdefault("learn_step", names[0])
+    chosen = st.pills(
+        "Step", names, key="learn_step", label_visibility="collapsed", required=True, persist_state="session"
+    )
     number = names.index(chosen)
-    st.query_params["step"] = str(number + 1)
+    address_bar.show_address("learn", {"step": str(number + 1)})
     STEPS[number][1]()
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         for label, step in (("Back", number - 1), ("Next", number + 1)):

@@ -1,10 +1,13 @@
 """Zips in and out: what is exported comes back, and nothing else comes in."""
 
+import errno
 import io
 import json
+import os
 import shutil
 import stat
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -164,7 +167,8 @@ def test_bad_weights_samples_and_fronts_are_refused(folder, root):
         with pytest.raises(UserError, match="cannot be imported"):
             transfer.imported(zipped(mine), "x.zip")
     weights = load_file(folder / checkpoint.WEIGHTS)
-    save_file({name: torch.full_like(t, torch.nan) for name, t in weights.items()}, folder / checkpoint.WEIGHTS)
+    nan = {name: torch.full_like(t, torch.nan) if t.is_floating_point() else t for name, t in weights.items()}
+    save_file(nan, folder / checkpoint.WEIGHTS)
     spoil_card(folder, weights_sha256=sha256(folder / checkpoint.WEIGHTS))
     with pytest.raises(UserError, match="NaN"):
         transfer.imported(zipped(folder), "x.zip")
@@ -176,6 +180,52 @@ def test_pickled_weights_are_not_read(folder, root):
     spoil_card(folder, weights_sha256=sha256(folder / checkpoint.WEIGHTS))
     with pytest.raises(UserError, match="not a safetensors file"):
         transfer.imported(zipped(folder), "x.zip")
+    assert nothing_left(root)
+
+
+@pytest.mark.parametrize("step", ["mkdir", "open", "write", "chmod", "rename"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_disk_that_refuses_is_no_damaged_zip(folder, root, monkeypatch, step, number):
+    real = getattr(Path, "open" if step == "write" else step)
+
+    def refuse(path, *rest, **options):
+        if "runs" not in path.parts:
+            return real(path, *rest, **options)
+        if step == "write" and rest == ("xb",):
+            return full(path, number)
+        if step in ("mkdir", "chmod", "rename") or rest == ("xb",):
+            raise OSError(number, os.strerror(number))
+        return real(path, *rest, **options)
+
+    data = zipped(folder)
+    monkeypatch.setattr(Path, "open" if step == "write" else step, refuse)
+    with pytest.raises(UserError, match=rf"folder of runs cannot be written \({os.strerror(number)}\); make room"):
+        transfer.imported(data, "mine.zip")
+    monkeypatch.undo()
+    assert nothing_left(root)
+
+
+def full(path, number) -> io.FileIO:
+    """A file that takes nothing, as on a disk without room."""
+
+    class Full(io.FileIO):
+        def write(self, data):
+            raise OSError(number, os.strerror(number))
+
+    return Full(path, "x")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_streams_are_a_damaged_zip(folder, root, method):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, f"mine/{path.name}")
+    data = bytearray(buffer.getvalue())
+    for at in range(60, len(data) // 2, 7):
+        data[at] ^= 0x5A
+    with pytest.raises(UserError, match="not a zip file that can be read"):
+        transfer.imported(io.BytesIO(data), "mine.zip")
     assert nothing_left(root)
 
 

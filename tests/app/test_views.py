@@ -53,6 +53,56 @@ def test_a_tour_by_links_and_back_keeps_model_preference_and_sample(open_page):
     assert page.evaluate("() => location.pathname") == "/"
 
 
+def arrive(page, name: str, here: tuple) -> None:
+    """Wait until a page of this name is whole; those that show the model show this view."""
+    path = "" if name == "Explore" else name.lower()
+    page.wait_for_function("(path) => location.pathname === `/${path}`", arg=path)
+    if name in ("Explore", "Probe"):
+        at(page, *here)
+    elif name == "Compare":  # it shows the model's benchmark, at its λ
+        page.wait_for_function(
+            "(told) => new URLSearchParams(location.search).get('preference') === told",
+            arg=",".join(f"{v:g}" for v in here[1]),
+        )
+    elif name == "Learn":
+        page.wait_for_function("() => location.search === '?step=2'")
+    settle(page)
+    page.locator("[data-testid=stSidebarNavLink][aria-current=page]", has_text=name).wait_for()
+
+
+@pytest.mark.browser
+def test_a_tour_over_all_pages_by_keyboard_and_back(open_page):
+    here = ("two", [0.2, 0.8], "sample-2")
+    page = open_page("model=two&preference=0.2,0.8&sample=sample-2")
+    at(page, *here)
+    tour = ("Explore", "Probe", "Learn", "Compare", "Models", "Explore", "Train", "Probe")
+    began = page.evaluate("() => history.length")
+    for name in tour[1:]:
+        page.locator("[data-testid=stSidebarNavLink]", has_text=name).focus()
+        page.keyboard.press("Enter")
+        if name == "Learn":
+            page.get_by_role("button", name="Next:").press("Enter")
+        arrive(page, name, here)
+    assert page.evaluate("() => history.length") == began + len(tour) - 1, "a page is one step of the history"
+    for name in tour[-2::-1]:
+        page.go_back()
+        arrive(page, name, here)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("way", [("Probe", "Learn", "Explore"), ("Compare", "Explore"), ("Models", "Train", "Probe")])
+def test_a_deep_link_is_kept_on_the_pages_after_it(open_page, server, way):
+    here = ("two", [0.2, 0.8], "sample-2")
+    page = open_page("", painted=False)
+    page.goto(f"{server}/probe?model=two&preference=0.2,0.8&sample=sample-2")
+    at(page, *here)
+    for name in way:
+        go_to(page, name)
+        if name == "Learn":
+            page.get_by_role("button", name="Next:").click()
+        arrive(page, name, here)
+
+
 @pytest.mark.browser
 def test_what_is_chosen_on_one_page_stands_on_the_other(open_page):
     page = open_page("model=three")
