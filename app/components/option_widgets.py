@@ -11,6 +11,7 @@ import streamlit as st
 
 from app.components.plain import plain
 from app.jobs import FORBIDDEN_SETTINGS, as_text
+from app.jobs.naming import option_name
 from palora_core.config import Option, options, override
 from palora_core.errors import UserError
 
@@ -83,7 +84,7 @@ def below(problem: str) -> None:
 
 def widget(option: Option, key: str) -> Any:
     """The widget that fits an option's type; returns its value, or text for the command-line parser."""
-    label, about = option.name.replace("_", " "), sentence(option)
+    label, about = option_name(option.name), sentence(option)
     if option.choices:
         choices = list(option.choices)
         return st.selectbox(label, choices, choices.index(option.value), key=key, help=about)

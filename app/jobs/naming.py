@@ -20,6 +20,23 @@ from palora_core.training.setup import configure
 
 Settings = tuple[tuple[str, str], ...]  # (dotted path, value as the command line takes it)
 
+# What people read instead of an option's name in the code, wherever that is no word of theirs.
+OPTION_NAMES = {
+    "adapter_lr_scale": "learning rate of adapters ×",
+    "batch_norm": "BatchNorm statistics",
+    "clip_norm": "largest gradient norm",
+    "conv_form": "form of convolutions",
+    "ema": "moving average of weights",
+    "eval_batch_size": "batch size in evaluation",
+    "freeze_at": "freezing from τ",
+    "lr": "learning rate",
+    "lr_factor": "learning rate factor",
+    "lr_milestones": "learning rate milestones",
+    "lr_scale": "learning rate ×",
+    "num_preferences": "preferences per step",
+    "reinit": "members drawn anew",
+    "weights_lr": "learning rate of weights",
+}
 MOST_SHOWN = 4
 MOST_IN_FOLDER = 3
 MOST_OF_VALUE = 24
@@ -65,9 +82,22 @@ def differing(config: Mapping[str, Any]) -> Settings:
     return replaced + other
 
 
+def option_name(path: str) -> str:
+    """What people call an option: ``"method.conditioning.conv_form"`` is the ``"form of convolutions"``."""
+    name = path.rpartition(".")[2]
+    return OPTION_NAMES.get(name, name.replace("_", " "))
+
+
+def option_told(path: str, value: str) -> str:
+    """An option with its value: ``"rank 2"``, ``"without members drawn anew"``."""
+    switched = {"true": "with", "false": "without"}.get(value.lower())
+    name = option_name(path)
+    return f"{switched} {name}" if switched else f"{name} {value[:MOST_OF_VALUE]}"
+
+
 def described(settings: Settings) -> str:
     """``"rank 2, epochs 3"``."""
-    told = [f"{path.rpartition('.')[2].replace('_', ' ')} {value[:MOST_OF_VALUE]}" for path, value in settings]
+    told = [option_told(path, value) for path, value in settings]
     return ", ".join(told[:MOST_SHOWN]) + (", …" if len(told) > MOST_SHOWN else "")
 
 

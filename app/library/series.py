@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from app.jobs import as_text
+from app.jobs.naming import option_name, option_told
 from app.library.contenders import Contender
 from palora_core.config import method_from_dict, options
 from palora_core.errors import UserError
@@ -124,7 +126,11 @@ def _named(title: str, alike: Sequence[Sequence[Contender]]) -> list[str]:
     keys = differing_options(firsts)
     names = []
     for first, members in zip(firsts, alike):
-        told = [first.name] if first.name and len(members) == 1 else [_option(key, first) for key in keys]
+        told = (
+            [first.name]
+            if first.name and len(members) == 1
+            else [option_told(key, as_text(first.settings.get(key))) for key in keys]
+        )
         names.append(f"{title} ({', '.join(told) or first.id})")
     return names if len(set(names)) == len(names) else [f"{title} ({c.id.removeprefix('run:')})" for c in firsts]
 
@@ -135,11 +141,6 @@ def differing_options(firsts: Sequence[Contender]) -> list[str]:
     return [key for key in keys if len({json.dumps(c.settings.get(key), default=str) for c in firsts}) > 1][:2]
 
 
-def _option(key: str, contender: Contender) -> str:
-    name, value = key.rpartition(".")[2].replace("_", " "), contender.settings.get(key)
-    return f"{'with' if value else 'without'} {name}" if isinstance(value, bool) else f"{name} {value}"
-
-
 def explained(shown: Sequence[Series]) -> dict[str, str]:
     """What the options mean that the names of these series tell apart: option → its description."""
     found: dict[str, str] = {}
@@ -148,7 +149,7 @@ def explained(shown: Sequence[Series]) -> dict[str, str]:
         for key in differing_options(firsts) if len(firsts) > 1 else []:
             text = _description(key, firsts[0])
             if text:
-                found[key.rpartition(".")[2].replace("_", " ")] = text
+                found[option_name(key)] = text
     return found
 
 
@@ -166,4 +167,4 @@ def differing_data(shown: Sequence[Series]) -> list[str]:
     mine = [member for s in shown if not s.published for member in s.members]
     keys = sorted({key for c in mine for key in c.settings if key.startswith("benchmark.options.")})
     values = {key: {json.dumps(c.settings.get(key), default=str) for c in mine} for key in keys}
-    return [key.rpartition(".")[2].replace("_", " ") for key in keys if len(values[key]) > 1]
+    return [option_name(key) for key in keys if len(values[key]) > 1]

@@ -223,8 +223,8 @@ def test_options_that_names_tell_apart_are_explained():
         method["conditioning"]["reinit"] = value
         one.card["method"] = method
     shown = series([plain, drawn])
-    assert [one.name for one in shown] == ["PaMaL (without reinit)", "PaMaL (with reinit)"]
-    assert explained(shown)["reinit"].startswith("draw every member anew") and explained(shown[:1]) == {}
+    assert [one.name for one in shown] == ["PaMaL (without members drawn anew)", "PaMaL (with members drawn anew)"]
+    assert explained(shown)["members drawn anew"].startswith("draw every member anew") and explained(shown[:1]) == {}
 
 
 def test_names_in_figures_are_no_html_and_no_template():

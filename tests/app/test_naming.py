@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import pytest
 
 from app.jobs import naming
+from palora_core.config import options
 from palora_core.methods.base import methods
 from palora_core.training.card import run_config
+from palora_core.training.options import TrainingOptions
 from palora_core.training.setup import configure
 
 
@@ -26,7 +28,15 @@ def test_a_run_with_the_defaults_differs_in_nothing(method):
 def test_only_what_differs_is_named():
     found = naming.differing(config("multimnist", "palora", {"rank": 2, "lr": 0.01, "train_images": 64}))
     assert dict(found) == {"train_images": "64", "conditioning.rank": "2", "lr": "0.01"}
-    assert naming.described(found) == "train images 64, rank 2, lr 0.01"
+    assert naming.described(found) == "train images 64, rank 2, learning rate 0.01"
+
+
+def test_options_are_told_to_people():
+    told = naming.described((("conditioning.reinit", "true"), ("bounded", "False"), ("conditioning.conv_form", "flat")))
+    assert told == "with members drawn anew, without bounded, form of convolutions flat"
+    known = {option.name for name in methods.names() for option in options(methods.get(name)())}
+    known |= {option.name for option in options(TrainingOptions())}
+    assert set(naming.OPTION_NAMES) <= known, "an option that is gone needs no name"
 
 
 def test_a_replaced_part_is_named_and_its_options_are_compared_with_its_own_defaults():
