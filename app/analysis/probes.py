@@ -212,9 +212,10 @@ class ProbeMap:
         return self.loaded.measured.batch(torch.arange(self.num_samples))
 
     def _shown_tasks(self) -> list[Task]:
-        """All of up to three tasks; of more, the two of the plane."""
+        """All of up to three tasks that predict something; of more, the two of the plane."""
         tasks = self.loaded.tasks
-        return list(tasks) if len(tasks) <= 3 else [tasks[self.plane.first], tasks[self.plane.second or 0]]
+        shown = tasks if len(tasks) <= 3 else [tasks[self.plane.first], tasks[self.plane.second or 0]]
+        return [task for task in shown if isinstance(task, Task)]
 
     def _pair(self) -> tuple[int, int]:
         return self.plane.first, self.plane.second if self.plane.second is not None else 0

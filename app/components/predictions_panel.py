@@ -106,7 +106,7 @@ def show_predictions(
 ) -> None:
     """A row per pictured task (truth, first, second), a figure for tasks that have one, a table for the others."""
     pictured = [task for task in arena.tasks if loaded.views[task.name].pictured]
-    told = [task for task in arena.tasks if not loaded.views[task.name].pictured]
+    told = [task for task in loaded.predicting if not loaded.views[task.name].pictured]
     charted = [task for task in told if loaded.views[task.name].charted()]
     charted = charted if len(charted) <= MOST_CHARTS else []
     for task in pictured:

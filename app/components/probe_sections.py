@@ -128,7 +128,7 @@ def compare(loaded: LoadedModel, own: dict[str, Any], off: dict[str, list[int]],
         with column:
             value = figures.metric_text(metric, after)
             st.metric(f"{name}, {metric.label}", value, delta if changed else None, delta_color=colour, border=True)
-            if shown is not None:
+            if shown is not None and task in loaded.predicting:
                 picture(loaded, t, shown[task.name], f"{name}, {label}")
     if shown is None:
         st.caption("Your own picture is not among the samples; choose a sample to see it with these adapters.")

@@ -19,8 +19,8 @@ from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.notes import Note
+from palora_core.objectives import Objective
 from palora_core.reading import is_file
-from palora_core.tasks import Task
 
 # What may differ between two seeds of one configuration.
 BY_RUN = ("seed", "steps", "seconds", "finished", "device", "train_items", "samples", "evaluate_every")
@@ -74,7 +74,7 @@ class Arena:
 
     benchmark: Benchmark
     name: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[Objective, ...]
     contenders: list[Contender] = field(default_factory=list)
 
     @property

@@ -24,6 +24,7 @@ from palora_core.data import ArraySplit, Split, load_samples
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.inputs import as_input
+from palora_core.objectives import Objective
 from palora_core.tasks import Task
 
 BATCH = 16  # samples that are converted at a time
@@ -41,7 +42,7 @@ class LoadedModel:
     model: ParetoModel
     card: Mapping[str, Any]
     benchmark: Benchmark
-    tasks: tuple[Task, ...]
+    tasks: tuple[Objective, ...]
     front: Front | None
     samples: ArraySplit | None
     problems: list[str] = field(default_factory=list)
@@ -50,6 +51,11 @@ class LoadedModel:
     def num_tasks(self) -> int:
         """T."""
         return len(self.tasks)
+
+    @property
+    def predicting(self) -> tuple[Task, ...]:
+        """The objectives that predict something for every input; others are about many inputs at once."""
+        return tuple(one for one in self.tasks if isinstance(one, Task))
 
     @property
     def key(self) -> str:
@@ -84,9 +90,9 @@ class LoadedModel:
         """What figures off the evaluated front are measured on: test items that are at hand, else the samples."""
         return None if self.samples is None else self.benchmark.at_hand(AT_HAND) or self.samples
 
-    def _targets(self, task: Task) -> list[Tensor]:
+    def _targets(self, task: Objective) -> list[Tensor]:
         """The ground truth of its samples, in a few batches."""
-        if self.samples is None:
+        if self.samples is None or not isinstance(task, Task):
             return []
         parts = torch.arange(len(self.samples)).split(BATCH)
         return [task.target_of(self.samples.batch(part)) for part in parts]
@@ -160,6 +166,9 @@ def samples_of(path: Path, model: ParetoModel, benchmark: Benchmark) -> ArraySpl
             for part in torch.arange(len(samples)).split(BATCH):
                 targets = samples.batch(part)[1]
                 for task in benchmark.tasks:
+                    if not isinstance(task, Task):
+                        task.check((first, targets))
+                        continue
                     if task.name not in targets:
                         raise UserError(f"there is no ground truth for {task.name!r}")
                     alike = outputs[task.name].expand(len(part), *outputs[task.name].shape[1:])

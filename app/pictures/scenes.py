@@ -77,7 +77,8 @@ class Scene:
     def draw(self, predictions: dict[str, Tensor], errors: Sequence[str]) -> Encoded:
         """Predictions by task name [1, …] (errors for the tasks named), and the metrics of this one item."""
         pictures, values, metrics = _Pictures(), {}, {}
-        for task in self.loaded.tasks:
+        values |= {task.name: {"rows": []} for task in self.loaded.tasks}  # all that is told of what predicts nothing
+        for task in self.loaded.predicting:
             prediction, target = predictions[task.name], self.targets.get(task.name)
             view = self.loaded.views[task.name]
             if not view.pictured:

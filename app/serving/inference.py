@@ -235,7 +235,7 @@ def _check_length(loaded: LoadedModel, request: Request) -> None:
 
 def _check_numbers(loaded: LoadedModel, predictions: Mapping[str, Tensor], preference: Sequence[float]) -> None:
     """Refuse what could only be drawn as a picture of nothing."""
-    for task in loaded.tasks:
+    for task in loaded.predicting:
         if not torch.isfinite(predictions[task.name]).all():
             told = ", ".join(f"{value:.2f}" for value in preference[:4]) + (", …" if len(preference) > 4 else "")
             raise UserError(

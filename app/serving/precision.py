@@ -37,7 +37,7 @@ class ServedNetwork:
     """
 
     def __init__(self, loaded: LoadedModel, example: Tensor | None) -> None:
-        self._tasks, self._probes = loaded.tasks, _probes(loaded.num_tasks)
+        self._tasks, self._probes = loaded.predicting, _probes(loaded.num_tasks)
         self.network = self.exact = LiveNetwork(loaded.model, example)
         pictures = example is not None and example.dim() == 4
         self._search = self._trials(example) if pictures and has_fast_bf16(torch.device("cpu")) else iter(())

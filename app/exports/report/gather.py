@@ -13,7 +13,7 @@ from app.kinds import View
 from app.library.loading import LoadedModel
 from app.pictures.scenes import SAMPLE, note
 from app.services import Services
-from palora_core.tasks import Task
+from palora_core.objectives import Objective
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,9 @@ def _on_split(loaded: LoadedModel, preference: Sequence[float]) -> dict[str, tup
     return found
 
 
-def _metrics(loaded: LoadedModel, task: Task, on_split: dict, here: dict) -> tuple[tuple[str, str, str, str, str], ...]:
+def _metrics(
+    loaded: LoadedModel, task: Objective, on_split: dict, here: dict
+) -> tuple[tuple[str, str, str, str, str], ...]:
     rows = []
     for metric in task.metrics:
         split = on_split.get(f"{task.name}/{metric.name}")

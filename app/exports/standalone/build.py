@@ -23,6 +23,7 @@ from app.pictures.drawing import Picture
 from app.pictures.scenes import Scene, make_scene, sample_ids
 from app.pictures.uploads import UploadStore
 from app.views import script as view_script
+from palora_core.tasks import Task
 
 HERE = Path(__file__).resolve().parent
 PLAYER = HERE / "player.js"
@@ -89,7 +90,8 @@ def configuration(loaded: LoadedModel, scenes: list[Scene], network: Exported) -
 def describe(name: str, view: View) -> dict[str, Any]:
     """One task: how its output is shown."""
     title = name.replace("_", " ").capitalize()
-    return {"name": name, "title": title, "view": view.kind, "pictured": view.pictured, "unit": "", **view.page()}
+    told = {"view": view.kind, "pictured": view.pictured, "predicts": isinstance(view.task, Task), "unit": ""}
+    return {"name": name, "title": title, **told, **view.page()}
 
 
 def _sample(scene: Scene, number: int) -> dict[str, Any]:

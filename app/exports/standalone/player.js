@@ -111,7 +111,7 @@ class Panel {
 class Player {
   constructor(ort, session, inputs) {
     Object.assign(this, { ort, session, inputs, busy: false, wanted: null, sample: 0, times: [] });
-    this.panels = config.tasks.map((task) => new Panel(task));
+    this.panels = config.tasks.filter((task) => task.predicts).map((task) => new Panel(task));
     this.preference = centre(count);
     this.steer();
     this.gallery();
