@@ -1,4 +1,4 @@
-"""Objectives that predict nothing by themselves (gaps between groups) on the pages: sliders and figures, no prediction."""
+"""Objectives that predict nothing by themselves (gaps between groups) on the pages: figures, and no prediction."""
 
 from pathlib import Path
 
