@@ -69,6 +69,10 @@ class LowRankLayer(SwappedLayer):
         """The shape of W as a matrix or kernel, whatever form it is stored in."""
         return self.base_weight.shape
 
+    def weight_name(self, path: str) -> str:
+        """The weight's name in the network, ``path`` being the layer's."""
+        return f"{path}.weight".lstrip(".")
+
     def mixed_weight(self, preference: Tensor) -> Tensor:
         """W + α/r · Σ_t λ_t B_t A_t for λ [T], shaped like W; one matrix product of inner size T·rank."""
         tasks, rows, inner = self.adapter_b.shape

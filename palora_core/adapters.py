@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from torch import nn
 from palora_core.active import ActivePreference
 from palora_core.adapted import BranchedLayer, LowRankLayer, adapter_dtype, is_opaque
 from palora_core.errors import UserError
+from palora_core.hosted import HOSTS, Host, host_adapters
 from palora_core.selection import TRANSPOSED, Selection, check_adaptable, chosen_layers, is_plain, value_of
 from palora_core.swapping import swap
 
@@ -103,51 +104,60 @@ def insert_adapters(
     for own_rank, own_alpha in options:
         _check_options(num_tasks, own_rank, own_alpha, conv_form)
     for name, layer in chosen:
-        if isinstance(layer, LowRankLayer):
+        if isinstance(layer, LowRankLayer | Host):
             raise UserError(f"Layer {name!r} already has adapters; palorize a plain network (model.merge gives one).")
     check_adaptable(network, chosen)
     made: dict[int, LowRankLayer] = {}
-    for (_, layer), (own_rank, own_alpha) in zip(chosen, options):
-        weight = layer._parameters["weight"]
-        if id(weight) in made:
-            _tie(layer, made[id(weight)])
-        else:
-            made[id(weight)] = _insert(layer, num_tasks, own_rank, own_alpha, conv_form, active, bounded)
-    return [cast(LowRankLayer, layer) for _, layer in chosen]
+    adapted: list[LowRankLayer] = []
+    for (_, plain), (own_rank, own_alpha) in zip(chosen, options):
+        opaque, transposed = is_opaque(plain), isinstance(plain, TRANSPOSED)
+        layers = host_adapters(plain) if isinstance(plain, HOSTS) else [_swapped(plain, opaque)]
+        # In a kernel of the other direction the flat form has no meaning.
+        form = "kernel" if transposed else conv_form
+        for layer in layers:
+            first = made.setdefault(id(layer.base_weight), layer)
+            if first is layer:
+                _fill(layer, num_tasks, own_rank, own_alpha, form, active, bounded)
+            else:
+                _tie(layer, first)
+        adapted += layers
+    return adapted
 
 
-def _tie(plain: nn.Module, first: LowRankLayer) -> None:
+def _swapped(plain: nn.Module, opaque: bool) -> LowRankLayer:
+    return swap(plain, BranchedLayer) if opaque else swap(plain, LowRankLayer)
+
+
+def _tie(layer: LowRankLayer, first: LowRankLayer) -> None:
     """Give a layer the adapters of the one whose weight it shares."""
-    layer = swap(plain, LowRankLayer)
     layer.adapter_a, layer.adapter_b = first.adapter_a, first.adapter_b
     layer.adapter_rank, layer.adapter_alpha = first.adapter_rank, first.adapter_alpha
     layer.adapter_form, layer.active = first.adapter_form, first.active
 
 
-def _insert(
-    plain: nn.Module,
+def _fill(
+    layer: LowRankLayer,
     num_tasks: int,
     rank: int,
     alpha: float,
     conv_form: str,
     active: ActivePreference,
     bounded: bool,
-) -> LowRankLayer:
-    opaque = is_opaque(plain)
-    layer = swap(plain, BranchedLayer if opaque else LowRankLayer)
+) -> None:
+    """Give a layer its adapters."""
     weight, groups = layer.base_weight, getattr(layer, "groups", 1)
     shape = layer.weight_shape
-    if isinstance(plain, TRANSPOSED):  # in a kernel of the other direction the flat form has no meaning
-        conv_form = "kernel"
     rank, conv_form = adapter_form(shape, groups, rank, conv_form, bounded)
     shape_a, shape_b = factor_shapes(shape, groups, rank, conv_form)
-    like: dict[str, Any] = {"device": weight.device, "dtype": adapter_dtype(layer) if opaque else weight.dtype}
+    like: dict[str, Any] = {
+        "device": weight.device,
+        "dtype": adapter_dtype(layer) if isinstance(layer, BranchedLayer) else weight.dtype,
+    }
     bound = 1 / math.sqrt(shape_a[1])  # Kaiming-uniform with a = √5, as torch initialises linear layers
     layer.adapter_a = nn.Parameter(torch.empty(num_tasks, *shape_a, **like).uniform_(-bound, bound))
     layer.adapter_b = nn.Parameter(torch.zeros(num_tasks, *shape_b, **like))
     layer.adapter_rank, layer.adapter_alpha, layer.adapter_form = rank, float(alpha), conv_form
     layer.active = active
-    return layer
 
 
 def _check_options(num_tasks: int, rank: int, alpha: float, conv_form: str) -> None:

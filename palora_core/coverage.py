@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from palora_core.adapters import LowRankLayer
+from palora_core.hosted import CHILD
 from palora_core.selection import is_adaptable, is_product
 
 LITTLE = 0.5  # share of the weights below which a person is told
@@ -39,7 +40,7 @@ class Coverage:
                     continue
                 seen.add(id(parameter))
                 place = f"{path}.{name}".lstrip(".")
-                if isinstance(module, LowRankLayer):
+                if isinstance(module, LowRankLayer) or CHILD + name in module._modules:
                     adapted[place] = parameter.numel()
                 else:
                     left_out[place] = (parameter.numel(), _reason(module))

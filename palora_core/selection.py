@@ -10,6 +10,7 @@ from torch import nn
 
 from palora_core.adapted import is_opaque
 from palora_core.errors import UserError, quoted
+from palora_core.hosted import HOSTS, hosted_weights
 
 ADAPTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -24,10 +25,12 @@ def is_plain(layer: nn.Module) -> bool:
 
 
 def is_product(layer: nn.Module) -> bool:
-    """A layer that multiplies by its weight: also transposed convolutions, and transformers' Conv1D (by its shape)."""
+    """A layer that multiplies by its weights: also transposed convolutions, attention with packed projections,
+    recurrent layers, and transformers' Conv1D (known by its shape).
+    """
     weight = layer._parameters.get("weight")
     conv1d = type(layer).__name__ == "Conv1D" and weight is not None and weight.shape[1:] == (getattr(layer, "nf", 0),)
-    return is_plain(layer) or isinstance(layer, TRANSPOSED) or conv1d
+    return is_plain(layer) or isinstance(layer, (*TRANSPOSED, *HOSTS)) or conv1d
 
 
 def is_adaptable(layer: nn.Module) -> bool:
@@ -56,7 +59,7 @@ def chosen_layers(
         UserError: a name, pattern or type that nothing in the network has, or nothing is left.
     """
     layers = [(name, layer) for name, layer in network.named_modules() if is_adaptable(layer)]
-    own = {id(layer._parameters.get("weight")) for _, layer in layers if kinds(layer)}
+    own = {key for _, layer in layers if kinds(layer) for key in _identity(layer)}
     modules = dict(network.named_modules())
     taken, left = (_selectors(option, value) for option, value in (("select", select), ("exclude", exclude)))
     for option, selectors, among in (("select", taken, dict(layers)), ("exclude", left, modules)):
@@ -67,17 +70,18 @@ def chosen_layers(
     chosen: list[tuple[str, nn.Module]] = [
         (name, layer)
         for name, layer in layers
-        if (
-            id(layer._parameters.get("weight")) in own
-            if select is None
-            else any(_matches(s, name, modules) for s in taken)
-        )
+        if (not own.isdisjoint(_identity(layer)) if select is None else any(_matches(s, name, modules) for s in taken))
         and not any(_matches(s, name, modules) for s in left)
     ]
     if not chosen:
         none = "has no layer left that select and exclude take" if own else "has no Linear or Conv layer to adapt"
         raise UserError(f"{type(network).__name__} {none}; palorize needs at least one of them.")
     return chosen
+
+
+def _identity(layer: nn.Module) -> set[int]:
+    """What two layers with one weight have in common."""
+    return {id(layer), *(id(p) for p in (layer._parameters.get("weight"),) if p is not None)}
 
 
 def _selectors(option: str, value: Selection) -> list[Selector]:
@@ -121,17 +125,26 @@ def check_adaptable(network: nn.Module, chosen: Sequence[tuple[str, nn.Module]])
     Raises:
         UserError: a weight that is tied to one without adapters; lazy or parametrised layers; odd embeddings.
     """
-    adapted = {id(layer._parameters.get("weight")): name for name, layer in chosen}
+    adapted = {
+        id(p): n for n, layer in chosen for p in (layer._parameters.get("weight"), *hosted_weights(layer).values())
+    }
+    adapted.pop(id(None), None)
     layers = {id(layer) for _, layer in chosen}
     for name, module in network.named_modules():  # a module in two places is one layer, with one set of adapters
         for key, parameter in module._parameters.items():
-            if parameter is None or id(parameter) not in adapted or (key == "weight" and id(module) in layers):
+            if (
+                parameter is None
+                or id(parameter) not in adapted
+                or (id(module) in layers and (key == "weight" or key in hosted_weights(module)))
+            ):
                 continue
             raise UserError(
                 f"The weights {adapted[id(parameter)]}.weight and {name}.{key} are tied (one tensor in two places) "
                 "and only one of them would have adapters; untie them, select both, or leave both out with exclude=."
             )
     for name, layer in chosen:
+        if isinstance(layer, HOSTS):
+            continue
         if isinstance(layer, nn.Embedding) and (layer.sparse or layer.max_norm is not None):
             raise UserError(f"The embedding {name!r} is sparse or has max_norm, and so cannot have adapters.")
         if isinstance(layer._parameters.get("weight"), nn.parameter.UninitializedParameter):

@@ -220,6 +220,61 @@ def test_other_layers_that_multiply_by_their_weight(name, form):
     torch.testing.assert_close(LiveNetwork(single, x)(x, preference), model(x.double(), preference).float())
 
 
+class Attending(nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True, **options)
+
+    def forward(self, x):
+        other = x[..., : self.attention.kdim]
+        return self.attention(x, other, other)[0]
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind, **options):
+        super().__init__()
+        self.layer = kind(6, 4, 2, batch_first=True, **options)
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
+HOSTED = {
+    "packed attention": (lambda: Attending(), 2),
+    "attention apart": (lambda: Attending(kdim=5, vdim=5), 4),
+    "encoder": (lambda: nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=True), 4),
+    "lstm": (lambda: Recurrent(nn.LSTM), 4),
+    "lstm both ways": (lambda: Recurrent(nn.LSTM, bidirectional=True, proj_size=3), 12),
+    "gru": (lambda: Recurrent(nn.GRU, bias=False), 4),
+    "rnn": (lambda: Recurrent(nn.RNN), 4),
+}
+
+
+@pytest.mark.parametrize("name", HOSTED)
+def test_weights_of_other_names_have_adapters(name):
+    torch.manual_seed(0)
+    make, count = HOSTED[name]
+    network, x = make().eval(), torch.randn(2, 5, 6)
+    model = palorize(network, 3, 2)
+    assert len(model.layers) == count and model.coverage().share == 1
+    torch.testing.assert_close(model(x, torch.rand(3)), network(x))
+    preference = torch.tensor([0.2, -0.4, 0.9]).double()
+    gradients_agree(filled(model).double(), x.double(), preference)
+    wanted, single = model(x.double(), preference).float(), copy.deepcopy(model).float()
+    assert not torch.allclose(wanted, network(x), atol=1e-3)
+    torch.testing.assert_close(LiveNetwork(single)(x, preference), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(pickle.loads(pickle.dumps(single))(x, preference), wanted, rtol=1e-4, atol=1e-5)
+    merged = single.merge(preference)
+    assert [type(m) for m in merged.modules()] == [type(m) for m in network.modules()]
+    assert merged.state_dict().keys() == network.state_dict().keys()
+    with torch.no_grad():
+        torch.testing.assert_close(merged(x), wanted, rtol=1e-4, atol=1e-5)  # also where torch has a fast path
+        torch.testing.assert_close(single(x, preference), wanted, rtol=1e-4, atol=1e-5)
+    again = palorize(network, 3, 2)
+    again.load_state_dict(single.state_dict(), strict=True)
+    torch.testing.assert_close(again(x, preference), wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_an_embedding_has_adapters_where_it_is_asked_for():
     torch.manual_seed(0)
     network, x = nn.Sequential(nn.Embedding(9, 6, padding_idx=0), nn.Linear(6, 2)), torch.tensor([[0, 3, 8], [1, 1, 2]])

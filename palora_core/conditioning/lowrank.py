@@ -19,6 +19,7 @@ from palora_core.conditioning._merged import merged_passes
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
 from palora_core.coverage import Coverage
 from palora_core.errors import UserError, quoted
+from palora_core.hosted import host_name
 from palora_core.ranges import Range
 from palora_core.selection import Selection, is_product
 
@@ -82,7 +83,7 @@ class LowRankModel(ParetoModel):
     def basis(self) -> Mapping[str, tuple[Tensor, Tensor]]:
         """Every adapted weight: (W, [T, *W.shape] deltas)."""
         names = {layer: name for name, layer in self.network.named_modules()}
-        return {f"{names[layer]}.weight".lstrip("."): (layer.base_weight, layer.deltas()) for layer in self.layers}
+        return {layer.weight_name(names[layer]): (layer.base_weight, layer.deltas()) for layer in self.layers}
 
     def _merge_into(self, network: nn.Module, preference: Tensor) -> None:
         made: dict[int, tuple[Tensor, nn.Parameter]] = {}  # the base is kept, so that its identity stays its own
@@ -211,7 +212,7 @@ def with_described_adapters(network: nn.Module, description: Mapping[str, Any]) 
         model = LowRankModel(network, int(description["tasks"]))
         groups: dict[tuple[int, float, str], set[str]] = {}
         for name, told in description["layers"].items():
-            groups.setdefault((told["rank"], told["alpha"], told.get("form", "flat")), set()).add(name)
+            groups.setdefault((told["rank"], told["alpha"], told.get("form", "flat")), set()).add(host_name(name))
     except (LookupError, TypeError, ValueError, AttributeError):
         raise UserError("The state's description of its model is damaged; use another copy of it.") from None
     known = {name for name, _ in network.named_modules()}

@@ -129,4 +129,5 @@ def _flatten(tensors: list[Tensor], order: list[list[int]]) -> Tensor:
 
 def _replace(network: nn.Module, name: str, value: Tensor) -> None:
     module, _, key = name.rpartition(".")
-    network.get_submodule(module)._parameters[key] = nn.Parameter(value, requires_grad=False)
+    # Through the module's own way: recurrent layers keep a second list of their weights.
+    setattr(network.get_submodule(module), key, nn.Parameter(value, requires_grad=False))
