@@ -17,6 +17,7 @@ from palora_core.progress import Bar
 
 if TYPE_CHECKING:
     from palora_core.runs import Run
+    from palora_core.training.live import Live
     from palora_core.training.trainer import Trainer
 
 
@@ -31,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16", "auto"))
     parser.add_argument("--resume", action="store_true", help="continue the run in --out where it stopped")
+    parser.add_argument("--logger", action="append", default=[], help="tensorboard, wandb or mlflow, where installed")
     add_settings(parser)
     add_common(parser)
 
@@ -62,7 +64,8 @@ def _begin(args: argparse.Namespace, folder: Run, given: dict, parts: dict[str, 
     if not args.benchmark:
         raise UserError("--benchmark is missing; for example --benchmark multimnist.")
     bench, method, options = configure(args.benchmark, args.method or "palora", given, parts)
-    trainer = Trainer(folder, bench.problem(args.data, bar), method, options, device=device, progress=bar)
+    live = _live(args)
+    trainer = Trainer(folder, bench.problem(args.data, bar), method, options, device=device, progress=bar, live=live)
     say_start(trainer)
     trainer.start()
 
@@ -74,7 +77,14 @@ def _resume(args: argparse.Namespace, folder: Run, given: dict, parts: dict[str,
     missing = plugins.missing(folder.config().get("plugins"))
     if missing:  # all that the configuration names is registered, or the check above had said so
         print(f"warning: this run was begun with --plugin {' --plugin '.join(missing)}", file=sys.stderr)
-    resume_trainer(folder, args.data, device, bar).resume()
+    resume_trainer(folder, args.data, device, bar, live=_live(args)).resume()
+
+
+def _live(args: argparse.Namespace) -> Live:
+    from palora_core.training.live import Live
+    from palora_core.training.loggers import logger
+
+    return Live(callbacks=[logger(name) for name in args.logger])
 
 
 def say_start(trainer: Trainer) -> None:

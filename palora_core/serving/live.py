@@ -136,7 +136,8 @@ class LiveNetwork:
     def _prepare(self, basis: Any, example: Tensor | None, dtype: torch.dtype, fold: bool, join: bool) -> Any:
         """Build the network anew; returns what the merged one, before it was rearranged, gives for the example."""
         self.preference, self.dtype = None, dtype
-        self.network = self.model.merge(self._centre).eval().requires_grad_(False)
+        # A network of doubles or of halves is looked at in single precision, too, as the example is.
+        self.network = self.model.merge(self._centre).eval().requires_grad_(False).to(torch.float32)
         wiring = self._trace(example) if example is not None else Trace()
         self.layers = formats.count_layers(self.network, wiring)
         pairs = _conv_norm_pairs(self.network, wiring) if fold else []

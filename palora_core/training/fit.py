@@ -4,77 +4,23 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from palora_core import checkpoint, distributed
-from palora_core.benchmarks.base import Benchmark, benchmarks
-from palora_core.cards import read_card
-from palora_core.conditioning.base import ParetoModel
-from palora_core.config import from_dict
-from palora_core.errors import UserError, quoted
-from palora_core.front import Front
-from palora_core.methods.base import Method, methods
-from palora_core.places import data_folder, new_run_folder
+from palora_core.benchmarks.base import Benchmark
+from palora_core.errors import UserError
+from palora_core.methods.base import Method
+from palora_core.places import data_folder
 from palora_core.problem import Problem
 from palora_core.progress import Bar
 from palora_core.runs import Run
-from palora_core.training.live import Factory, Live, Schedule
+from palora_core.training.fitted import Fitted
+from palora_core.training.live import Factory, Schedule
 from palora_core.training.loggers import logger
-from palora_core.training.resuming import refuse_changes, refuse_other_objects, resume_trainer
-from palora_core.training.setup import configure, configure_problem
+from palora_core.training.request import Request, live_of
 from palora_core.training.trainer import Trainer
-
-OPTIMIZER_OPTIONS = ("momentum", "betas", "weight_decay")  # of the named optimizers; a factory has its own
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A training's run folder and its model.
-
-    Attributes:
-        folder: holds all that ``palora train`` leaves.
-        model: the trained network in evaluation mode; of a run that was stopped, as far as it came.
-    """
-
-    folder: Path
-    model: ParetoModel
-
-    @property
-    def finished(self) -> bool:
-        """Whether training came to its end."""
-        return Run(self.folder).status() == "finished"
-
-    def front(self) -> Front:
-        """The front of the test split.
-
-        Raises:
-            UserError: the run is not finished.
-        """
-        self._check_finished()
-        return Front.load(self.folder / "front.json")
-
-    def card(self) -> dict[str, Any]:
-        """The model card.
-
-        Raises:
-            UserError: the run is not finished.
-        """
-        self._check_finished()
-        return read_card(self.folder)
-
-    def events(self) -> list[dict[str, Any]]:
-        """What happened, as ``events.jsonl`` has it."""
-        return Run(self.folder).events()
-
-    def _check_finished(self) -> None:
-        if not self.finished:
-            raise UserError(
-                f"The run in {self.folder} is {Run(self.folder).status()}, and its front and card come at the end; go "
-                "on with pc.fit(…, out=…, resume=True)."
-            )
 
 
 def fit(
@@ -125,15 +71,15 @@ def fit(
     settings |= {name: value for name, value in asked.items() if value is not None and not callable(value)}
     parts = {"conditioning": conditioning, "balancer": balancer, "sampler": sampler}
     parts = {name: part for name, part in parts.items() if part is not None}
-    live = _live(optimizer, schedule, [*callbacks, *map(logger, loggers)], settings)
+    live = live_of(optimizer, schedule, [*callbacks, *map(logger, loggers)], settings)
     if resume and out is None:
         raise UserError("resume=True needs the run folder to go on with; give out=.")
     joined = distributed.world_size() > 1
     device = distributed.start(device)
     bar = progress if callable(progress) else Bar(shown=bool(progress) and distributed.is_main())
-    run = Run(Path(out) if out is not None else _folder(problem, method))
-    begin = _resumed if resume else _begun
-    trainer = begin(run, problem, method, settings, parts, live, (device, bar, Path(data or data_folder())))
+    request = Request(problem, method, settings, parts, live, device, bar, Path(data or data_folder()))
+    run = Run(Path(out) if out is not None else request.folder())
+    trainer = request.resumed(run) if resume else request.begun(run)
     try:
         trainer.resume() if resume else trainer.start()
     finally:
@@ -143,75 +89,6 @@ def fit(
     if not joined:
         distributed.finish()
     return fitted
-
-
-Place = tuple[str, Callable[[str, int, int], None], Path]  # device, progress, data root
-
-
-def _live(optimizer: Any, schedule: Any, callbacks: list[Any], settings: Mapping[str, Any]) -> Live:
-    for name, given in (("optimizer", optimizer), ("schedule", schedule)):
-        if given is not None and not isinstance(given, str) and not callable(given):
-            raise UserError(f"{name} is a {type(given).__name__}; expected a name or a function.")
-    live = Live(optimizer if callable(optimizer) else None, schedule if callable(schedule) else None, tuple(callbacks))
-    idle = [name for name in OPTIMIZER_OPTIONS if name in settings and live.optimizer is not None]
-    if idle:
-        raise UserError(f"{idle[0]} has no effect with an optimizer of one's own; give it to its factory instead.")
-    return live
-
-
-def _folder(problem: Problem | Benchmark | str, method: str | Method) -> Path:
-    if isinstance(problem, Problem):
-        kind = str(problem.named_network().get("class", "")).rpartition(".")[2]
-        name = problem.name or problem.about.title or kind
-    else:
-        name = problem if isinstance(problem, str) else benchmarks.name_of(problem)
-    return new_run_folder(name, (method if isinstance(method, str) else methods.name_of(method)) or "palora")
-
-
-def _begun(
-    run: Run,
-    problem: Problem | Benchmark | str,
-    method: str | Method,
-    settings: Mapping[str, Any],
-    parts: Mapping[str, Any],
-    live: Live,
-    place: Place,
-) -> Trainer:
-    device, bar, data = place
-    method = method or "palora"
-    if isinstance(problem, Problem) and not problem.name:
-        chosen, options = configure_problem(problem, method, settings, parts)
-    else:
-        bench, chosen, options = configure(_benchmark(problem), method, settings, parts)
-        problem = problem if isinstance(problem, Problem) else bench.problem(data, bar)
-    return Trainer(run, problem, chosen, options, device=device, progress=bar, live=live)
-
-
-def _resumed(
-    run: Run,
-    problem: Problem | Benchmark | str,
-    method: str | Method,
-    settings: Mapping[str, Any],
-    parts: Mapping[str, Any],
-    live: Live,
-    place: Place,
-) -> Trainer:
-    device, bar, data = place
-    own = isinstance(problem, Problem) and not problem.name
-    refuse_changes(run, "" if own else _benchmark(problem), method, settings, parts)
-    given = problem if isinstance(problem, Problem) else None
-    trainer = resume_trainer(run, data, device, bar, given, live)
-    refuse_other_objects(run, trainer.problem, live)
-    return trainer
-
-
-def _benchmark(problem: Problem | Benchmark | str) -> str | Benchmark:
-    if isinstance(problem, Problem):
-        found: Benchmark = from_dict(benchmarks.get(problem.name), problem.options)
-        return found
-    if not isinstance(problem, str | Benchmark):
-        raise UserError(f"The problem is {quoted(problem)}; expected a pc.Problem, a benchmark, or a benchmark's name.")
-    return problem
 
 
 def _fitted(trainer: Trainer) -> Fitted:

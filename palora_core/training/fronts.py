@@ -13,6 +13,7 @@ from palora_core.front import Front
 from palora_core.machine import autocast
 from palora_core.methods.base import methods
 from palora_core.simplex import evaluation_preferences
+from palora_core.training.card import model_card
 from palora_core.training.stopping import StoppedInFront
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Fronts:
             front = self.of("val", trainer.options.front_points or None)
             summary = trainer.reporter.front(front, "val")
             if self._is_best(front, summary) and distributed.is_main():
-                checkpoint.save(trainer.run.folder, trainer.model, trainer.card(front), "best.safetensors")
+                checkpoint.save(trainer.run.folder, trainer.model, self.card(front), "best.safetensors")
 
     def _is_best(self, front: Front, summary: dict[str, Any]) -> bool:
         known = front.objectives[np.isfinite(front.objectives)]  # a task without labels in the split has no loss there
@@ -119,4 +120,17 @@ class Fronts:
             front.save(folder / "front.json")
             test = trainer.problem.sources["test"][0].split
             save_samples(folder / "samples.npz", test, trainer.options.samples)
-            checkpoint.save(folder, trainer.model, trainer.card(front))
+            checkpoint.save(folder, trainer.model, self.card(front))
+
+    def card(self, front: Front) -> dict[str, Any]:
+        """The model card of the weights as they are now."""
+        trainer = self.trainer
+        progress = {
+            "steps": trainer.step,
+            "seconds": round(trainer.elapsed),
+            "train_items": trainer.problem.items("train"),
+            "finished": trainer.step >= trainer.total_steps,
+            "order": trainer.feed.order,
+        }
+        parts = trainer.problem, trainer.method, trainer.options, trainer.live, trainer.model, trainer.base_parameters
+        return model_card(*parts, progress, front, trainer.origin)

@@ -32,6 +32,7 @@ class TrainingOptions:
         ema: decay of a moving average of the weights, which is evaluated and saved in their place; 0 for none.
         seed: of initialisation, order, augmentation and preferences.
         precision: of forward passes; auto is bf16 where the hardware has it, fp16 scales the gradients (GPUs only).
+        compile: let torch.compile make the passes faster; the first steps take longer.
         evaluate_every: epochs between fronts on the validation split; 0 for none before the end.
         eval_batch_size: items per forward pass in evaluation.
         front_points: preferences of the validation fronts; 0 for the benchmark's full grid.
@@ -61,6 +62,7 @@ class TrainingOptions:
     ema: Annotated[float, Range(0, 1, open_high=True)] = 0.0
     seed: Annotated[int, Range(0, 2**63, open_high=True)] = 0
     precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
+    compile: bool = False
     evaluate_every: CountOrNone = 1
     eval_batch_size: Count = 256
     front_points: Annotated[int, Range(0, 20_000)] = 0

@@ -114,12 +114,15 @@ def resume_trainer(
         UserError: the run needs objects of the program that began it, and they are not given.
     """
     bench, method, training = configured(run)
-    needs = run.config().get("live")
-    if needs and live is None:
+    live = live or Live()
+    given = {"problem": problem, "optimizer": live.optimizer, "schedule": live.schedule}
+    begun = run.config().get("live")
+    needs = dict(begun) if isinstance(begun, Mapping) else {}
+    missing = [f"{part} {quoted(name)}" for part, name in needs.items() if given.get(part) is None]
+    if missing:
         raise UserError(
-            f"The run in {run.folder} was begun by pc.fit with objects of its own program "
-            f"({', '.join(f'{part} {quoted(name)}' for part, name in dict(needs).items())}); go on with it there: "
-            "pc.fit(…, out=…, resume=True)."
+            f"The run in {run.folder} was begun by pc.fit with objects of its own program ({', '.join(missing)}); go "
+            "on with it there: pc.fit(…, out=…, resume=True)."
         )
     if problem is None:
         assert bench is not None  # a run without a benchmark needs the program's problem

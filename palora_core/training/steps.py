@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from palora_core.training.engine import Portions
     from palora_core.training.trainer import Trainer
 
+COMPILERS = ("torch._dynamo", "torch._inductor")  # where the errors of torch.compile are at home
+
 
 class Steps:
     """Takes a trainer's steps.
@@ -69,6 +71,11 @@ class Steps:
             except (FloatingPointError, torch.linalg.LinAlgError) as error:  # a solver was given NaN
                 values = trainer.engine.losses_at(portions, preferences[-1])[None]
                 raise self._diverged("The gradients", values) from error
+            except Exception as error:
+                if not trainer.options.compile or not type(error).__module__.startswith(COMPILERS):
+                    raise
+                reason = str(error).partition("\n")[0]
+                raise UserError(f"The network does not compile here ({reason}); leave out compile.") from error
             rows.append(found)
         return rows[0] if len(rows) == 1 else torch.stack(rows).mean(0), last
 

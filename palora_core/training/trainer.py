@@ -7,38 +7,29 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from palora_core import distributed
-from palora_core.batches import Caller
-from palora_core.errors import UserError, quoted
-from palora_core.front import Front
-from palora_core.machine import channels_last_, choose_device, precision_dtype
+from palora_core.errors import UserError
+from palora_core.machine import choose_device, precision_dtype
 from palora_core.methods.base import Method
 from palora_core.problem import Problem
 from palora_core.runs import Observer, Run
+from palora_core.training.building import Maker, build_model, problem_of
 from palora_core.training.callbacks import Callbacks
-from palora_core.training.card import model_card, run_config
+from palora_core.training.card import run_config
 from palora_core.training.engines import choose_engine
 from palora_core.training.feed import Feed
 from palora_core.training.fronts import Fronts
 from palora_core.training.live import Live
 from palora_core.training.options import TrainingOptions
 from palora_core.training.reporting import Reporter
-from palora_core.training.start import load_start
 from palora_core.training.state import SavedState
 from palora_core.training.steps import Steps
 from palora_core.training.stopping import StoppedInFront, Stopping
 from palora_core.training.update import Update
-
-
-class Maker(Protocol):
-    """What makes a problem of data below a folder: a benchmark."""
-
-    def problem(self, data: Path, progress: Callable[[str, int, int], None] | None = None) -> Problem:
-        """The problem."""
 
 
 class Trainer:
@@ -67,7 +58,7 @@ class Trainer:
         live: Live | None = None,
     ) -> None:
         options.check_together()
-        problem = _made(problem, data, progress)
+        problem = problem_of(problem, data, progress)
         self.run = run if distributed.is_main() else Observer(run.folder)
         self.problem, self.method, self.options, self.live = problem, method, options, live or Live()
         self.device = choose_device(device)
@@ -80,29 +71,18 @@ class Trainer:
         self.step = 0  # steps done
         self.seconds = 0.0  # training time of earlier sessions of this run
         self.began = time.monotonic()
-        self.origin: dict[str, Any] | None = None  # what came from options.start_from
         self.stopping, self.state, self.fronts = Stopping(self.run), SavedState(self), Fronts(self)
-        self._build()
-
-    def _build(self) -> None:
-        torch.manual_seed(self.options.seed)
-        # Weights that are replaced below need not be on this machine.
-        network = self.problem.build(pretrained=not (self.options.start_from or self.state.path.exists()))
-        if self.options.start_from and not self.state.path.exists():
-            found = load_start(network, Path(self.options.start_from), self.options.start_partly)
-            self.origin = found.to_json()
-        self.caller = Caller(network, self.problem.passing)
-        self.base_parameters = sum(p.numel() for p in network.parameters())
-        self.model = self.method.conditioning.condition(network, len(self.objectives)).to(self.device)
-        channels_last_(self.model)
-        self.balancer = copy.deepcopy(self.method.balancer)
+        built = build_model(problem, method, options, self.device, self.state.path.exists())
+        self.model, self.caller, self.base_parameters = built.model, built.caller, built.base_parameters
+        self.origin = built.origin  # what came from options.start_from
+        self.balancer = copy.deepcopy(method.balancer)
         self.balancer.setup(len(self.objectives), self.device)
         scaler = torch.amp.GradScaler(self.device.type) if self.dtype == torch.float16 else None
         learnt = self.balancer.parameters()
-        self.update = Update(self.model, learnt, self.options, self.live, self.total_steps, scaler)
+        self.update = Update(self.model, learnt, options, self.live, self.total_steps, scaler)
         distributed.broadcast_(self.model.state_dict().values())
         self.engine, self.engine_chosen = choose_engine(
-            self.options.engine,
+            options.engine,
             self.model,
             self.objectives,
             self.balancer,
@@ -205,25 +185,3 @@ class Trainer:
     def config(self) -> dict[str, Any]:
         """The run's configuration, enough to build this trainer again but for what only its program has."""
         return run_config(self.problem, self.method, self.options, self.live)
-
-    def card(self, front: Front) -> dict[str, Any]:
-        """The model card of the weights as they are now."""
-        progress = {
-            "steps": self.step,
-            "seconds": round(self.elapsed),
-            "train_items": self.problem.items("train"),
-            "finished": self.step >= self.total_steps,
-            "order": self.feed.order,
-        }
-        parts = self.problem, self.method, self.options, self.live, self.model, self.base_parameters
-        return model_card(*parts, progress, front, self.origin)
-
-
-def _made(
-    problem: Problem | Maker, data: Path | str | None, progress: Callable[[str, int, int], None] | None
-) -> Problem:
-    if not isinstance(problem, Problem):
-        return problem.problem(Path(data or "data"), progress)
-    if data is not None:
-        raise UserError(f"A problem has its data; data={quoted(str(data))} goes with a benchmark.")
-    return problem

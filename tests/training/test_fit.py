@@ -129,18 +129,14 @@ def finished(tmp_path_factory):
 def test_a_run_with_objects_of_its_program_goes_on_there_only(finished):
     with pytest.raises(UserError, match=r"begun by pc\.fit with objects of its own program \(problem '.*Net on a, b'"):
         resume_trainer(Run(finished), Path(), "cpu")
-    with pytest.raises(
-        UserError, match=r"problem .*Net on a, b, not of a name|begun with benchmark own, not multimnist"
-    ):
+    with pytest.raises(UserError, match="begun with benchmark own, not multimnist"):
         pc.fit("multimnist", out=finished, resume=True)
 
 
 def test_a_resume_with_other_data_is_refused(tmp_path):
     stop = At(2, lambda: os.kill(os.getpid(), signal.SIGINT))
     fit(tmp_path / "run", progress=stop)
-    with pytest.raises(
-        UserError, match=r"begun with 8 steps in an epoch, and with the training data as they are .* 10"
-    ):
+    with pytest.raises(UserError, match=r"with 8 steps in an epoch, and with the training data as they are .* 10"):
         fit(tmp_path / "run", problem(80), resume=True)
 
 

@@ -329,7 +329,7 @@ def test_the_card_says_in_words_what_training_started_with(tmp_path):
     trainer(tmp_path / "first", "ls").start()
     again = trainer(tmp_path / "second", start_from=str(tmp_path / "first"))
     again.start()
-    assert again.card(Front.load(tmp_path / "second" / "front.json"))["training"]["start_from"] == (
+    assert again.fronts.card(Front.load(tmp_path / "second" / "front.json"))["training"]["start_from"] == (
         "LS on MultiMNIST, 2 epochs, 8 steps (first)"
     )
 
