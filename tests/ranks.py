@@ -22,7 +22,7 @@ from palora_core.front import Front
 from palora_core.runs import Run
 from palora_core.sources import whole_step
 from palora_core.tasks import Depth
-from palora_core.training.engine import objective_losses
+from palora_core.training.losses import objective_losses
 from palora_core.training.resuming import resume_trainer
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer

@@ -25,7 +25,8 @@ from palora_core.conditioning.lowrank import LowRankModel
 from palora_core.machine import autocast
 from palora_core.normalisation import batch_norms
 from palora_core.objectives import Objective
-from palora_core.training.engine import Engine, HeldOut, Portions, scaled
+from palora_core.training.engine import Engine, HeldOut
+from palora_core.training.losses import Portions, scaled
 
 SMALL = 2_000_000  # parameters; a larger network fills a GPU with one preference
 

@@ -13,7 +13,7 @@ from palora_core.balancing.base import Step
 from palora_core.errors import UserError
 
 if TYPE_CHECKING:
-    from palora_core.training.engine import Portions
+    from palora_core.training.losses import Portions
     from palora_core.training.trainer import Trainer
 
 COMPILERS = ("torch._dynamo", "torch._inductor")  # where the errors of torch.compile are at home
