@@ -68,6 +68,7 @@ def test_an_upload_has_no_ground_truth(roots):
     token = roots.uploads.put(np.full((50, 60, 3), 90, np.uint8), "<b>mine.png")
     page = make(roots, "two", [0.5, 0.5], token, "<b>mine.png")
     assert len(pictures(page)) == 1 + 2 and "ground truth</figcaption>" not in page
+    assert "trained on other data, Toy" in page, "the report says it is a foreign picture"
     assert "<b>mine" not in page and "&lt;b&gt;mine.png" in page
     with pytest.raises(UserError):
         make(roots, "two", [0.5, 0.5], "sample-99")

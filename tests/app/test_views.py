@@ -1,6 +1,7 @@
 """What a person sees of a model is one view: λ, sample and pin stay the same from page to page, by every way."""
 
 import json
+import shutil
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -8,8 +9,10 @@ from streamlit.testing.v1 import AppTest
 from app.serving.protocol import snap
 from tests.app.browsing import WAIT, settle
 from tests.app.pages import MAIN
+from tests.app.servers import ROOT
 
 expect = pytest.importorskip("playwright.sync_api").expect
+SHIPPED = ROOT / "trained_models" / "multimnist-methods"
 VIEW = """() => {
     const { explorer, dataset } = document.querySelector('.palora');
     const parameters = Object.fromEntries(new URLSearchParams(location.search));
@@ -258,3 +261,69 @@ def test_the_change_is_what_the_network_changes(open_page, roots):
     assert found[0] == pytest.approx(float(labels), abs=2e-3)
     assert found[1] == pytest.approx(float(depth), abs=(high - low) / 200)
     assert found[2] == pytest.approx(float(angle), abs=0.5)
+
+
+@pytest.mark.browser
+def test_the_front_marks_the_pinned_preference_too(open_page):
+    page = open_page("model=three&preference=0,1,0&pinned=1,0,0")
+    at(page, "three", [0, 1, 0], "sample-0")
+    page.wait_for_selector(".p-kept:not([hidden])")
+    places = page.evaluate(
+        """() => {
+            const { front } = document.querySelector('.palora').explorer;
+            const { xaxis, yaxis } = front.plot._fullLayout;
+            return ['.p-marker', '.p-kept'].map((name, i) => {
+                const boxes = [document.querySelector(name), front.plot].map((node) => node.getBoundingClientRect());
+                const [box, plot] = boxes;
+                const [x, y] = front.axes.map((axis) => front.at(axis, [[0, 1, 0], [1, 0, 0]][i]));
+                return [box.x + box.width / 2 - plot.x - xaxis._offset - xaxis.l2p(x),
+                        box.y + box.height / 2 - plot.y - yaxis._offset - yaxis.l2p(y)]; }); }"""
+    )
+    assert all(abs(off) < 1 for place in places for off in place), "both stand where the front is at their λ"
+    page.get_by_role("button", name="3-D").click()
+    drawn = "() => document.querySelector('.p-plot').data.slice(1).map(({ x, y, z }) => [x[0], y[0], z[0]])"
+    page.wait_for_function(f"() => ({drawn})().length === 2 && ({drawn})().flat().every(Number.isFinite)")
+    now, kept = page.evaluate(drawn)
+    assert now != kept
+    page.locator(".p-pin").click()
+    page.wait_for_function(f"() => ({drawn})()[1].every((value) => value == null)")
+    page.get_by_role("button", name="3-D").click()
+    page.wait_for_selector(".p-marker:not([hidden])")
+    assert page.locator(".p-kept").is_hidden()
+
+
+@pytest.mark.browser
+def test_on_a_phone_pinning_moves_nothing(open_page):
+    page = open_page(
+        "model=three&preference=0,1,0", before=lambda page: page.set_viewport_size({"width": 390, "height": 844})
+    )
+    at(page, "three", [0, 1, 0], "sample-0")
+    place = page.locator(".p-pad").bounding_box()
+    page.locator(".p-pin").click()
+    page.wait_for_selector(".palora[data-pinned='0 1 0']")
+    assert page.locator(".p-wipe").is_visible() and page.locator(".p-pad").bounding_box() == place
+    page.locator(".p-pin").click()
+    assert not page.locator(".p-wipe").is_visible() and page.locator(".p-pad").bounding_box() == place
+
+
+@pytest.fixture
+def solution(run_root):
+    """A shipped network of one trade-off among the runs, for as long as one test."""
+    folder = shutil.copytree(SHIPPED / "uw-s0", run_root / "solution")
+    shutil.copy(SHIPPED / "samples.npz", folder)
+    yield "run:solution"
+    shutil.rmtree(folder)
+
+
+@pytest.mark.browser
+def test_a_single_solution_says_so_instead_of_a_pad(open_page, solution):
+    page = open_page(f"model={solution}")
+    expect(page.locator(".p-fixed")).to_contain_text("trained for one trade-off", timeout=WAIT)
+    assert page.locator(".palora").get_by_role("heading", name="One solution").is_visible()
+    for steering in (".p-pad", ".p-pin", ".p-wipe", ".p-sliders", ".p-front"):
+        assert page.locator(steering).is_hidden(), steering
+    assert page.get_by_text("Find a preference").count() == 0
+    painted = page.locator(".palora").get_attribute("data-painted")
+    page.locator(".p-gallery button").nth(1).click()
+    page.wait_for_function("() => document.querySelector('.palora').explorer.latest.image === 'sample-1'")
+    assert page.locator(".palora").get_attribute("data-painted") == painted, "another sample, the same network"

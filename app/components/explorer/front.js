@@ -18,8 +18,7 @@ export class FrontPlot {
     this.stage = card.querySelector('.p-stage');
     this.about = card.querySelector('.p-about');
     this.stage.addEventListener('keydown', (event) => this.walk(event));
-    this.marker = card.querySelector('.p-marker');
-    this.marker.hidden = true; // until there is a figure to be in
+    [this.marker, this.cross] = ['.p-marker', '.p-kept'].map((name) => card.querySelector(name)); // hidden until there is a figure
     this.around = new Interpolator(front.preferences);
     this.kind = tasks.length > 3 ? 'lines' : '2d';
     this.axes = this.defaultAxes();
@@ -211,7 +210,8 @@ export class FrontPlot {
     // Far enough away that ticks and titles are inside the figure.
     const camera = { eye: { x: 1.75, y: 1.6, z: 1.05 }, center: { x: 0, y: 0, z: -0.1 } };
     const layout = { scene: { ...scene, camera, dragmode: 'turntable', aspectmode: 'manual', aspectratio: { x: 0.8, y: 0.8, z: 0.8 } }, dragmode: 'turntable', margin: { l: 0, r: 0, t: 0, b: 0 } };
-    return { data: [data, marker], layout };
+    const kept = { ...marker, marker: { size: 9, symbol: 'diamond-open', color: colours.text, line: { width: 2, color: colours.text } } };
+    return { data: [data, marker, kept], layout };
   }
 
   spaceAxis(index, colours) {
@@ -246,42 +246,52 @@ export class FrontPlot {
       line: { color: colours.point, width: 1 }, marker: { size: 5 }, opacity: 0.35, connectgaps: false,
     };
     const now = { type: 'scatter', mode: 'lines+markers', x: names, y: names.map(() => null), hoverinfo: 'skip', line: { color: colours.text, width: 2.5 }, marker: { size: 7, symbol: 'diamond' } };
+    const kept = { ...now, line: { ...now.line, width: 1.5, dash: 'dot' }, marker: { size: 8, symbol: 'x-thin-open' } };
     const yaxis = { title: { text: 'loss, best 0 to worst 1' }, gridcolor: colours.line, zeroline: false, range: [-0.05, 1.05] };
-    return { data: [all, now], layout: { xaxis: { gridcolor: colours.line, tickangle: names.length > 6 ? -60 : 0, automargin: true }, yaxis } };
+    return { data: [all, now, kept], layout: { xaxis: { gridcolor: colours.line, tickangle: names.length > 6 ? -60 : 0, automargin: true }, yaxis } };
   }
 
-  /** Move the marker to λ; pinned is drawn as a cross in two dimensions. */
-  show(preference) {
-    this.preference = preference;
+  /** Move the marker to λ, and the cross to the pinned one if there is one. */
+  show(preference, pinned) {
+    Object.assign(this, { preference, pinned });
     this.placeMarker();
   }
 
   placeMarker() {
-    const { plot, preference } = this;
-    if (!preference || !plot._fullLayout || !window.Plotly) return;
-    const inside = preference.every((v) => v > -1e-6);
-    this.marker.hidden = this.kind !== '2d' || !inside;
-    if (!inside) return;
-    const at = (index) => {
-      const column = this.front.columns[index];
-      const value = this.around.value(column.values, preference);
-      return value == null ? null : column.unit === '%' ? 100 * value : value;
-    };
-    if (this.kind === '2d') {
-      const { xaxis, yaxis } = plot._fullLayout;
-      const [x, y] = [at(this.axes[0]), at(this.axes[1])];
-      if (x == null || y == null || !xaxis) return void (this.marker.hidden = true);
-      const [across, down] = [xaxis.l2p(x), yaxis.l2p(y)];
-      const seen = across > -2 && down > -2 && across < xaxis._length + 2 && down < yaxis._length + 2;
-      if (!seen) return void (this.marker.hidden = true);
-      const [left, top] = [xaxis._offset + across, yaxis._offset + down];
-      this.marker.style.transform = `translate(${left}px, ${top}px) rotate(45deg)`;
-    } else if (this.kind === '3d') {
-      const [x, y, z] = this.axes.map(at);
-      window.Plotly.restyle(plot, { x: [[x]], y: [[y]], z: [[z]] }, [1]);
-    } else if (this.scaled) {
-      const y = this.scaled.map(({ index, scale }) => scale(at(index)));
-      window.Plotly.restyle(plot, { y: [y] }, [1]);
+    if (!this.preference || !this.plot._fullLayout || !window.Plotly) return;
+    const shown = [this.preference, this.pinned].map((λ) => (λ?.every((v) => v > -1e-6) ? λ : null)); // inside the simplex
+    if (this.kind === '2d') [this.marker, this.cross].forEach((mark, i) => this.lay(mark, shown[i]));
+    else [this.marker, this.cross].forEach((mark) => mark.toggleAttribute('hidden', true));
+    if (this.kind === '3d') {
+      const columns = this.axes.map((axis) => shown.map((λ) => [λ && this.at(axis, λ)]));
+      this.restyle(Object.fromEntries(['x', 'y', 'z'].map((name, i) => [name, columns[i]])));
+    } else if (this.kind === 'lines' && this.scaled) {
+      this.restyle({ y: shown.map((λ) => this.scaled.map(({ index, scale }) => λ && scale(this.at(index, λ)))) });
     }
+  }
+
+  /** The last two traces of a figure that has its marks in it: λ and the pinned one. */
+  restyle(values) {
+    window.Plotly.restyle(this.plot, values, [1, 2]);
+  }
+
+  /** What a column of the front has at λ, between its points. */
+  at(index, preference) {
+    const column = this.front.columns[index];
+    const value = this.around.value(column.values, preference);
+    return value == null ? null : this.kind !== 'lines' && column.unit === '%' ? 100 * value : value;
+  }
+
+  /** Lay a mark over the plane at λ; it is hidden without λ and outside of what is in sight. */
+  lay(mark, preference) {
+    mark.toggleAttribute('hidden', true);
+    const { xaxis, yaxis } = this.plot._fullLayout;
+    const [x, y] = preference ? this.axes.map((axis) => this.at(axis, preference)) : [null, null];
+    if (x == null || y == null || !xaxis) return;
+    const [across, down] = [xaxis.l2p(x), yaxis.l2p(y)];
+    const seen = across > -2 && down > -2 && across < xaxis._length + 2 && down < yaxis._length + 2;
+    if (!seen) return;
+    mark.toggleAttribute('hidden', false);
+    mark.style.translate = `${xaxis._offset + across}px ${yaxis._offset + down}px`;
   }
 }

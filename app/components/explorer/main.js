@@ -159,7 +159,7 @@ class Explorer {
     this.late *= 0.8;
     this.pad?.show(this.preference, this.pinned);
     this.sliders.show(this.preference);
-    this.front?.show(this.preference);
+    this.front?.show(this.preference, this.pinned);
     this.showMetrics();
   }
 
@@ -209,7 +209,8 @@ class Explorer {
     button.setAttribute('aria-pressed', on);
     button.textContent = on ? 'Unpin' : 'Pin to compare';
     const wipe = this.find('wipe');
-    wipe.hidden = !on || !this.panels.some((panel) => panel.canvas);
+    wipe.hidden = !this.data.controllable || !this.panels.some((panel) => panel.canvas);
+    wipe.classList.toggle('p-waiting', !on);
     if (on) wipe.querySelector('span').textContent = `pinned ${formatAll(this.pinned)} | now`;
     this.panels.forEach((panel) => panel.pin(this.pinned));
     this.pad?.show(this.preference, this.pinned);
