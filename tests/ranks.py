@@ -67,13 +67,15 @@ def on_a_rank(root: Path) -> None:
         work = trainer(root / "two" / method, method)
         work.start()
         report["weights"][method] = digest(work.model)
-    whole = trainer(root / "two" / "whole", "palora", norm_layers=True, epochs=2)
+    more = {"norm_layers": True, "epochs": 2, "ema": 0.8, "clip_norm": 1.0, "schedule": "cosine"}
+    whole = trainer(root / "two" / "whole", "palora", **more)
     whole.start()
 
     def stop_one(what: str, done: int, total: int) -> None:
-        stopped._stop = stopped._stop or (what == "training" and done == 2 and own == 1)
+        if what == "training" and done == 2 and own == 1:
+            stopped.stop()
 
-    stopped = trainer(root / "two" / "stopped", "palora", stop_one, norm_layers=True, epochs=2)
+    stopped = trainer(root / "two" / "stopped", "palora", stop_one, **more)
     stopped.start()
     report["stopped_at"] = stopped.step
     resumed = resume_trainer(Run(root / "two" / "stopped"), DATA, "cpu")

@@ -22,6 +22,7 @@ Settings = tuple[tuple[str, str], ...]  # (dotted path, value as the command lin
 
 # What people read instead of an option's name in the code, wherever that is no word of theirs.
 OPTION_NAMES = {
+    "accumulate": "batches per step",
     "adapter_lr_scale": "learning rate of adapters ×",
     "batch_norm": "BatchNorm statistics",
     "clip_norm": "largest gradient norm",
@@ -35,6 +36,7 @@ OPTION_NAMES = {
     "lr_scale": "learning rate ×",
     "num_preferences": "preferences per step",
     "reinit": "members drawn anew",
+    "warmup": "warm-up",
     "weights_lr": "learning rate of weights",
 }
 MOST_SHOWN = 4
