@@ -41,11 +41,11 @@ class Fairness(Benchmark):
             opportunity) or both.
         group: whose rates are compared, men's and women's, or those of people registered as white and of all others.
         hidden: widths of the MLP's hidden layers.
-        sharpness: of the decisions that the gaps are trained on; 1 takes probabilities, 0 is 1 where one gap is an
-            objective and 2 where both are.
-        width: gaps of less count quadratically, since a batch measures none exactly.
-        floor: weight of the prediction's loss in the gaps' objectives; at 0 the corners of λ that leave the prediction
-            out are answered alike for everybody.
+        sharpness: of the decisions that the gaps are trained on, 1 takes probabilities; twice that for two gaps, which
+            together pull more towards answers that are alike.
+        width: gaps of less count quadratically, since a batch measures none exactly; twice that for two gaps.
+        floor: weight of the prediction's loss in the gaps' objectives, twice that for two gaps; at 0 the corners of λ
+            that leave the prediction out are answered alike for everybody.
         split_seed: of the choice of test and validation rows; independent of the training seed.
     """
 
@@ -58,8 +58,8 @@ class Fairness(Benchmark):
     licence: ClassVar[str] = "Rows: CC BY 4.0 (UCI). Weights: MIT."
     limits: ClassVar[str] = (
         "For research and teaching: incomes of 1994, groups as a census registered them. No decision about a person "
-        "may rest on it. Where λ gives the prediction no weight it counts a fifth of a gap (the option floor), or one "
-        "answer for everybody would be best; where both gaps weigh alike and it does not, nearly that is given."
+        "may rest on it. Where λ gives the prediction no weight it counts a little all the same (the option floor), or "
+        "one answer for everybody would be best; where both gaps weigh alike and it does not, accuracy falls far."
     )
     recipe: ClassVar[Recipe] = Recipe(
         epochs=14,
@@ -73,9 +73,9 @@ class Fairness(Benchmark):
     gaps: Literal["both", "outcomes", "chances"] = "both"
     group: Literal["sex", "race"] = "sex"
     hidden: tuple[int, ...] = (64, 64)
-    sharpness: Annotated[float, Range(0, 1000)] = 0.0
-    width: NotNegative = 0.1
-    floor: NotNegative = 0.2
+    sharpness: Annotated[float, Range(0, 1000, open_low=True)] = 1.0
+    width: NotNegative = 0.05
+    floor: NotNegative = 0.1
     split_seed: CountOrNone = 0
 
     def __post_init__(self) -> None:
@@ -88,8 +88,8 @@ class Fairness(Benchmark):
         """The prediction, then the gaps."""
         prediction = Classification("income", 2, classes=("≤ 50K", "> 50K"), measures=decision_measures())
         positives = {"outcomes": False, "chances": True}
-        sharpness = self.sharpness or (2.0 if self.gaps == "both" else 1.0)
-        parts = (prediction, "group"), (sharpness, self.width, self.floor)
+        count = len(self._named)
+        parts = (prediction, "group"), (count * self.sharpness, count * self.width, count * self.floor)
         return (prediction, *(RateGap(f"equal_{n}", *parts[0], positives[n], *parts[1]) for n in self._named))
 
     @property

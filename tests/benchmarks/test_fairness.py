@@ -106,7 +106,7 @@ def test_objectives_read_one_decision(gaps, names, group):
         ({"gaps": "all"}, "gaps"),
         ({"group": "age"}, "group"),
         ({"floor": -1}, "floor must be at least 0"),
-        ({"sharpness": -1}, "sharpness must be from 0"),
+        ({"sharpness": 0}, "sharpness must be above 0"),
         ({"hidden": ()}, "one width"),
         ({"hidden": (0,)}, "one width"),
         ({"split_seed": -1}, "split_seed"),
