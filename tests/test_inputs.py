@@ -1,6 +1,8 @@
 """Kinds of inputs: from a person's file to what a network reads, and back to what a person sees."""
 
 import io
+import math
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 from palora_core.errors import UserError
 from palora_core.inputs import MOST_BYTES, RGB, Grey, Input, Table, _decoding, as_input
 from palora_core.inputs._decoding import decode_picture
+from palora_core.inputs.record import Field, Record, Scale
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -188,3 +191,51 @@ def test_a_benchmark_names_its_kind_or_gives_it():
         as_input(3)
     for name, made in pc.benchmarks().items():
         assert isinstance(as_input(made().input_kind), Input), name
+
+
+PERSON = Record(
+    (
+        Field("age", (), 17, 90, (Scale(38.0, 13.0),)),
+        Field("degree", ("none", "school", "university"), 0, 2, (Scale(1.0, 0.5),)),
+        Field("gain", (), 0, 99_999, (Scale(1000.0, 7000.0), Scale(0.7, 2.5, True))),
+    )
+)
+
+
+@pytest.mark.parametrize("row", [(17, "none", 0), (90, "university", 99_999), (41, "school", 7_688)])
+def test_records_come_back_as_they_went_in(row):
+    shown = dict(zip(("age", "degree", "gain"), row))
+    x = PERSON.to_input(shown)
+    assert x.shape == (1, PERSON.width) == (1, 7) and x.dtype == torch.float32
+    assert PERSON.to_shown(x[0]) == shown and PERSON.takes(shown)
+    expected = [(row[0] - 38) / 13, *(row[1] == value for value in ("none", "school", "university"))]
+    expected += [(("none", "school", "university").index(row[1]) - 1) / 0.5]
+    expected += [(row[2] - 1000) / 7000, (math.log1p(row[2]) - 0.7) / 2.5]
+    assert x[0].tolist() == pytest.approx([float(value) for value in expected], rel=1e-5)
+
+
+def test_a_record_is_read_from_a_table_with_its_names():
+    table = b"gain,degree,other,age\n12, school ,x,40\n1,none,y,20\n"
+    assert PERSON.read(table) == {"age": 40, "degree": "school", "gain": 12}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("40,doctor,1", "field degree is 'doctor'; expected one of none, school, university"),
+        ("16,none,1", "field age is '16'; expected a whole number from 17 to 90"),
+        ("40.5,none,1", "field age is '40.5'"),
+        ("old,none,1", "field age is 'old'"),
+        ("40,none,inf", "field gain is 'inf'; expected a whole number from 0 to 99,999"),
+    ],
+)
+def test_a_record_that_cannot_be_is_refused_by_field(row, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        PERSON.read(f"age,degree,gain\n{row}\n".encode())
+    assert not PERSON.takes(dict(zip(("age", "degree", "gain"), row.split(","))))
+    assert not PERSON.takes({"age": 40}) and not PERSON.takes(None)
+
+
+def test_a_code_that_no_value_has_is_refused():
+    with pytest.raises(UserError, match="code for degree that is none of its 3 values"):
+        PERSON.encode(torch.tensor([[40, 3, 0]]))

@@ -1,4 +1,4 @@
-"""The people of Adult as they travel with the project: one code per field and row, and how rows become features."""
+"""The people of Adult as they travel with the project: one code per field and row, and how fields become features."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from palora_core.errors import UserError
+from palora_core.inputs.record import Field, Scale
 
 COLUMNS = (
     *("age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship"),
@@ -22,31 +19,16 @@ COLUMNS = (
 )
 # The years of schooling say the same as the name of the degree; the codes of the degrees are in their order.
 SAME = "education-num"
-# Numbers: name → (mean, deviation) over all rows, rounded. Dollars are read twice, as they are and as log(1 + dollars).
-NUMBERS = {
-    **{"age": (38.6, 13.6), "hours-per-week": (40.4, 12.3)},
-    **{"capital-gain": (1080.0, 7390.0), "capital-loss": (87.3, 403.0)},
+# Numbers by mean and deviation over all rows, rounded; dollars are read twice, as they are and as log(1 + dollars).
+SCALES = {
+    "age": (Scale(38.6, 13.6),),
+    "education": (Scale(9.1, 2.6),),  # a number too, beside its values
+    "capital-gain": (Scale(1080.0, 7390.0), Scale(0.73, 2.46, True)),
+    "capital-loss": (Scale(87.3, 403.0), Scale(0.36, 1.58, True)),
+    "hours-per-week": (Scale(40.4, 12.3),),
 }
-LOGARITHMS = {"capital-gain": (0.73, 2.46), "capital-loss": (0.36, 1.58)}
-ORDERED = {"education": (9.1, 2.6)}  # codes that are a number too
+NUMBERS = ("age", "fnlwgt", "capital-gain", "capital-loss", "hours-per-week")
 ASSET = "adult.npz"
-
-
-@dataclass(frozen=True)
-class Field:
-    """One column of a person's row.
-
-    Attributes:
-        name: as in the file.
-        values: names of its codes; () for a number, which is its own code.
-        low: smallest value that occurs.
-        high: largest value that occurs.
-    """
-
-    name: str
-    values: tuple[str, ...]
-    low: int
-    high: int
 
 
 @dataclass(frozen=True)
@@ -111,7 +93,7 @@ def pack(source: Path, target: Path) -> People:
     columns = dict(zip(COLUMNS, zip(*rows[1:])))
     arrays: dict[str, np.ndarray] = {}
     for name, texts in columns.items():
-        if name in (*NUMBERS, "fnlwgt"):
+        if name in NUMBERS:
             arrays[name] = _small(np.array(texts, np.int64))
         elif name != SAME:
             values = sorted(set(texts))
@@ -125,37 +107,15 @@ def pack(source: Path, target: Path) -> People:
     return _people(arrays)
 
 
-def features(codes: Tensor, fields: tuple[Field, ...]) -> Tensor:
-    """Rows of codes [B, fields] → network inputs float32 [B, F]: numbers standardised, categories one feature each."""
-    parts: list[Tensor] = []
-    for field, column in zip(fields, codes.long().unbind(1)):
-        if field.values:
-            _check_codes(field, column)
-            parts.append(F.one_hot(column, len(field.values)).float())
-        numbers = [(column.float(), known[field.name]) for known in (NUMBERS, ORDERED) if field.name in known]
-        numbers += [(column.float().log1p(), LOGARITHMS[field.name])] if field.name in LOGARITHMS else []
-        parts += [((number - mean) / deviation)[:, None] for number, (mean, deviation) in numbers]
-    return torch.cat(parts, 1)
-
-
-def _check_codes(field: Field, column: Tensor) -> None:
-    if column.numel() and (int(column.min()) < 0 or int(column.max()) >= len(field.values)):
-        raise UserError(f"A row has a code for {field.name} that is none of its {len(field.values)} values.")
-
-
-def width(fields: tuple[Field, ...]) -> int:
-    """F, the number of features of a row."""
-    return features(torch.zeros(0, len(fields), dtype=torch.int32), fields).shape[1]
-
-
 def _people(arrays: Mapping[str, np.ndarray]) -> People:
     names = [name for name in COLUMNS[:-1] if name not in ("fnlwgt", SAME)]
     codes = np.stack([arrays[name].astype(np.int32) for name in names], 1)
     values = [tuple(arrays.get(f"{name}:values", np.array([])).tolist()) for name in names]
-    ends = zip(names, values, codes.min(0).tolist(), codes.max(0).tolist())
+    scales = [SCALES.get(name, ()) for name in names]
+    described = zip(names, values, codes.min(0).tolist(), codes.max(0).tolist(), scales)
     label = COLUMNS[-1]
     earns = arrays[label] == arrays[f"{label}:values"].tolist().index(">50K")
-    return People(tuple(Field(*end) for end in ends), codes, earns, arrays["fnlwgt"].astype(np.int32))
+    return People(tuple(Field(*one) for one in described), codes, earns, arrays["fnlwgt"].astype(np.int32))
 
 
 def _small(values: np.ndarray) -> np.ndarray:

@@ -9,13 +9,13 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor
 
-from palora_core.benchmarks._adult import Field, People, bundled, features, width
+from palora_core.benchmarks._adult import People, bundled
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.gaps import RateGap
-from palora_core.inputs import Input, Table
+from palora_core.inputs import Record
 from palora_core.meters import decision_measures
 from palora_core.objectives import Metric, Objective
 from palora_core.ranges import CountOrNone, NotNegative, Range, check_ranges
@@ -100,12 +100,12 @@ class Fairness(Benchmark):
     @property
     def network(self) -> tuple[str, dict[str, Any]]:
         """Two hidden layers, one head: all objectives look at the same decision."""
-        return "mlp", {"outputs": self.outputs, "inputs": width(self.fields), "hidden": self.hidden}
+        return "mlp", {"outputs": self.outputs, "inputs": self.input_kind.width, "hidden": self.hidden}
 
     @property
-    def input_kind(self) -> Input:
-        """A row of numbers."""
-        return Table()
+    def input_kind(self) -> Record:
+        """A person's row."""
+        return Record(bundled().fields)
 
     @property
     def questions(self) -> tuple[Metric, ...]:
@@ -127,11 +127,6 @@ class Fairness(Benchmark):
         """Which gaps are objectives."""
         return tuple(name for name in ("outcomes", "chances") if self.gaps in ("both", name))
 
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """The columns of a person's row."""
-        return bundled().fields
-
     def load(self, data: Path = Path(), progress: Progress | None = None) -> dict[str, Split]:
         """Rows in an order drawn with ``split_seed``; nothing is read below ``data``."""
         order = np.random.default_rng(self.split_seed).permutation(len(bundled()))
@@ -151,4 +146,4 @@ class Fairness(Benchmark):
 
     def convert(self, x: Tensor, targets: Targets) -> Batch:
         """Codes [B, fields] to features [B, F], labels to int64."""
-        return features(x, self.fields), {name: target.long() for name, target in targets.items()}
+        return self.input_kind.encode(x), {name: target.long() for name, target in targets.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,21 +52,7 @@ class Table(Input):
         """
         if not self.columns:
             raise self._refusal()
-        if len(data) > MOST_BYTES:
-            raise UserError(f"The file has {len(data) / 2**20:.0f} MB, the limit is {MOST_BYTES // 2**20} MB.")
-        try:
-            rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
-            row = next(rows, None)
-        except (UnicodeDecodeError, csv.Error):
-            raise UserError("This file is no table in text form (CSV, UTF-8); save it as one.") from None
-        if row is None:
-            raise UserError("The table has no row below its head; the head names the columns, the row is the input.")
-        missing = [name for name in self.columns if row.get(name) is None]
-        if missing:
-            raise UserError(
-                f"The table has no column {quoted(missing[0])}; this model reads {len(self.columns)} columns: "
-                f"{', '.join(self.columns[:8])}{', …' if len(self.columns) > 8 else ''}."
-            )
+        row = first_row(data, self.columns)
         return {name: _number(name, row[name]) for name in self.columns}
 
     def takes(self, shown: Any) -> bool:
@@ -87,6 +73,29 @@ class Table(Input):
             raise UserError(f"An input has {len(row)} numbers for {len(names)} columns.")
         wide = row * torch.tensor(self.deviation).double() if self.deviation else row
         return dict(zip(names, (wide + torch.tensor(self.mean).double() if self.mean else wide).tolist()))
+
+
+def first_row(data: bytes, columns: Sequence[str]) -> dict[str, str]:
+    """The texts of the first row below the head of a CSV file; columns in any order, further ones left out.
+
+    Raises:
+        UserError: too large, no text, no row, or a column that is missing.
+    """
+    if len(data) > MOST_BYTES:
+        raise UserError(f"The file has {len(data) / 2**20:.0f} MB, the limit is {MOST_BYTES // 2**20} MB.")
+    try:
+        row = next(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")), None)
+    except (UnicodeDecodeError, csv.Error):
+        raise UserError("This file is no table in text form (CSV, UTF-8); save it as one.") from None
+    if row is None:
+        raise UserError("The table has no row below its head; the head names the columns, the row is the input.")
+    missing = [name for name in columns if row.get(name) is None]
+    if missing:
+        raise UserError(
+            f"The table has no column {quoted(missing[0])}; this model reads {len(columns)} columns: "
+            f"{', '.join(columns[:8])}{', …' if len(columns) > 8 else ''}."
+        )
+    return {name: row[name] for name in columns}
 
 
 def _number(name: str, text: str) -> float:

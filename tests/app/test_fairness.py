@@ -10,6 +10,8 @@ from app.exports.standalone.build import configuration
 from app.library.models import ModelRegistry
 from app.pictures.scenes import make_scene
 from app.pictures.uploads import UploadStore
+from palora_core.benchmarks._adult import bundled
+from palora_core.benchmarks.fairness import Fairness
 from tests.app.pages import open_on
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +58,31 @@ def test_a_row_has_one_prediction_and_the_gaps_have_none(loaded):
     assert [task["predicts"] for task in told["tasks"]] == [True, False, False]
 
 
-@pytest.mark.parametrize("page", ["explore", "probe", "compare"])
+def test_a_row_is_told_by_its_fields_and_one_of_ones_own_is_read(loaded):
+    scene = make_scene(loaded, "sample-0", UploadStore())
+    people, first = bundled(), Fairness().at_hand(1).inputs[0]
+    assert list(scene.shown.values()) == [field.shown(code) for field, code in zip(people.fields, first.tolist())]
+    rows = dict(scene.describe().header["input"]["rows"])
+    assert rows["Sex"] in ("Male", "Female") and "Hours per week" in rows
+    store = UploadStore()
+    other = {**scene.shown, "sex": "Female" if scene.shown["sex"] == "Male" else "Male"}
+    text = ",".join(other) + "\n" + ",".join(map(str, other.values())) + "\n"
+    token = store.put(loaded.input_view.input.read(text.encode()), "row.csv")
+    own = make_scene(loaded, token, store)
+    assert own.shown == other and (own.x != scene.x).sum() == 2  # one value off, one on
+
+
+def test_a_form_asks_for_every_field(loaded):
+    app = open_on("explore", model="fairness")
+    fields = loaded.input_view.input.fields
+    assert len(app.selectbox) >= sum(bool(field.values) for field in fields)
+    assert {widget.label for widget in app.number_input} >= {"Age", "Capital gain", "Hours per week"}
+    next(button for button in app.button if button.label == "Show this row").click()
+    app.run()
+    assert not app.exception and not app.error
+
+
+@pytest.mark.parametrize("page", ["probe", "compare"])
 def test_pages_show_it(loaded, page):
     app = open_on(page, model="fairness")
     assert not app.exception and not [error.value for error in app.error]

@@ -62,7 +62,7 @@ def test_features_are_standardised_numbers_and_one_per_category():
     assert x.shape == (4000, bench.network[1]["inputs"]) == (4000, 109) and x.dtype == torch.float32
     whole = (x == 0) | (x == 1)
     categories = whole.all(0)
-    assert (x[:, categories].sum(1) == sum(bool(field.values) for field in bench.fields)).all()
+    assert (x[:, categories].sum(1) == sum(bool(field.values) for field in bench.input_kind.fields)).all()
     numbers = x[:, ~categories]
     assert numbers.shape[1] == 7 and numbers.mean(0).abs().max() < 0.1
     assert (numbers.std(0) - 1).abs().max() < 0.2
@@ -146,7 +146,7 @@ def one_thread():
 
 def trained(folder, **settings) -> Front:
     bench, method, options = configure("fairness", "palora", settings)
-    Trainer(Run(folder), bench.problem(), method, options, "cpu").start()
+    Trainer(Run(folder), bench.problem(), method, options, device="cpu").start()
     return Front.load(folder / "front.json")
 
 
