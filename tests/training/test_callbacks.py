@@ -6,6 +6,7 @@ import types
 import pytest
 
 import palora_core as pc
+from palora_core.commands import run as run_command
 from palora_core.errors import UserError
 from palora_core.runs import Run
 from palora_core.training import reporting
@@ -200,3 +201,18 @@ def test_numbers_of_a_front_are_those_at_the_best_loss(tmp_path):
     at = front.objectives[:, 0].argmin()
     metrics = [name for name in front.metrics if name.startswith("a/")]
     assert metrics and all(found[f"test/{name}"] == pytest.approx(front.metrics[name][at]) for name in metrics)
+
+
+def test_the_command_takes_loggers(tmp_path, monkeypatch, capsys):
+    kept = []
+    session = types.SimpleNamespace(
+        log=lambda values, step: kept.append((step, values)), finish=lambda exit_code: kept.append(exit_code)
+    )
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=lambda **options: session))
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    small = ("train_images=64", "test_images=32", "batch_size=32", "front_points=2", "evaluate_every=0")
+    words = ["--benchmark", "multimnist", "--epochs", "1", *(word for pair in small for word in ("--set", pair))]
+    assert run_command("train", [*words, "--out", str(tmp_path / "run"), "--logger", "wandb"], "palora train") == 0
+    assert [entry[0] for entry in kept[:2]] == [1, 2] and kept[-1] == 0
+    assert run_command("train", [*words, "--out", str(tmp_path / "no"), "--logger", "mlflow"], "palora train") == 2
+    assert "The logger mlflow needs mlflow" in capsys.readouterr().err and not (tmp_path / "no").exists()
