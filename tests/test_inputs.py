@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from palora_core.errors import UserError
-from palora_core.inputs import MOST_BYTES, RGB, Grey, Input, Table, _decoding, as_input
+from palora_core.inputs import MOST_BYTES, RGB, Audio, Grey, Input, Sound, Table, Text, _decoding, as_input
 from palora_core.inputs._decoding import decode_picture
 from palora_core.inputs.record import Field, Record, Scale
 
@@ -239,3 +239,65 @@ def test_a_record_that_cannot_be_is_refused_by_field(row, words):
 def test_a_code_that_no_value_has_is_refused():
     with pytest.raises(UserError, match="code for degree that is none of its 3 values"):
         PERSON.encode(torch.tensor([[40, 3, 0]]))
+
+
+# -- texts and sounds -------------------------------------------------------------------------------------------------
+def test_bytes_of_a_text_come_back():
+    kind = Text(16)
+    x = kind.to_input(kind.read("Grüße!".encode()))
+    assert x.shape == (1, 16) and x.dtype == torch.int64 and (x[0, 8:] == 0).all() and x[0, 0] == ord("G") + 1
+    assert kind.to_shown(x[0]) == "Grüße!" and kind.takes("any") and not kind.takes(PHOTO)
+    assert kind.lost("x" * 20) == "The first 16 of its 20 bytes are used." and kind.lost("x" * 16) == ""
+
+
+def test_words_of_a_vocabulary_come_back_and_others_are_said():
+    kind = Text(5, ("the", "cat", "sat", "."))
+    x = kind.to_input("The cat slept.")
+    assert x.tolist() == [[2, 3, 1, 5, 0]] and kind.to_shown(x[0]) == "the cat ▢ ."
+    assert kind.to_shown(torch.tensor([99, 0, 0, 0, 0])) == "▢"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"", "empty"), (b" \n", "empty"), (b"\xff\xfe", "no plain text"), (b"a" * (MOST_BYTES + 1), "MB")],
+)
+def test_a_bad_text_gets_one_sentence(data, words):
+    with pytest.raises(UserError, match=words):
+        Text(4).read(data)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_sound_of_any_form_is_what_it_was(width, channels):
+    import wave
+
+    tone = 0.5 * np.sin(2 * np.pi * 5 * np.arange(800) / 800)
+    steps = np.round(tone * (2 ** (8 * width - 1) - 1)).astype("<i8") + (128 if width == 1 else 0)
+    raw = np.repeat(steps.view(np.uint8).reshape(-1, 8)[:, :width], channels, axis=0).tobytes()
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((channels, width, 800, 800, "NONE", ""))
+        file.writeframes(raw)
+    kind = Audio(800, 1000)
+    sound = kind.read(buffer.getvalue())
+    assert sound.rate == 800 and np.abs(sound.values - tone).max() < 1e-7 + 1.1 / 2 ** (8 * width - 1)
+    x = kind.to_input(sound)
+    assert x.shape == (1, 1, 1000) and (x[0, 0, 800:] == 0).all()
+    again = kind.read(kind.to_shown(x[0]).as_wav())
+    assert np.abs(again.values[:800] - tone).max() < 0.01 + 1.1 / 2 ** (8 * width - 1)
+
+
+def test_a_sound_of_another_rate_keeps_its_tone():
+    time = np.arange(16000) / 16000
+    sound = Sound(np.sin(2 * np.pi * 50 * time).astype(np.float32), 16000)
+    kind = Audio(4000, 4000)
+    x = kind.to_input(sound)[0, 0].numpy()
+    expected = np.sin(2 * np.pi * 50 * np.arange(4000) / 4000)
+    assert np.abs(x - expected)[100:-100].max() < 0.01 and kind.lost(sound) == ""
+    assert kind.lost(Sound(np.zeros(32000, np.float32), 16000)) == "The first 1 of its 2 seconds are used."
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF", b"no sound at all", Sound(np.zeros(0, np.float32), 8000).as_wav()])
+def test_a_bad_sound_gets_one_sentence(data):
+    with pytest.raises(UserError, match=r"WAV file|empty"):
+        Audio(8000, 10).read(data)

@@ -14,10 +14,10 @@ ROOMS = ("palora_core/tasks", "palora_core/inputs", "app/kinds", "app/inputs")
 NAMES = "|".join(sorted({*pc.tasks(), *pc.inputs()}, key=len, reverse=True))
 # A comparison with a name of a kind, on either side, or a list of them to look in; in Python and in JavaScript.
 QUOTED = rf"""["'](?:{NAMES})["']"""
-COMPARED = re.compile(rf"(?:[!=]==?|\bin|\bcase)\s*[\[({{]?\s*{QUOTED}|{QUOTED}\s*(?:[!=]==?|\bin\b)")
+COMPARED = re.compile(rf"(?:[!=]==?|\bin|\bcase)\s*[\[({{]?\s*{QUOTED}|{QUOTED}\s*(?:[!=]==?|\bin\b.*\bkinds?\b)")
 LISTED = re.compile(rf"[\[({{]\s*{QUOTED}\s*,\s*{QUOTED}")
 ASKED = re.compile(r"\b(?:task|objective|view)s?(?:\[\w+\])?\.kind\s*(?:[!=]==?|\bin\b|\bnot in\b)")
-BY_CLASS = re.compile(r"isinstance\(\s*\w*(?:task|objective)\w*,")
+BY_CLASS = re.compile(r"isinstance\(\s*\w*(?:task|objective)\w*,(?!\s*(?:Task|Objective)\b)")
 # Tasks, outputs and fields of data sets may be called like the kind that they are of.
 EXAMPLE = re.compile("``.*?``", re.DOTALL)  # in a docstring
 DATA = ("palora_core/benchmarks/", "palora_core/preparation/", "palora_core/scenes/")

@@ -10,10 +10,15 @@ from palora_core.errors import UserError
 from palora_core.tasks import (
     Classification,
     Depth,
+    KeyPoints,
     Metric,
+    MultiLabel,
     Normals,
+    Ordinal,
+    Quantile,
     Regression,
     Segmentation,
+    Tokens,
     _tensors,
     histogram_median,
     mean_iou,
@@ -62,6 +67,37 @@ def regression_batch(seed: int, batch: int = 9) -> tuple[torch.Tensor, torch.Ten
     return torch.randn(batch, 1, generator=source), 3 * torch.randn(batch, generator=source)
 
 
+def multilabel_batch(seed: int, batch: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, 5, generator=source), torch.randint(-1, 2, (batch, 5), generator=source)
+
+
+def ordinal_batch(seed: int, batch: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    logits = torch.randn(batch, 3, generator=source).sort(1, descending=True).values
+    return logits, torch.randint(0, 4, (batch,), generator=source)
+
+
+def quantile_batch(seed: int, batch: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, 3, generator=source).sort(1).values, torch.randn(batch, generator=source)
+
+
+def keypoints_batch(seed: int, batch: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    target = torch.rand(batch, 4, 2, generator=source)
+    prediction = (target + 0.05 * torch.randn(target.shape, generator=source)).flatten(1)
+    target[torch.rand(batch, 4, generator=source) < 0.2] = torch.nan
+    return prediction, target
+
+
+def tokens_batch(seed: int, batch: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 4, (batch, 6), generator=source)
+    labels[torch.rand(labels.shape, generator=source) < 0.2] = -100
+    return torch.randn(batch, 6, 4, generator=source), labels
+
+
 CASES = [
     (Segmentation("sem", num_classes=5), segmentation_batch),
     (Depth("depth"), depth_batch),
@@ -71,6 +107,11 @@ CASES = [
     (Regression("torque"), regression_batch),
     (Regression("age", objective="huber", unit="years", scale=20.0), regression_batch),
     (Regression("age", objective="l1"), regression_batch),
+    (MultiLabel("labels", num_labels=5), multilabel_batch),
+    (Ordinal("grade", num_classes=4), ordinal_batch),
+    (Quantile("price", unit="€", scale=3.0), quantile_batch),
+    (KeyPoints("places", num_points=4), keypoints_batch),
+    (Tokens("tags", num_classes=4), tokens_batch),
 ]
 every_task = pytest.mark.parametrize(("task", "make"), CASES, ids=lambda value: getattr(value, "kind", ""))
 
@@ -143,7 +184,7 @@ class TestEveryTask:
             task.loss(prediction[:1], on(target))
 
     def test_convention_and_use_are_checked(self, task, make):
-        assert make(0)[0].shape[1] == task.out_channels
+        assert task.out_channels in make(0)[0].shape[1:]
         with pytest.raises(UserError, match="'exact' or 'published'"):
             task.accumulator("guess")
         with pytest.raises(UserError, match="has seen no batch"):
@@ -158,6 +199,11 @@ INVALID = [
     (CASES[3][0], torch.randn(2, 3, 3, 3), torch.full((2, 3, 3, 3), math.nan)),
     (CASES[4][0], torch.randn(2, 4), torch.full((2,), -1)),
     (CASES[5][0], torch.randn(2, 1), torch.full((2,), math.nan)),
+    (MultiLabel("labels", num_labels=5), torch.randn(2, 5), torch.full((2, 5), -1)),
+    (Ordinal("grade", num_classes=4), torch.randn(2, 3), torch.full((2,), -1)),
+    (Quantile("price"), torch.randn(2, 3), torch.full((2,), math.nan)),
+    (KeyPoints("places", num_points=4), torch.randn(2, 8), torch.full((2, 4, 2), math.nan)),
+    (Tokens("tags", num_classes=4), torch.randn(2, 6, 4), torch.full((2, 6), -100)),
 ]
 
 
@@ -506,3 +552,99 @@ def test_on_a_gpu_a_label_that_is_no_class_makes_the_loss_nan_and_asserts_nothin
     assert torch.equal(_tensors._poisoned_cross_entropy(logits, labels, -1), expected)
     for label in (5, 255, -2):
         assert _tensors._poisoned_cross_entropy(logits, labels.index_fill(0, torch.tensor(3), label), -1).isnan()
+
+
+# -- further kinds ----------------------------------------------------------------------------------------------------
+def values_of(task, *batches):
+    accumulator = task.accumulator()
+    for prediction, target in batches:
+        accumulator.update(prediction, on(target))
+    return accumulator.compute()
+
+
+def test_multilabel_equals_torchmetrics():
+    found = [multilabel_batch(seed, 40) for seed in range(2)]
+    values = values_of(MultiLabel("m", 5), *found)
+    logits, labels = (torch.cat(parts) for parts in zip(*found))
+    shared = {"num_labels": 5, "ignore_index": -1}
+    for name, function in (("f1", tm.classification.multilabel_f1_score), ("x", tm.classification.multilabel_accuracy)):
+        for average in ("macro", "micro"):
+            key = f"{average}_{name}" if name == "f1" else "label_accuracy" if average == "micro" else None
+            if key:
+                expected = float(function(logits.sigmoid(), labels, average=average, **shared))
+                assert values[key] == pytest.approx(expected, abs=1e-6)
+    known = labels != -1
+    loss = F.binary_cross_entropy_with_logits(logits[known], labels[known].float())
+    assert values["loss"] == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_ordinal_equals_torchmetrics():
+    found = [ordinal_batch(seed, 40) for seed in range(2)]
+    task = Ordinal("o", 4)
+    values = values_of(task, *found)
+    logits, grades = (torch.cat(parts) for parts in zip(*found))
+    said = task.grades(logits)
+    kappa = tm.classification.multiclass_cohen_kappa(said, grades, num_classes=4, weights="quadratic")
+    assert values["kappa"] == pytest.approx(float(kappa), abs=1e-6)
+    assert values["mae"] == pytest.approx(float(tm.mean_absolute_error(said.float(), grades.float())), abs=1e-6)
+    assert values["accuracy"] == pytest.approx(float((said == grades).float().mean()), abs=1e-6)
+    by_hand = sum(F.binary_cross_entropy_with_logits(logits[:, k], (grades > k).float()) for k in range(3))
+    assert values["loss"] == pytest.approx(float(by_hand), rel=1e-5)
+
+
+def test_quantiles_by_hand_and_the_best_constant_is_theirs():
+    task = Quantile("q", (0.1, 0.5, 0.9))
+    prediction, target = torch.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 2.0]]), torch.tensor([2.5, 3.0])
+    losses = [0.1 * 1.5, 0.5 * 0.5, 0.1 * 0.5, 0.1 * 3, 0.5 * 2, 0.9 * 1]
+    expected = {"loss": sum(losses) / 6, "mae": (0.5 + 2) / 2, "coverage_gap": abs(0.5 - 0.8)}
+    assert values_of(task, (prediction, target)) == pytest.approx(expected, rel=1e-5)
+    many = torch.randn(4001, generator=torch.Generator().manual_seed(0))
+    best = task.chance(many)
+    assert best["coverage_gap"] < 0.001
+    for moved in (-0.2, 0.2):
+        assert task.score(task.constant_answer(many) + moved, many)["loss"] > best["loss"]
+
+
+def test_key_points_by_hand():
+    task = KeyPoints("k", 2, near=0.1)
+    target = torch.tensor([[[0.5, 0.5], [torch.nan, 0.5]]])
+    values = values_of(task, (torch.tensor([[0.53, 0.54, 9.0, 9.0]]), target))
+    assert values == pytest.approx({"loss": 0.07, "distance": 0.05, "found": 1.0}, rel=1e-4)
+    values = values_of(task, (torch.tensor([[[0.5, 0.7], [0.0, 0.0]]]), target))
+    assert values == pytest.approx({"loss": 0.2, "distance": 0.2, "found": 0.0}, rel=1e-4)
+    assert task.effect(torch.zeros(1, 4), torch.tensor([[0.3, 0.4, 0.0, 0.0]])).tolist() == pytest.approx([0.25])
+
+
+def test_tokens_equal_torchmetrics():
+    found = [tokens_batch(seed, 20) for seed in range(2)]
+    values = values_of(Tokens("t", 4), *found)
+    logits, labels = (torch.cat([part.flatten(0, 1) for part in parts]) for parts in zip(*found))
+    shared = {"num_classes": 4, "ignore_index": -100}
+    f1 = tm.classification.multiclass_f1_score(logits, labels, average="macro", **shared)
+    accuracy = tm.classification.multiclass_accuracy(logits, labels, average="micro", **shared)
+    assert values["macro_f1"] == pytest.approx(float(f1), abs=1e-6)
+    assert values["token_accuracy"] == pytest.approx(float(accuracy), abs=1e-6)
+    assert values["loss"] == pytest.approx(float(F.cross_entropy(logits, labels, ignore_index=-100)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("task", "make"), CASES, ids=lambda value: getattr(value, "kind", ""))
+def test_chance_is_finite_and_a_prediction_has_no_effect_on_itself(task, make):
+    prediction, target = make(3)
+    assert all(math.isfinite(value) for value in task.chance(target).values())
+    assert task.effect(prediction, prediction).tolist() == pytest.approx([0] * len(prediction), abs=0.05)
+    assert task.agrees(prediction, prediction) and task.effect(prediction, -prediction - 1).mean() > 0
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "label"),
+    [(MultiLabel("m", 2), [[0, 2]], 2), (Ordinal("o", 3), [3], 3), (Tokens("t", 3), [[-1, 0]], -1)],
+)
+def test_further_kinds_name_a_label_that_is_none(task, target, label):
+    with pytest.raises(UserError, match=f"got the label {label}"):
+        task._check(torch.tensor(target))
+
+
+@pytest.mark.parametrize("quantiles", [(), (0.5, 0.1), (0.0, 0.5), (0.5, 1.0), (0.5, 0.5)])
+def test_quantiles_rise_between_0_and_1(quantiles):
+    with pytest.raises(UserError, match="rising numbers"):
+        Quantile("q", quantiles)

@@ -132,6 +132,7 @@ def numbers(values: Tensor, scale: float = 1.0) -> dict[str, Any]:
 
 def class_names(view: View) -> list[str] | None:
     """The names of a task's classes, from the task or else the card; None where neither says them all."""
-    count = view.task.out_channels
+    sizes = (getattr(view.task, name, 0) for name in ("num_classes", "num_labels", "num_points"))
+    count = next(filter(None, sizes), view.task.out_channels)
     own, told = list(getattr(view.task, "classes", ())), list(view._told.get("classes") or [])
     return own or (told if len(told) == count else None)

@@ -19,7 +19,7 @@ class ClassificationView(View):
     @cached_property
     def classes(self) -> list[str]:
         """Their names, or numbers."""
-        return class_names(self) or [str(i) for i in range(self.task.out_channels)]
+        return class_names(self) or [str(i) for i in range(self.task.num_classes)]
 
     def values(self, prediction: Tensor) -> dict[str, Any]:
         """The probability of every class, and which is the likeliest."""

@@ -144,7 +144,7 @@ export class PicturePanel extends Panel {
     this.read = legend;
     this.layers = { truth };
     this.pinnedLayers = {};
-    const first = truth ?? input;
+    const first = legend.overlaid ? input ?? truth : truth ?? input;
     if (first) this.aspect = first.height / first.width;
     this.resize();
     this.offer();

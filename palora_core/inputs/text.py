@@ -1,0 +1,85 @@
+"""Texts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from palora_core.errors import UserError
+from palora_core.inputs.base import MOST_BYTES, Input, inputs, one
+
+PAD, UNKNOWN = 0, 1
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+@inputs.register("text")
+@dataclass(frozen=True)
+class Text(Input):
+    """A text; the network reads numbers of tokens [B, length], 0 behind the end.
+
+    Args:
+        length: Tokens that the network reads.
+        vocabulary: Words and signs in small letters, numbered from 2 (1 is any other); () for the bytes of UTF-8,
+            numbered from 1.
+    """
+
+    length: int
+    vocabulary: tuple[str, ...] = ()
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of plain text."""
+        return ("txt",)
+
+    def read(self, data: bytes) -> str:
+        """The text of a file.
+
+        Raises:
+            UserError: too large, empty, or not in UTF-8.
+        """
+        if len(data) > MOST_BYTES:
+            raise UserError(f"The text has {len(data) / 2**20:.0f} MB, the limit is {MOST_BYTES // 2**20} MB.")
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise UserError("This file is no plain text in UTF-8; save it as such.") from None
+        if not text.strip():
+            raise UserError("The text is empty; write something.")
+        return text
+
+    def takes(self, shown: Any) -> bool:
+        """Whether it is a text."""
+        return isinstance(shown, str)
+
+    def to_input(self, shown: str) -> Tensor:
+        """The first tokens, [1, length]."""
+        tokens = self._tokens(shown)[: self.length]
+        return torch.tensor([tokens + [PAD] * (self.length - len(tokens))])
+
+    def to_shown(self, x: Any) -> str:
+        """The text of tokens [length]; words stand apart, those that are not known as "▢"."""
+        known = [int(token) for token in one(torch.as_tensor(x), 1) if int(token) != PAD]
+        if not self.vocabulary:
+            return bytes((token - 1) % 256 for token in known).decode("utf-8", errors="replace")
+        words = ["▢", *self.vocabulary]
+        return " ".join(words[token - 1] if 0 < token <= len(words) else "▢" for token in known)
+
+    def lost(self, shown: str) -> str:
+        """What lies beyond the length."""
+        count = len(self._tokens(shown))
+        what = "words and signs" if self.vocabulary else "bytes"
+        return f"The first {self.length:,} of its {count:,} {what} are used." if count > self.length else ""
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {word: number for number, word in enumerate(self.vocabulary, start=UNKNOWN + 1)}
+
+    def _tokens(self, text: str) -> list[int]:
+        if not self.vocabulary:
+            return [byte + 1 for byte in text.encode()]
+        return [self._numbers.get(word, UNKNOWN) for word in _TOKEN.findall(text.lower())]

@@ -1,0 +1,81 @@
+"""Token classification: one class per token of a sequence."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from palora_core.objectives import Convention, Metric, Sums
+from palora_core.tasks._tensors import common_class, cross_entropy_terms
+from palora_core.tasks.base import Task, check_classes, check_labels, tasks
+from palora_core.tasks.segmentation import LABELS_AGREE, confusion_matrix
+
+
+@tasks.register("tokens")
+@dataclass(frozen=True)
+class Tokens(Task):
+    """One class per token: cross-entropy on logits [B, L, C], labels [B, L].
+
+    Args:
+        num_classes: Number of classes C.
+        ignore_index: Label of tokens that count nowhere (padding, all but a word's first piece).
+        classes: Their names, where they have any.
+    """
+
+    num_classes: int
+    ignore_index: int = -100
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_classes(self, self.classes, self.num_classes)
+
+    @property
+    def out_channels(self) -> int:
+        """C, one logit per class."""
+        return self.num_classes
+
+    @property
+    def summed_metrics(self) -> tuple[Metric, ...]:
+        """Share of tokens that are right, and F1, mean over the classes that occur or are predicted."""
+        return Metric("token_accuracy", "token accuracy", "%", True), Metric("macro_f1", "macro F1", "%", True)
+
+    def constant_answer(self, target: Tensor) -> Tensor:
+        """Logits [B, L, C] for the commonest class."""
+        logits = torch.zeros(*target.shape, self.num_classes, device=target.device)
+        logits[..., common_class(target, self.ignore_index)] = 1.0
+        return logits
+
+    def effect(self, first: Tensor, second: Tensor) -> Tensor:
+        """Share of tokens whose class changes, padding among them."""
+        return (first.argmax(-1) != second.argmax(-1)).float().mean(1)
+
+    def agrees(self, first: Tensor, second: Tensor) -> bool:
+        """All but a few labels equal."""
+        return bool(1 - self.effect(first, second).mean() >= LABELS_AGREE)
+
+    def _check(self, target: Tensor) -> None:
+        check_labels(self, target, self.num_classes, self.ignore_index)
+
+    def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        self._fit(prediction, target)
+        return cross_entropy_terms(prediction.transpose(1, 2), target.long(), self.ignore_index)
+
+    def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
+        self._fit(prediction, target)
+        return {
+            "confusion": confusion_matrix(prediction.argmax(-1), target.long(), self.num_classes, self.ignore_index)
+        }
+
+    def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
+        confusion = sums["confusion"]
+        hits, ends = confusion.diagonal(), confusion.sum(0) + confusion.sum(1)
+        seen = ends > 0
+        return {
+            "token_accuracy": hits.sum() / confusion.sum(),
+            "macro_f1": (2 * hits / ends.clamp(min=1)).sum() / seen.sum(),
+        }
+
+    def _fit(self, prediction: Tensor, target: Tensor) -> None:
+        if prediction.ndim != 3 or prediction.shape[2] != self.num_classes or prediction.shape[:2] != target.shape:
+            raise self._reject(prediction, target, f"a prediction [B, L, {self.num_classes}] and a target [B, L]")
