@@ -128,6 +128,10 @@ class Problem:
         found.setdefault("test", found["val"])
         return found
 
+    def called(self, split: str) -> str:
+        """What a split's figures are to be called: validation items that stand in for test items are no test split."""
+        return "val" if split == "test" and self.test is None else split
+
     def items(self, split: str) -> int:
         """Number of items in a split, over all of its sources."""
         return sum(len(source.split) for source in self.sources[split])

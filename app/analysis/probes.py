@@ -158,7 +158,7 @@ class ProbeMap:
 
     def _measure_all(self, finest: float, patience: float) -> None:
         x, targets = self._batch()
-        live = LiveNetwork(self.loaded.model, self.loaded.example)
+        live = LiveNetwork(self.loaded.model, self.loaded.example, caller=self.loaded.caller)
         tasks = self._shown_tasks()
 
         def at(preference: list[float]) -> dict[str, float]:

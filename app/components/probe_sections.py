@@ -159,16 +159,15 @@ def predicted(
     """The predictions for one sample, without the batch dimension, with some adapters left out."""
     assert loaded.samples is not None
     x, _ = loaded.samples.batch(torch.tensor([int(image.removeprefix(SAMPLE))]))
-    return {name: output[0] for name, output in _outputs(loaded, preference, off, x).items()}
+    outputs = _outputs(loaded, preference, off, x)
+    return {name: prediction[0].clone() for name, prediction in loaded.predictions(outputs).items()}
 
 
-def _outputs(
-    loaded: LoadedModel, preference: list[float], off: dict[str, list[int]], x: torch.Tensor
-) -> dict[str, torch.Tensor]:
+def _outputs(loaded: LoadedModel, preference: list[float], off: dict[str, list[int]], x: Any) -> Any:
     torch.set_num_threads(1)
     network = probing.partly_merged(loaded.model, torch.tensor(preference), off)
     with torch.inference_mode():
-        return {name: output.clone() for name, output in network(x).items()}
+        return loaded.caller(network, x)
 
 
 def _most_samples(loaded: LoadedModel) -> int:

@@ -15,6 +15,7 @@ from app.library.loading import LoadedModel
 from app.pictures.scenes import as_file, make_scene, sample_ids
 from app.services import Services
 from app.serving.protocol import Request, snap, unpack
+from palora_core.batches import tensors
 from palora_core.errors import UserError
 
 PATIENCE = 60.0
@@ -90,7 +91,7 @@ def predict_on(
     if len(preference) != source.num_tasks:
         raise UserError(f"The preference has {len(preference)} numbers, these models have {source.num_tasks} tasks.")
     scene = make_scene(source, image, services.uploads)
-    if loaded.tasks != source.tasks or (loaded.example is not None and loaded.example.shape[1:] != scene.x.shape[1:]):
+    if loaded.tasks != source.tasks or (loaded.example is not None and _form(loaded.example) != _form(scene.x)):
         raise UserError(
             f"{loaded.entry.title} takes other inputs than {source.entry.title}, or has other tasks, so the two cannot "
             "be compared on one image; choose models of one benchmark with the same options."
@@ -98,11 +99,16 @@ def predict_on(
     at = torch.tensor(snap(preference, exact=True))
     try:
         with torch.inference_mode():
-            answer = scene.draw(loaded.model(scene.x, at), ())
+            answer = scene.draw(loaded.predictions(loaded.caller.at(loaded.model, scene.x, at)), ())
     except RuntimeError:  # shapes that do not fit
         raise UserError(f"{loaded.entry.title} cannot read the samples of {source.entry.title}.") from None
     pictures = {what["task"]: as_file(what, blob) for what, blob in zip(answer.header["pictures"], answer.blobs)}
     return Answer(pictures, answer.header["values"], answer.header["metrics"])
+
+
+def _form(inputs: Any) -> list[torch.Size]:
+    """Shapes of the inputs' tensors without the batch dimension."""
+    return [tensor.shape[1:] for tensor in tensors(inputs)]
 
 
 def same_image(first: LoadedModel, second: LoadedModel, image: str) -> bool:

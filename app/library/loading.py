@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from app.kinds import View, view_of
 from app.library.cards import checked_benchmark
 from app.library.entries import FRONT, Entry, without_paths
 from palora_core import checkpoint
+from palora_core.batches import Batch, Caller, tensors
 from palora_core.benchmarks.base import Benchmark
 from palora_core.checkpoint import NOT_BUILT
 from palora_core.conditioning.base import ParetoModel
@@ -79,7 +81,24 @@ class LoadedModel:
         return tuple(name for name, view in self.views.items() if view.pictured)
 
     @cached_property
-    def example(self) -> Tensor | None:
+    def caller(self) -> Caller:
+        """How inputs become arguments of the model's network."""
+        return Caller(self.model.network, self.benchmark.problem().passing)
+
+    def predictions(self, outputs: Any) -> dict[str, Tensor]:
+        """The tasks' predictions among a network's outputs, by name; objectives that are no tasks have none."""
+        return predictions_of(self.tasks, outputs)
+
+    def truth(self, batch: Batch) -> dict[str, Tensor]:
+        """The tasks' targets in a batch, by name, as far as it has them."""
+        found = {}
+        for task in self.predicting:
+            with suppress(UserError):
+                found[task.name] = task.target_of(batch)
+        return found
+
+    @cached_property
+    def example(self) -> Any:
         """A few inputs [B, …] for folding and probing; None without samples."""
         if self.samples is None:
             return None
@@ -96,6 +115,15 @@ class LoadedModel:
             return []
         parts = torch.arange(len(self.samples)).split(BATCH)
         return [task.target_of(self.samples.batch(part)) for part in parts]
+
+
+def predictions_of(tasks: Sequence[Objective], outputs: Any) -> dict[str, Tensor]:
+    """The predictions of those objectives that are tasks, by name.
+
+    Raises:
+        UserError: the outputs lack one.
+    """
+    return {task.name: task.prediction_of(outputs) for task in tasks if isinstance(task, Task)}
 
 
 def load(entry: Entry) -> LoadedModel:
@@ -159,20 +187,21 @@ def samples_of(path: Path, model: ParetoModel, benchmark: Benchmark) -> ArraySpl
     samples = load_samples(path, benchmark.convert)
     try:
         first = samples.batch(torch.arange(1))[0]
-        if first.numel() > MOST_NUMBERS:
-            raise UserError(f"an input has {first.numel():,} numbers, more than {MOST_NUMBERS:,}")
+        numbers = sum(tensor.numel() for tensor in tensors(first))
+        if numbers > MOST_NUMBERS:
+            raise UserError(f"an input has {numbers:,} numbers, more than {MOST_NUMBERS:,}")
+        caller = Caller(model.network, benchmark.problem().passing)
         with torch.inference_mode():
-            outputs = model(first, torch.full((model.num_tasks,), 1 / model.num_tasks))
+            outputs = caller.at(model, first, torch.full((model.num_tasks,), 1 / model.num_tasks))
+            predictions = predictions_of(benchmark.tasks, outputs)
             for part in torch.arange(len(samples)).split(BATCH):
-                targets = samples.batch(part)[1]
+                batch = samples.batch(part)
                 for task in benchmark.tasks:
-                    if not isinstance(task, Task):
-                        task.check((first, targets))
-                        continue
-                    if task.name not in targets:
-                        raise UserError(f"there is no ground truth for {task.name!r}")
-                    alike = outputs[task.name].expand(len(part), *outputs[task.name].shape[1:])
-                    task.score(alike, targets[task.name])  # looks at shapes and labels
+                    if task.name in predictions:
+                        one = predictions[task.name]
+                        task.score(one.expand(len(part), *one.shape[1:]), task.target_of(batch))  # shapes and labels
+                    else:
+                        task.check(batch)
     except NOT_BUILT as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         raise UserError(f"The samples {path} are not of this model ({reason}); copy the model folder again.") from None

@@ -16,6 +16,7 @@ from app.library.loading import LoadedModel
 from app.pictures import drawing
 from app.pictures.drawing import Picture
 from app.pictures.uploads import UploadStore
+from palora_core.batches import mapped
 from palora_core.errors import UserError
 from palora_core.tasks import Task
 
@@ -38,14 +39,14 @@ class Scene:
     Attributes:
         loaded: the model.
         image: image id.
-        x: network input [1, …].
+        x: network input [1, …], or a nesting of them.
         targets: ground truth by task name, without the batch dimension; empty for uploads.
         shown: the input as people see it, see :class:`palora_core.inputs.Input`.
     """
 
     loaded: LoadedModel
     image: str
-    x: Tensor
+    x: Any
     targets: dict[str, Tensor]
     shown: Any
 
@@ -131,9 +132,9 @@ def make_scene(loaded: LoadedModel, image: str, uploads: UploadStore) -> Scene:
     if loaded.samples is None or image not in sample_ids(loaded):  # these only: keys of caches are made of them
         raise UserError("This model has no such sample; choose one of its own.")
     x, targets = loaded.samples.batch(torch.tensor([int(image.removeprefix(SAMPLE))]))
-    shown = loaded.input_view.input.to_shown(x[0])
-    names = {task.name for task in loaded.tasks}
-    return Scene(loaded, image, x, {name: target[0] for name, target in targets.items() if name in names}, shown)
+    shown = loaded.input_view.input.to_shown(mapped(lambda tensor: tensor[0], x))
+    truth = {name: target[0] for name, target in loaded.truth((x, targets)).items()}
+    return Scene(loaded, image, x, truth, shown)
 
 
 def sample_ids(loaded: LoadedModel) -> list[str]:

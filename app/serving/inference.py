@@ -168,7 +168,7 @@ class Inference:
         served = stage.network(scene)
         start = time.perf_counter()
         network = served.exact if exact else served.network
-        predictions = network(scene.x, torch.tensor(preference))
+        predictions = loaded.predictions(network(scene.x, torch.tensor(preference)))
         spent = 1000 * (time.perf_counter() - start)
         _check_numbers(loaded, predictions, preference)
         with torch.inference_mode():
@@ -235,11 +235,11 @@ def _check_length(loaded: LoadedModel, request: Request) -> None:
 
 def _check_numbers(loaded: LoadedModel, predictions: Mapping[str, Tensor], preference: Sequence[float]) -> None:
     """Refuse what could only be drawn as a picture of nothing."""
-    for task in loaded.predicting:
-        if not torch.isfinite(predictions[task.name]).all():
+    for name, prediction in predictions.items():
+        if not torch.isfinite(prediction).all():
             told = ", ".join(f"{value:.2f}" for value in preference[:4]) + (", …" if len(preference) > 4 else "")
             raise UserError(
-                f"At λ = ({told}) this model's {quoted(task.name)} is no finite number: its training diverged, or λ is "
+                f"At λ = ({told}) this model's {quoted(name)} is no finite number: its training diverged, or λ is "
                 "too far off the simplex; choose another λ or another model."
             )
 

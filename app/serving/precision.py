@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,10 +37,10 @@ class ServedNetwork:
         exact: what answers where λ rests, so that one λ has one set of figures on all pages, at any time.
     """
 
-    def __init__(self, loaded: LoadedModel, example: Tensor | None) -> None:
+    def __init__(self, loaded: LoadedModel, example: Any) -> None:
         self._tasks, self._probes = loaded.predicting, _probes(loaded.num_tasks)
-        self.network = self.exact = LiveNetwork(loaded.model, example)
-        pictures = example is not None and example.dim() == 4
+        self.network = self.exact = LiveNetwork(loaded.model, example, caller=loaded.caller)
+        pictures = isinstance(example, Tensor) and example.dim() == 4
         self._search = self._trials(example) if pictures and has_fast_bf16(torch.device("cpu")) else iter(())
 
     @property
@@ -62,7 +63,9 @@ class ServedNetwork:
             agree = True
             for preference, expected in zip(self._probes, wanted):
                 found = trial(example, preference)
-                agree = all(_agree(task, expected[task.name], found[task.name]) for task in self._tasks)
+                agree = all(
+                    _agree(task, task.prediction_of(expected), task.prediction_of(found)) for task in self._tasks
+                )
                 yield True
                 if not agree:
                     break

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from palora_core.batches import tensors
 from palora_core.errors import UserError, quoted
 from palora_core.registry import Kinds
 
@@ -50,7 +51,7 @@ class Input:
 
     def to_shown(self, x: Any) -> Any:
         """One input of a network, without the batch dimension, as it is shown; here: its numbers [N], flat."""
-        return torch.as_tensor(x).flatten().cpu().numpy()
+        return torch.cat([tensor.flatten().double() for tensor in tensors(x)]).cpu().numpy()
 
     def lost(self, shown: Any) -> str:
         """What of ``shown`` the network does not see, in a sentence; "" where it sees all."""

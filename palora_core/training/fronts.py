@@ -55,7 +55,7 @@ class Fronts:
             "benchmark": problem.name,
             "method": methods.name_of(trainer.method),
             "title": trainer.method.title,
-            "split": split,
+            "split": problem.called(split),
             "items": problem.items(split),
             "seed": options.seed,
             "step": trainer.step,

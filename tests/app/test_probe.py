@@ -135,7 +135,7 @@ def test_a_map_can_be_stopped_and_goes_on(coarse):
 def test_what_goes_wrong_while_measuring_becomes_a_sentence(coarse, monkeypatch):
     from app.analysis import probes
 
-    def broken(*_):
+    def broken(*_, **__):
         raise RuntimeError("no memory")
 
     monkeypatch.setattr(probes, "LiveNetwork", broken)
