@@ -57,7 +57,7 @@ def test_it_loads_and_every_lambda_is_answered_as_the_model_does(own):
     for preference in ((1.0, 0.0, 0.0), (0.2, 0.3, 0.5)):
         ask = Request("predict", 1, "run:mine", ("sample-1",), preference, exact=True)
         header, _ = unpack(inference.submit("s", ask).result(60))
-        assert set(header["values"]) == {"topic", "tone"}
+        assert {name for name, told in header["values"].items() if told != {"rows": []}} == {"topic", "tone"}
         with torch.no_grad():
             topic, _ = loaded.model(**inputs, preference=torch.tensor(preference))
         assert np.allclose(header["values"]["topic"]["probabilities"], topic.softmax(1)[0].numpy(), atol=2e-3)
