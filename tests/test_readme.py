@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from palora_core.commands import COMMANDS
 
@@ -34,6 +35,16 @@ def test_the_example_of_training_runs(tmp_path):
     assert result.returncode == 0, result.stderr
     assert re.match(r"\d+\.\d+ PaLoRA on own data", result.stdout)
     assert (tmp_path / "runs" / "houses" / "model.safetensors").is_file()
+
+
+def test_the_loop_of_ones_own_makes_a_front():
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own-loop.md").read_text(), re.DOTALL)[0]
+    names: dict = {}
+    torch.manual_seed(0)
+    exec(compile(code, "own-loop.md", "exec"), names)
+    corners = [names["model"](names["x"], corner).detach() for corner in ([1.0, 0.0], [0.0, 1.0])]
+    losses = [[float((y[:, t] - names[n]).square().mean()) for t, n in enumerate(("first", "second"))] for y in corners]
+    assert losses[0][0] < losses[1][0] and losses[1][1] < losses[0][1], "each corner is best at its own objective"
 
 
 def test_the_commands_run_one_after_another(tmp_path):
