@@ -110,7 +110,7 @@ def test_no_runs_yet():
     assert "Start training" in labels(app)
     assert re.search(r"Roughly \d+ (min|s)", written(app)), "scaled from the card of the shipped model"
     assert {"benchmark", "method", "precision", "sampler"} <= {box.label for box in app.selectbox}
-    assert {"epochs", "seed", "rank", "num preferences"} <= {number.label for number in app.number_input}
+    assert {"epochs", "seed", "rank", "preferences per step"} <= {number.label for number in app.number_input}
 
 
 def test_starting_a_run_puts_it_into_the_queue_with_the_changed_options_only(root):
