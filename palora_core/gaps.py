@@ -41,6 +41,7 @@ class RateGap(Objective):
         sharpness: 1 takes the predicted probabilities; more comes nearer to decisions.
         width: 0 for the absolute value.
         floor: Weight of the prediction's loss; 0 for the gap alone.
+        groups: What people call the group and the others.
     """
 
     prediction: Task
@@ -49,6 +50,7 @@ class RateGap(Objective):
     sharpness: Annotated[float, Range(0, 1000, open_low=True)] = 1.0
     width: NotNegative = 0.0
     floor: NotNegative = 0.0
+    groups: tuple[str, str] = ("group", "others")
     kind: ClassVar[str] = "gap"
 
     def __post_init__(self) -> None:
@@ -87,6 +89,12 @@ class RateGap(Objective):
         soft, hard = (sums[name] / sums["count"] for name in ("probability", "decisions"))
         floor = self.floor * sums["prediction"] / sums["predicted"]
         return {"loss": self._size(soft[0] - soft[1]) + floor, "gap": 100 * (hard[0] - hard[1]).abs()}
+
+    def rates(self, outputs: Any, batch: Batch) -> dict[str, tuple[float, int]]:
+        """By group how often the answer is "yes", NaN without a row, and of how many rows that count."""
+        sums = self.sums(outputs, batch)
+        rates = (sums["decisions"] / sums["count"]).tolist()
+        return {name: (rate, int(n)) for name, rate, n in zip(self.groups, rates, sums["count"].tolist())}
 
     def check(self, batch: Batch) -> None:
         """Refuse groups on the CPU that are neither 0 nor 1."""

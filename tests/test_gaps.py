@@ -83,6 +83,16 @@ def test_a_batch_without_one_of_the_groups_says_nothing_and_a_split_without_one_
     assert all(math.isnan(value) for value in accumulator.compute().values())
 
 
+def test_rates_of_the_groups_are_told_by_their_names():
+    logits, labels, group = rows(7)
+    one = RateGap("equal", TASK, "group", True, groups=("men", "women"))
+    yes, counted = logits.argmax(1) == 1, labels == 1
+    for name, member in (("men", group), ("women", ~group)):
+        own = counted & member
+        rate, number = one.rates({"hired": logits}, batch_of(labels, group))[name]
+        assert (rate, number) == (pytest.approx(float(yes[own].double().mean())), int(own.sum()))
+
+
 def test_small_gaps_count_quadratically_and_great_ones_as_they_are():
     logits, labels, group = rows(6)
     gap = by_hand(logits, labels, group, False, 1.0)[0]

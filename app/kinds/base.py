@@ -10,6 +10,7 @@ from torch import Tensor
 
 from app.pictures.drawing import Picture
 from app.views import Views
+from palora_core.batches import Batch
 from palora_core.objectives import Objective
 
 Values = Mapping[str, Any]
@@ -67,6 +68,10 @@ class View:
     def target_values(self, target: Tensor) -> dict[str, Any]:
         """The ground truth in the form of :meth:`values`; unknown numbers are None."""
         return self.values(target)
+
+    def of_many(self, outputs: Any, batch: Batch) -> dict[str, Any]:
+        """What is told of an objective that predicts nothing by itself: of the outputs for many items, at one λ."""
+        return {"rows": []}
 
     def legend(self) -> dict[str, Any]:
         """How to read it, for pages and browsers; the same for all inputs of a model.

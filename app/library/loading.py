@@ -109,6 +109,12 @@ class LoadedModel:
         """What figures off the evaluated front are measured on: test items that are at hand, else the samples."""
         return None if self.samples is None else self.benchmark.at_hand(AT_HAND) or self.samples
 
+    @cached_property
+    def crowd(self) -> Batch | None:
+        """Test items at hand, for objectives that are about many at once; None without such, or without items."""
+        many = None if len(self.predicting) == len(self.tasks) else self.benchmark.at_hand(AT_HAND)
+        return None if many is None else many.batch(torch.arange(len(many)))
+
     def _targets(self, task: Objective) -> list[Tensor]:
         """The ground truth of its samples, in a few batches."""
         if self.samples is None or not isinstance(task, Task):

@@ -75,10 +75,15 @@ class Scene:
             header["input"] = self.loaded.input_view.told(self.shown)
         return Encoded(header, tuple(pictures.blobs))
 
-    def draw(self, predictions: dict[str, Tensor], errors: Sequence[str]) -> Encoded:
-        """Predictions by task name [1, …] (errors for the tasks named), and the metrics of this one item."""
+    def draw(self, predictions: dict[str, Tensor], errors: Sequence[str], many: Any = None) -> Encoded:
+        """Predictions by task name [1, …] (errors for the tasks named), and the metrics of this one item.
+
+        Objectives that predict nothing are told from ``many``, the outputs for the model's crowd at the same λ.
+        """
         pictures, values, metrics = _Pictures(), {}, {}
-        values |= {task.name: {"rows": []} for task in self.loaded.tasks}  # all that is told of what predicts nothing
+        crowd = self.loaded.crowd
+        for name, view in self.loaded.views.items():
+            values[name] = {"rows": []} if crowd is None or many is None else view.of_many(many, crowd)
         for task in self.loaded.predicting:
             prediction, target = predictions[task.name], self.targets.get(task.name)
             view = self.loaded.views[task.name]

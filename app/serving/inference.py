@@ -172,7 +172,8 @@ class Inference:
         spent = 1000 * (time.perf_counter() - start)
         _check_numbers(loaded, predictions, preference)
         with torch.inference_mode():
-            answer = scene.draw(predictions, errors)
+            many = None if loaded.crowd is None else network(loaded.crowd[0], torch.tensor(preference))
+            answer = scene.draw(predictions, errors, many)
         answer.header.update(preference=list(preference), network_ms=round(spent, 2), precision=written(network))
         self.answers.put(key, answer)
         return answer

@@ -23,7 +23,7 @@ from palora_core.tasks import Classification
 
 HELD = {"test": 8000, "val": 2561}  # rows; the other 22,000 are for training
 EQUAL = 2.0  # points, a gap that counts as small
-GROUPS = {"sex": "Male", "race": "White"}
+GROUPS = {"sex": ("Male", ("men", "women")), "race": ("White", ("white", "others"))}
 
 
 @benchmarks.register("fairness")
@@ -87,10 +87,20 @@ class Fairness(Benchmark):
     def tasks(self) -> tuple[Objective, ...]:
         """The prediction, then the gaps."""
         prediction = Classification("income", 2, classes=("≤ 50K", "> 50K"), measures=decision_measures())
-        positives = {"outcomes": False, "chances": True}
+        return (prediction, *(self._gap(name, prediction) for name in self._named))
+
+    def _gap(self, name: str, prediction: Classification) -> RateGap:
         count = len(self._named)
-        parts = (prediction, "group"), (count * self.sharpness, count * self.width, count * self.floor)
-        return (prediction, *(RateGap(f"equal_{n}", *parts[0], positives[n], *parts[1]) for n in self._named))
+        return RateGap(
+            f"equal_{name}",
+            prediction,
+            "group",
+            positives=name == "chances",
+            sharpness=count * self.sharpness,
+            width=count * self.width,
+            floor=count * self.floor,
+            groups=GROUPS[self.group][1],
+        )
 
     @property
     def reference(self) -> tuple[float, ...]:
@@ -140,7 +150,7 @@ class Fairness(Benchmark):
 
     def _split(self, rows: np.ndarray) -> ArraySplit:
         people: People = bundled()
-        member = people.is_one_of(self.group, GROUPS[self.group])
+        member = people.is_one_of(self.group, GROUPS[self.group][0])
         targets = {"income": people.earns[rows], "group": member[rows]}
         return ArraySplit(people.codes[rows], targets, self.convert)
 

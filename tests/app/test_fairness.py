@@ -10,6 +10,7 @@ from app.exports.standalone.build import configuration
 from app.library.models import ModelRegistry
 from app.pictures.scenes import make_scene
 from app.pictures.uploads import UploadStore
+from app.serving.inference import Inference
 from palora_core.benchmarks._adult import bundled
 from palora_core.benchmarks.fairness import Fairness
 from tests.app.pages import open_on
@@ -56,6 +57,21 @@ def test_a_row_has_one_prediction_and_the_gaps_have_none(loaded):
     assert set(header["metrics"]) == {"income"}
     told = configuration(loaded, [scene], type("Exported", (), {"report": {"max_abs_difference_to_pytorch": 0.0}})())
     assert [task["predicts"] for task in told["tasks"]] == [True, False, False]
+
+
+def test_groups_are_told_live_at_every_preference(loaded):
+    inference = Inference(ModelRegistry(ROOT / "trained_models", ROOT / "no runs"), UploadStore(), work_ahead=False)
+    x, targets = loaded.crowd
+    for row in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]):
+        with torch.no_grad():
+            yes = loaded.model(x, torch.tensor(row))["income"].argmax(1) == 1
+        header = inference.predict(loaded, "sample-0", tuple(row), exact=True).header
+        for name, counted in (("equal_outcomes", targets["income"] >= 0), ("equal_chances", targets["income"] == 1)):
+            rows = dict(header["values"][name]["rows"])
+            for group, member in (("men", 1), ("women", 0)):
+                own = counted & (targets["group"] == member)
+                assert rows[group].startswith(f"yes for {100 * float(yes[own].float().mean()):.0f} % ")
+                assert rows[group].endswith(f"{int(own.sum())} here")
 
 
 def test_a_row_is_told_by_its_fields_and_one_of_ones_own_is_read(loaded):
