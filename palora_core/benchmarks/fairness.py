@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,6 +18,7 @@ from palora_core.gaps import RateGap
 from palora_core.inputs import Record
 from palora_core.meters import decision_measures
 from palora_core.objectives import Metric, Objective
+from palora_core.problem import Problem
 from palora_core.ranges import CountOrNone, NotNegative, Range, check_ranges
 from palora_core.tasks import Classification
 
@@ -136,6 +137,13 @@ class Fairness(Benchmark):
     def _named(self) -> tuple[str, ...]:
         """Which gaps are objectives."""
         return tuple(name for name in ("outcomes", "chances") if self.gaps in ("both", name))
+
+    def problem(self, data: Path = Path(), progress: Progress | None = None) -> Problem:
+        """As of any benchmark; with one gap only the title says which."""
+        made = super().problem(data, progress)
+        if self.gaps != "both":
+            made.about = replace(made.about, title=f"{self.title}, equal {self.gaps} only")
+        return made
 
     def load(self, data: Path = Path(), progress: Progress | None = None) -> dict[str, Split]:
         """Rows in an order drawn with ``split_seed``; nothing is read below ``data``."""

@@ -90,6 +90,7 @@ def test_objectives_read_one_decision(gaps, names, group):
     bench = Fairness(gaps=gaps, group=group)
     assert [one.name for one in bench.tasks] == names and len(bench.reference) == len(names)
     assert bench.outputs == {"income": 2}
+    assert bench.problem().about.title == ("Fairness" if gaps == "both" else f"Fairness, equal {gaps} only")
     x, targets = bench.load()["test"].batch(torch.arange(2000))
     logits = torch.stack([-targets["income"], targets["income"]], 1).float()
     member, earns = targets["group"] == 1, targets["income"] == 1
