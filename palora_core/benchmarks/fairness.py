@@ -122,8 +122,8 @@ class Fairness(Benchmark):
     def questions(self) -> tuple[Metric, ...]:
         """What equality costs: the best accuracy among the λ's at which every gap is small, and what is lost for it."""
         return (
-            Metric("accuracy_when_equal", f"accuracy at gaps ≤ {EQUAL:g} points", "%", True),
-            Metric("accuracy_lost", f"accuracy lost for gaps ≤ {EQUAL:g} points", "points", False),
+            Metric("accuracy_when_equal", f"accuracy where gaps are ≤ {EQUAL:g}", "%", True),
+            Metric("accuracy_lost", f"accuracy lost where gaps are ≤ {EQUAL:g}", "points", False),
         )
 
     def answer(self, question: Metric, front: Front) -> float:
