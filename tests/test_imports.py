@@ -189,3 +189,9 @@ print(tuple(pc.annealed_preferences(num_tasks=3, num_preferences=6, tau=0.5, tem
       tuple(pc.simplex_lattice(num_tasks=3, partitions=10).shape))
 """
     assert python(code) == "(6, 3) (66, 3)"
+
+
+def test_no_two_test_files_share_a_name():
+    """pytest imports them by their names alone: of two, one cannot be collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
