@@ -82,8 +82,10 @@ class Scene:
         """
         pictures, values, metrics = _Pictures(), {}, {}
         crowd = self.loaded.crowd
+        predicting = {task.name for task in self.loaded.predicting}
         for name, view in self.loaded.views.items():
-            values[name] = {"rows": []} if crowd is None or many is None else view.of_many(many, crowd)
+            if name not in predicting:  # a picture has no values: a browser would look for where to write them
+                values[name] = {"rows": []} if crowd is None or many is None else view.of_many(many, crowd)
         for task in self.loaded.predicting:
             prediction, target = predictions[task.name], self.targets.get(task.name)
             view = self.loaded.views[task.name]

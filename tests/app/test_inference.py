@@ -42,6 +42,15 @@ def test_pictures_are_those_of_the_model_at_this_preference(roots):
     assert (pictures[0] != pictures[2]).mean() > 0.05, "the fixture's tasks must disagree"
 
 
+@pytest.mark.parametrize("model", ["three", "one", "digits", "seven"])
+def test_a_task_is_shown_as_a_picture_or_told_in_values_and_never_both(roots, model):
+    loaded = roots.registry.get(model)
+    count = loaded.num_tasks
+    header, _ = answer(roots, request(model=model, preference=[1 / count] * count))
+    drawn = {picture["task"] for picture in header["pictures"]}
+    assert drawn == set(loaded.pictured) and set(header["values"]) == {task.name for task in loaded.tasks} - drawn
+
+
 def test_cache(roots):
     roots.inference._worker._idle = None
     ask = request(preference=(0.312, 0.688))
