@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import palora_core as pc
+from palora_core.objectives import Objective
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("palora_core/tasks", "palora_core/inputs", "app/kinds", "app/inputs")
@@ -67,5 +68,10 @@ def test_the_rooms_have_the_same_kinds_on_both_sides():
     from app.inputs import input_views
     from app.kinds import views
 
-    assert set(views()) <= set(pc.tasks()) and set(input_views()) <= set(pc.inputs())
-    assert set(pc.tasks()) - set(views()) == set() == set(pc.inputs()) - set(input_views())
+    assert set(pc.tasks()) <= set(views()) and set(pc.inputs()) == set(input_views())
+    pc.benchmarks()  # they import the objectives that are no tasks
+    assert set(views()) - set(pc.tasks()) <= kinds_of(Objective)
+
+
+def kinds_of(made: type) -> set[str]:
+    return {made.kind}.union(*map(kinds_of, made.__subclasses__()))
