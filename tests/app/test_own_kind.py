@@ -32,7 +32,8 @@ def trained(tmp_path_factory):
     from app.kinds import views as views_of_tasks
 
     patch = pytest.MonkeyPatch()
-    back = [registry.snapshot() for registry in (*REGISTRIES.values(), views_of_tasks)]
+    registries = (*REGISTRIES.values(), views_of_tasks)
+    back = [len(registry) and registry.snapshot() for registry in registries]  # once they hold what is built in
     patch.syspath_prepend(str(FOLDER))
     patch.setenv("PALORA_PLUGINS", "bells")
     patch.setattr(plugins, "_tried", {})
