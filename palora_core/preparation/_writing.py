@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from palora_core.errors import UserError
-from palora_core.files import is_temporary, read_json, sha256, write_json
+from palora_core.files import CannotWrite, is_temporary, read_json, sha256, write_json
 from palora_core.preparation._shards import Part
 from palora_core.preparation._worker import Task, make_in_processes, make_shards
 from palora_core.prepared import FORMAT, MANIFEST
@@ -62,6 +62,9 @@ def told(folder: Path) -> Iterator[None]:
     """A folder that cannot be made or written (no right to it, a file of that name, a full disk) is one sentence."""
     try:
         yield
+    except CannotWrite as error:
+        told = f"{folder} cannot be written ({error.reason}); choose another --data, or make room there."
+        raise UserError(told) from None
     except OSError as error:
         raise UserError(
             f"{error.filename or folder} cannot be written ({error.strerror or error}); choose another --data, or put "
