@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,8 +18,6 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from palora_core import batches
 from palora_core.batches import Batch
 from palora_core.errors import UserError
-from palora_core.files import write_atomically
-from palora_core.npz import read_npz
 
 Targets = dict[str, Tensor]
 Unpack = Callable[[Any], Batch]
@@ -54,7 +51,7 @@ class ArraySplit:
     convert: Callable[[Any, Any], Batch] | None = None
 
     def __len__(self) -> int:
-        return len(_arrays(self.inputs)[0])
+        return len(arrays_in(self.inputs)[0])
 
     def batch(self, indices: Tensor) -> Batch:
         """Gather, then convert."""
@@ -192,7 +189,7 @@ def as_split(data: Any, targets: Sequence[str] = (), unpack: Unpack | None = Non
         return _frame_split(data, targets)
     if isinstance(data, Mapping) and data and all(map(_is_array, data.values())):
         return _columns_split(data, targets)
-    if isinstance(data, tuple) and len(data) == 2 and all(_arrays(part) for part in data):
+    if isinstance(data, tuple) and len(data) == 2 and all(arrays_in(part) for part in data):
         return _checked(ArraySplit(data[0], data[1]))
     if isinstance(data, Split):
         return data
@@ -212,12 +209,12 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray | Tensor) and len(value.shape) > 0
 
 
-def _arrays(tree: Any) -> list[Any]:
+def arrays_in(tree: Any) -> list[Any]:
     """The arrays in a nesting; some of ours read a file when they are indexed."""
     if hasattr(tree, "__len__") and hasattr(tree, "__getitem__") and not isinstance(tree, Mapping | list | tuple | str):
         return [tree]
     parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
-    return [array for part in parts for array in _arrays(part)]
+    return [array for part in parts for array in arrays_in(part)]
 
 
 def _each(tree: Any, function: Callable[[Any], Any]) -> Any:
@@ -229,7 +226,7 @@ def _each(tree: Any, function: Callable[[Any], Any]) -> Any:
 
 
 def _checked(split: ArraySplit) -> ArraySplit:
-    lengths = sorted({len(array) for array in _arrays((split.inputs, split.targets))})
+    lengths = sorted({len(array) for array in arrays_in((split.inputs, split.targets))})
     if len(lengths) > 1:
         raise UserError(f"Arrays of one split have unequal lengths ({lengths[0]} and {lengths[-1]} items).")
     return split
@@ -289,84 +286,3 @@ def head(split: Data, count: int) -> Batch:
     if isinstance(split, LoaderSplit):
         return batches.rows(next(iter(split)), slice(count))
     return split.batch(torch.arange(min(count, len(split))))
-
-
-def save_samples(path: Path, split: Data, count: int) -> None:
-    """Write the first ``count`` items, so that a model can be shown at work.
-
-    Those of our own arrays are written as they are stored (before ``convert``), others as they are collated. Nestings
-    become names: ``inputs``, ``inputs:image``, ``target:depth``, ``target:[0]``.
-    """
-    count = min(count, len(split))
-    inputs, targets = split.raw(torch.arange(count)) if isinstance(split, ArraySplit) else head(split, count)
-    raw: dict[str, Any] = {**_named("inputs", inputs), **_named("target", targets)}
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **raw)
-
-    write_atomically(Path(path), write)
-
-
-def _named(name: str, tree: Any) -> dict[str, np.ndarray]:
-    """Arrays of a nesting by the names of their places."""
-    if isinstance(tree, Tensor):
-        return {name: tree.detach().cpu().numpy()}
-    if isinstance(tree, np.ndarray):
-        return {name: tree}
-    if isinstance(tree, Mapping):
-        parts = {str(key): value for key, value in tree.items()}
-    elif isinstance(tree, list | tuple):
-        parts = {f"[{place}]": value for place, value in enumerate(tree)}
-    else:
-        return {}  # numbers and texts between the tensors are the same for every batch
-    start = name if ":" in name else f"{name}:"
-    joint = "/" if ":" in name else ""
-    return {
-        key: array for place, value in parts.items() for key, array in _named(f"{start}{joint}{place}", value).items()
-    }
-
-
-def _nested(arrays: Mapping[str, np.ndarray], name: str) -> Any:
-    """What :func:`_named` took apart; an empty dict where there is nothing."""
-    if name in arrays:
-        return arrays[name]
-    found: dict[str, Any] = {}
-    for key, array in arrays.items():
-        root, _, path = key.partition(":")
-        if root == name and path:
-            *above, last = path.split("/")
-            place = found
-            for part in above:
-                place = place.setdefault(part, {})
-            place[last] = array
-    return _lists(found)
-
-
-def _lists(tree: Any) -> Any:
-    if not isinstance(tree, dict):
-        return tree
-    parts = {key: _lists(value) for key, value in tree.items()}
-    if parts and all(key == f"[{place}]" for place, key in enumerate(parts)):
-        return tuple(parts.values())
-    return parts
-
-
-def load_samples(path: Path, convert: Callable[[Tensor, Targets], Batch] | None) -> ArraySplit:
-    """Read what :func:`save_samples` wrote.
-
-    Raises:
-        UserError: missing, damaged, or arrays of different lengths.
-    """
-    arrays = read_npz(path, "samples")
-    inputs, targets = (_nested(arrays, name) for name in ("inputs", "target"))
-    if not _arrays(inputs):
-        raise UserError(f"The samples {path} are damaged (they have no inputs); copy the model folder again.")
-    items = next((len(array) for array in _arrays(inputs) if array.ndim), 0)
-    for name, array in arrays.items():
-        if not array.ndim or len(array) != items or not array.size:
-            found = list(array.shape)
-            raise UserError(f"The samples {path} are damaged ({name[:60]} has the shape {found}); copy them again.")
-    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in _arrays(inputs)):
-        raise UserError(f"The samples {path} are damaged (inputs hold NaN or infinity); copy the model folder again.")
-    return ArraySplit(inputs, targets, convert)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from palora_core.data import ArraySplit, load_samples, save_samples
+from palora_core.data import ArraySplit
 from palora_core.errors import UserError
+from palora_core.samples import load_samples, save_samples
 
 
 def split(kind=torch.from_numpy, convert=None):

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from palora_core import schema
-from palora_core.data import load_samples
 from palora_core.errors import UserError
 from palora_core.npz import read_npz
 from palora_core.reading import ANY, Bounds, is_file, is_folder, read_bytes, read_json
+from palora_core.samples import load_samples
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -22,11 +22,12 @@ from palora_core.batches import Batch, Caller, tensors
 from palora_core.benchmarks.base import Benchmark
 from palora_core.checkpoint import NOT_BUILT
 from palora_core.conditioning.base import ParetoModel
-from palora_core.data import ArraySplit, Split, load_samples
+from palora_core.data import ArraySplit, Split
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.inputs import as_input
 from palora_core.objectives import Objective
+from palora_core.samples import load_samples
 from palora_core.tasks import Task
 
 BATCH = 16  # samples that are converted at a time

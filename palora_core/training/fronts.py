@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from palora_core import checkpoint, distributed, normalisation
-from palora_core.data import save_samples
 from palora_core.evaluation import evaluate
 from palora_core.front import Front
 from palora_core.machine import autocast
 from palora_core.methods.base import methods
+from palora_core.samples import save_samples
 from palora_core.simplex import evaluation_preferences
 from palora_core.training.card import model_card
 from palora_core.training.stopping import StoppedInFront

@@ -8,8 +8,8 @@ from app.library.models import ModelRegistry
 from app.library.series import series, shown_first
 from app.pictures.uploads import UploadStore
 from app.serving.inference import Inference
-from palora_core.data import save_samples
 from palora_core.errors import UserError
+from palora_core.samples import save_samples
 from tests.app import toy
 
 

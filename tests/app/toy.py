@@ -13,11 +13,12 @@ from palora_core import checkpoint
 from palora_core.benchmarks.base import Benchmark, Recipe, benchmarks
 from palora_core.conditioning.lowrank import LowRank
 from palora_core.config import to_dict
-from palora_core.data import ArraySplit, save_samples
+from palora_core.data import ArraySplit
 from palora_core.evaluation import evaluate
 from palora_core.inputs import RGB, Grey, Table
 from palora_core.methods.palora import PaLoRA
 from palora_core.networks.base import networks
+from palora_core.samples import save_samples
 from palora_core.tasks import Classification, Depth, Normals, Regression, Segmentation
 
 HEIGHT, WIDTH = 64, 96
