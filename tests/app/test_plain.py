@@ -30,7 +30,9 @@ def test_lines_become_one():
 
 @pytest.mark.browser
 def test_texts_are_shown_letter_by_letter(chromium, tmp_path):
-    script = ["-m", "streamlit", "run", letters.__file__, "--server.fileWatcherType", "none", "--server.port"]
+    options = ["--server.address", "127.0.0.1", "--browser.gatherUsageStats", "false"]  # as the dashboard has them
+    options += ["--server.fileWatcherType", "none"]
+    script = ["-m", "streamlit", "run", letters.__file__, *options, "--server.port"]
     with running(lambda port: [sys.executable, *script, port], tmp_path / "log.txt") as (address, _):
         page = chromium.new_page()
         page.set_default_timeout(WAIT)
