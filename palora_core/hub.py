@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from palora_core.cards import CARD
+from palora_core.cards import CARD, OWN
 from palora_core.checkpoint import WEIGHTS, load, save
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError, shortened
@@ -90,7 +90,7 @@ def page(card: Mapping[str, Any], repo: str) -> str:
     tasks = [str(task["name"]) for task in card["tasks"]]
     front = card.get("front") or {}
     middle = ", ".join([f"{1 / len(tasks):.3g}"] * len(tasks))
-    own = ", network=MyNetwork()" if card["network"]["name"] == "own" or "base" in card else ""
+    own = ", network=MyNetwork()" if card["network"]["name"] == OWN or "base" in card else ""
     told = [
         ("Objectives, in the order of λ", ", ".join(tasks)),
         ("Hypervolume", f"{front['hypervolume']:.4g}" if "hypervolume" in front else ""),

@@ -179,17 +179,6 @@ class Kinds(Registry):
 class _CallableModule(types.ModuleType):
     """A module that answers a call with the entries of the registry that it holds."""
 
-    def name_of(self, value: Any) -> str:
-        """The name under which the class of ``value`` is registered.
-
-        Raises:
-            UserError: it is not.
-        """
-        for name, entry in self().items():
-            if entry is type(value):
-                return name
-        raise UserError(f"{type(value).__name__} is not a registered {self.kind}; register it under a name first.")
-
     def __call__(self) -> dict[str, Callable[..., Any]]:
         name = self.__name__.rpartition(".")[2]
         holder = importlib.import_module(f"{self.__name__}.base") if hasattr(self, "__path__") else self
