@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,19 +12,21 @@ from torch import nn
 from palora_core.active import ActivePreference
 from palora_core.adapted import BranchedLayer, LowRankLayer, adapter_dtype, is_opaque
 from palora_core.errors import UserError
-from palora_core.hosted import HOSTS, Host, host_adapters
+from palora_core.hosted import HOSTS, Host, HostedWeight, host_adapters
+from palora_core.raw_parameters import RawParameter
 from palora_core.selection import TRANSPOSED, Selection, check_adaptable, chosen_layers, is_plain, value_of
 from palora_core.swapping import swap
 
 __all__ = ["CONV_FORMS", "LowRankLayer", "adapter_form", "factor_shapes", "insert_adapters"]
 
 CONV_FORMS = ("flat", "kernel")
+RAW_FORM = "rows"  # of parameters that are no layer's weight
 
 
 def factor_shapes(
     weight: torch.Size, groups: int, rank: int, conv_form: str
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Shapes of one task's factors, ``(A [inner, columns], B [rows, inner])``, for a layer's weight.
+    """Shapes of one task's factors, ``(A [inner, columns], B [rows, inner])``, for a weight.
 
     Linear layers use A [r, in], B [out, r]. Convolutions of kernel p × q have two forms:
 
@@ -32,7 +34,11 @@ def factor_shapes(
       the weight, is A [r·k, in·k], B [out·k, r·k] for the square kernels of the paper. p is the first kernel
       axis and q the product of the others; a 1-D kernel has p = 1.
     * ``"kernel"``: A [r, in/g·p·q], B [out, r], a convolution to r channels followed by a 1×1 one.
+
+    Parameters that are no layer's weight, of any axes, have the form ``"rows"``: A [r, last axis], B [the others, r].
     """
+    if conv_form == RAW_FORM:
+        return (rank, weight[-1]), (math.prod(weight[:-1]), rank)
     out_channels, in_per_group, *kernel = weight
     if not kernel:
         return (rank, in_per_group), (out_channels, rank)
@@ -86,7 +92,8 @@ def insert_adapters(
         alpha: α of Eq. 1; the adapters are scaled by α/r. Or a mapping, as for the rank.
         conv_form: ``"flat"`` or ``"kernel"``, see :func:`factor_shapes`.
         active: the cell the layers read λ from; a new one if None.
-        select: which layers get adapters, see :func:`palora_core.selection.chosen_layers`; all by default.
+        select: which layers get adapters, see :func:`palora_core.selection.chosen_layers`; all by default. Names or
+            patterns that fit no layer may mean parameters, see :mod:`palora_core.raw_parameters`.
         exclude: which of these do not.
         bounded: grouped convolutions get no more adapter than weight, see :func:`adapter_form`.
         kinds: what gets adapters if nothing is selected, see :mod:`palora_core.selection`.
@@ -99,22 +106,22 @@ def insert_adapters(
     """
     active = active or ActivePreference()
     chosen = chosen_layers(network, select, exclude, kinds)
-    modules = dict(network.named_modules())
+    modules = {**dict(network.named_modules()), **dict(chosen)}
     options = [(value_of("rank", rank, n, modules), value_of("alpha", alpha, n, modules)) for n, _ in chosen]
     for own_rank, own_alpha in options:
         _check_options(num_tasks, own_rank, own_alpha, conv_form)
     for name, layer in chosen:
-        if isinstance(layer, LowRankLayer | Host):
+        if isinstance(layer, LowRankLayer | Host):  # of a raw parameter, its choice has looked
             raise UserError(f"Layer {name!r} already has adapters; palorize a plain network (model.merge gives one).")
     check_adaptable(network, chosen)
     made: dict[int, LowRankLayer] = {}
     adapted: list[LowRankLayer] = []
     for (_, plain), (own_rank, own_alpha) in zip(chosen, options):
-        opaque, transposed = is_opaque(plain), isinstance(plain, TRANSPOSED)
-        layers = host_adapters(plain) if isinstance(plain, HOSTS) else [_swapped(plain, opaque)]
+        layers = _empty_layers(plain)
         # In a kernel of the other direction the flat form has no meaning.
-        form = "kernel" if transposed else conv_form
+        form = "kernel" if isinstance(plain, TRANSPOSED) else conv_form
         for layer in layers:
+            form = RAW_FORM if isinstance(layer, HostedWeight) else form
             first = made.setdefault(id(layer.base_weight), layer)
             if first is layer:
                 _fill(layer, num_tasks, own_rank, own_alpha, form, active, bounded)
@@ -124,8 +131,13 @@ def insert_adapters(
     return adapted
 
 
-def _swapped(plain: nn.Module, opaque: bool) -> LowRankLayer:
-    return swap(plain, BranchedLayer) if opaque else swap(plain, LowRankLayer)
+def _empty_layers(plain: nn.Module | RawParameter) -> Sequence[LowRankLayer]:
+    """What carries the adapters of a chosen layer or parameter, without tensors yet."""
+    if isinstance(plain, RawParameter):
+        return host_adapters(plain.owner, [plain.key])
+    if isinstance(plain, HOSTS):
+        return host_adapters(plain)
+    return [swap(plain, BranchedLayer) if is_opaque(plain) else swap(plain, LowRankLayer)]
 
 
 def _tie(layer: LowRankLayer, first: LowRankLayer) -> None:

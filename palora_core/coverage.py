@@ -11,6 +11,7 @@ from torch import nn
 from palora_core.adapters import LowRankLayer
 from palora_core.hosted import CHILD
 from palora_core.selection import is_adaptable, is_product
+from palora_core.swapping import SwappedLayer
 
 LITTLE = 0.5  # share of the weights below which a person is told
 
@@ -73,4 +74,7 @@ class Coverage:
 def _reason(module: nn.Module) -> str:
     if is_product(module):
         return "left out"
-    return "to be selected" if is_adaptable(module) else f"inside a {type(module).__name__}"
+    if is_adaptable(module):
+        return "to be selected"
+    plain = module.plain_class if isinstance(module, SwappedLayer) else type(module)
+    return f"of a {plain.__name__}, to be selected by this name"

@@ -1,8 +1,10 @@
-"""Weights that are not called ``weight``: packed projections of attention, and the matrices of recurrent layers."""
+"""Weights that are not called ``weight``: packed projections of attention, the matrices of recurrent layers, and what
+any other module has and is asked for by name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -36,6 +38,10 @@ class HostedWeight(LowRankLayer):
         """The host's own matrix, without adapters."""
         host, name = self.__dict__["at"]
         return host._parameters[name]
+
+    def describe(self) -> dict[str, Any]:
+        """Of one form, whatever the number of axes: rows × last axis."""
+        return {"rank": self.adapter_rank, "alpha": self.adapter_alpha}
 
     def weight_name(self, path: str) -> str:
         """The matrix's name in the network, ``path`` being this module's."""
@@ -91,18 +97,19 @@ class RecurrentHost(Host):
         self._init_flat_weights()
 
 
-def host_adapters(module: nn.Module) -> list[HostedWeight]:
-    """Make ``module`` the host of adapters, which have no tensors yet, for each of its matrices."""
-    names = list(hosted_weights(module))
-    swap(module, RecurrentHost if isinstance(module, nn.RNNBase) else Host)
-    module.__dict__.pop("_flat_weights", None)
+def host_adapters(module: nn.Module, names: Iterable[str] | None = None) -> list[HostedWeight]:
+    """Make ``module`` the host of adapters, which have no tensors yet, for each of its matrices or the named ones."""
+    names = list(hosted_weights(module) if names is None else names)
+    if not isinstance(module, Host):
+        swap(module, RecurrentHost if isinstance(module, nn.RNNBase) else Host)
+        module.__dict__.pop("_flat_weights", None)
     children = [HostedWeight(module, name) for name in names]
     for name, child in zip(names, children):
         module.add_module(CHILD + name, child)
     return children
 
 
-def host_name(path: str) -> str:
-    """The name of the module that carries the adapters ``path``: itself, or their host."""
-    host, found, _ = path.rpartition(CHILD)
-    return host.rstrip(".") if found else path
+def hosted_name(path: str) -> str | None:
+    """The name of the parameter whose adapters are the module ``path``; None of a layer that has its own."""
+    host, found, name = path.rpartition(CHILD)
+    return host + name if found else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import glob
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ from palora_core.conditioning._merged import merged_passes
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
 from palora_core.coverage import Coverage
 from palora_core.errors import UserError, quoted
-from palora_core.hosted import host_name
+from palora_core.hosted import hosted_name
 from palora_core.ranges import Range
-from palora_core.selection import Selection, is_product
+from palora_core.selection import Selection, Selector, is_product
 
 # Up to here T deltas are made once a step and mixed by one product per λ, which is as fast where M is several. With
 # more tasks they would be most of the memory (40 tasks on a ResNet-18: 3.6 GB), and reading them most of the time.
@@ -185,7 +186,8 @@ def palorize(
         conv_form: ``"flat"`` (the paper's tables) or ``"kernel"`` (fewer parameters); depthwise convolutions get the
             kernel form where the flat one is larger than their weight.
         select: which layers get adapters, by names, patterns, types of layers or of parts, or ``function(name, layer)``
-            (``"trunk"``, ``["*.q_proj", "*.v_proj"]``, ``nn.Conv2d``); all by default.
+            (``"trunk"``, ``["*.q_proj", "*.v_proj"]``, ``nn.Conv2d``); all by default. Parameters that are no layer's
+            weight are named in full: ``["*", "blocks.*.proj_weight"]`` (``"*"``: all layers).
         exclude: which of these do not.
         freeze_base: train the adapters only.
 
@@ -212,17 +214,20 @@ def with_described_adapters(network: nn.Module, description: Mapping[str, Any]) 
         model = LowRankModel(network, int(description["tasks"]))
         groups: dict[tuple[int, float, str], set[str]] = {}
         for name, told in description["layers"].items():
-            groups.setdefault((told["rank"], told["alpha"], told.get("form", "flat")), set()).add(host_name(name))
+            group = groups.setdefault((told["rank"], told["alpha"], told.get("form", "flat")), set())
+            group.add(hosted_name(name) or name)
     except (LookupError, TypeError, ValueError, AttributeError):
         raise UserError("The state's description of its model is damaged; use another copy of it.") from None
-    known = {name for name, _ in network.named_modules()}
+    modules, parameters = dict(network.named_modules()), dict(network.named_parameters(remove_duplicate=False))
     for (rank, alpha, form), names in groups.items():
-        if names - known:
+        unknown = sorted(names - modules.keys() - parameters.keys())
+        if unknown:
             raise UserError(
-                f"{type(network).__name__} has no layer {quoted(sorted(names - known)[0])}, which the model has "
+                f"{type(network).__name__} has no layer {quoted(unknown[0])}, which the model has "
                 "adapters in; give the network that it was made of."
             )
-        chosen = partial(_is_one_of, names)
+        raw = [glob.escape(name) for name in names - modules.keys()]
+        chosen: list[Selector] = [partial(_is_one_of, names), *raw]
         insert_adapters(network, model.num_tasks, rank, alpha, form, model.active, chosen, bounded=False)
     return model
 
