@@ -84,8 +84,8 @@ def count(tree: Any) -> int:
     raise UserError(f"A batch holds no tensor with items along its first axis ({describe(tree)}); collate it into one.")
 
 
-def rows(tree: Any, part: slice) -> Any:
-    """The items ``part`` of every tensor that has B of them; what is not per item is kept whole."""
+def rows(tree: Any, part: slice | Tensor) -> Any:
+    """The items ``part`` (a slice or numbers) of every tensor that has B; what is not per item is kept whole."""
     items = count(tree)
     return mapped(lambda tensor: tensor[part] if tensor.dim() and len(tensor) == items else tensor, tree)
 

@@ -125,6 +125,25 @@ class Part:
 
 
 @dataclass(frozen=True)
+class BatchSplit:
+    """The items of one batch that is already there.
+
+    Attributes:
+        whole: the batch.
+    """
+
+    whole: Batch
+
+    def __len__(self) -> int:
+        return batches.count(self.whole)
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Those of the batch."""
+        found: Batch = batches.rows(self.whole, indices)
+        return found
+
+
+@dataclass(frozen=True)
 class LoaderSplit:
     """Whatever yields batches: a ``DataLoader`` with its own sampler, workers and collate function, or any iterable.
 
@@ -286,3 +305,8 @@ def head(split: Data, count: int) -> Batch:
     if isinstance(split, LoaderSplit):
         return batches.rows(next(iter(split)), slice(count))
     return split.batch(torch.arange(min(count, len(split))))
+
+
+def indexable(split: Data) -> Split:
+    """The split itself, or the first batch of a loader, whose items have no numbers."""
+    return BatchSplit(next(iter(split))) if isinstance(split, LoaderSplit) else split

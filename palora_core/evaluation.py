@@ -14,16 +14,15 @@ from palora_core import batches, distributed
 from palora_core.batches import Batch, Caller, Passing
 from palora_core.conditioning.base import ParetoModel
 from palora_core.data import count_batches, head, iterate
+from palora_core.effects import effects
 from palora_core.errors import UserError
 from palora_core.front import Front, propose_reference
 from palora_core.objectives import Accumulator, Convention, Objective, check_objectives
 from palora_core.serving import LiveNetwork
 from palora_core.simplex import evaluation_preferences
 from palora_core.sources import Source, as_sources
-from palora_core.tasks import Task
 
 GROUP_BYTES = 32 * 2**20  # inputs and targets in memory at once
-EFFECT_ITEMS = 2048  # items that predictions at the corners are compared on
 
 
 def evaluate(
@@ -69,8 +68,7 @@ def evaluate(
         )
     if preferences is None:
         preferences = _grid(model)
-    caller = Caller(model.network, passing)
-    live = LiveNetwork(model, _example(sources[0]), dtype, caller=caller)
+    live = live_network(model, sources, dtype, passing)
     sums = _accumulate(live, sources, objectives, preferences, batch_size, convention, progress)
     results = distributed.gathered([[accumulator.compute() for accumulator in row] for row in sums])
     values = np.array([[result["loss"] for result in row] for row in results])
@@ -88,6 +86,13 @@ def evaluate(
         about or {},
         effects(live, sources, objectives, batch_size) if model.controllable else {},
     )
+
+
+def live_network(
+    model: ParetoModel, sources: Sequence[Source], dtype: torch.dtype = torch.float32, passing: Passing = "auto"
+) -> LiveNetwork:
+    """The network for λ after λ on the inputs of these sources."""
+    return LiveNetwork(model, _example(sources[0]), dtype, caller=Caller(model.network, passing))
 
 
 def _grid(model: ParetoModel) -> Tensor:
@@ -142,38 +147,3 @@ def _groups(source: Source, batch_size: int) -> Iterator[tuple[Source, list[Batc
             group = []
     if group:
         yield source, group
-
-
-@torch.no_grad()
-def effects(
-    live: LiveNetwork, sources: Sequence[Source], objectives: Sequence[Objective], batch_size: int
-) -> dict[str, float]:
-    """How much λ changes each task's predictions: its own corner of the simplex against the one that differs most.
-
-    Returns:
-        Task name → mean over up to ``EFFECT_ITEMS`` items of :meth:`palora_core.tasks.Task.effect`, in its unit.
-        Objectives that are no tasks have none.
-    """
-    corners = torch.eye(len(objectives))
-    found: dict[str, float] = {}
-    for source in sources:
-        tasks = {t: one for t in source.objectives if isinstance(one := objectives[t], Task) and one.name not in found}
-        totals, items = torch.zeros(len(objectives), len(objectives)), 0
-        for batch in iterate(source.split, batch_size) if tasks else ():
-            inputs = batches.to_device(batch[0], live.device)
-            outputs = [live(inputs, corner) for corner in corners]
-            for t, task in tasks.items():
-                _compare(task, t, outputs, totals)
-            items += batches.count(inputs)
-            if items >= EFFECT_ITEMS:
-                break
-        found |= {task.name: float(totals[t].max() / max(items, 1)) for t, task in tasks.items()}
-    return {one.name: found[one.name] for one in objectives if one.name in found}
-
-
-def _compare(task: Task, own: int, outputs: Sequence[Any], totals: Tensor) -> None:
-    """Add the effects of a batch, given its outputs at all corners, to row ``own`` of ``totals`` [T, T]."""
-    predictions = [task.prediction_of(found) for found in outputs]
-    for other, prediction in enumerate(predictions):
-        if other != own:
-            totals[own, other] += task.effect(predictions[own], prediction).sum().cpu()

@@ -1,8 +1,13 @@
-"""Samples that travel with a model: the first items of its test split, as ``samples.npz``."""
+"""Samples that travel with a model, as ``samples.npz``: items of its test split.
+
+The first half are those that λ changes most, in that order (:func:`palora_core.effects.by_item`): what a person is to
+look at. No figure may be computed on these alone, so the other half are the first items of the split, as they come.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +16,60 @@ import torch
 from torch import Tensor
 
 from palora_core.batches import Batch
-from palora_core.data import ArraySplit, Data, arrays_in, head
+from palora_core.data import ArraySplit, Data, arrays_in, indexable
 from palora_core.errors import UserError
 from palora_core.files import write_atomically
 from palora_core.npz import read_npz
 
 
-def save_samples(path: Path, split: Data, count: int) -> None:
-    """Write the first ``count`` items, so that a model can be shown at work.
+@dataclass(frozen=True)
+class Samples(ArraySplit):
+    """Samples of a model.
+
+    Attributes:
+        chosen: how many of them, the first ones, were chosen for how much λ changes them.
+    """
+
+    chosen: int = 0
+
+    @property
+    def plain(self) -> ArraySplit | None:
+        """Those that nobody chose, on which figures can be computed; None without any."""
+        return self.part(slice(self.chosen, None)) if self.chosen < len(self) else None
+
+
+def chosen_rows(effect: Tensor, count: int, items: int) -> tuple[Tensor, int]:
+    """Which of a split's items become samples, and how many of these, the first ones, for how much λ changes them.
+
+    Args:
+        effect: per item [N] of the first of them, see :func:`palora_core.effects.by_item`; perhaps empty.
+        count: how many samples are wanted.
+        items: how many items there are.
+    """
+    count = min(count, items)
+    plain = count - count // 2
+    later = effect[plain:]
+    order = later.argsort(descending=True, stable=True)[: count // 2]
+    order = order[later[order] > 0] + plain
+    taken = set(order.tolist())
+    rest = [row for row in range(min(items, count)) if row not in taken][: count - len(order)]
+    return torch.cat([order, torch.tensor(rest, dtype=torch.long)]), len(order)
+
+
+def save_samples(path: Path, split: Data, count: int, effect: Tensor | None = None) -> None:
+    """Write ``count`` items, so that a model can be shown at work; by ``effect`` [N] where it is known.
 
     Those of our own arrays are written as they are stored (before ``convert``), others as they are collated. Nestings
-    become names: ``inputs``, ``inputs:image``, ``target:depth``, ``target:[0]``.
+    become names: ``inputs``, ``inputs:image``, ``target:depth``, ``target:[0]``. With ``effect`` two arrays more:
+    ``chosen`` (bool) and ``effect``, in multiples of the mean.
     """
-    count = min(count, len(split))
-    inputs, targets = split.raw(torch.arange(count)) if isinstance(split, ArraySplit) else head(split, count)
+    split = indexable(split)
+    known = torch.zeros(0) if effect is None else effect
+    rows, chosen = chosen_rows(known, count, len(split))
+    inputs, targets = split.raw(rows) if isinstance(split, ArraySplit) else split.batch(rows)
     raw: dict[str, Any] = {**_named("inputs", inputs), **_named("target", targets)}
+    if chosen:
+        raw |= {"chosen": np.arange(len(rows)) < chosen, "effect": known[rows].numpy().astype(np.float32)}
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -78,7 +122,7 @@ def _lists(tree: Any) -> Any:
     return parts
 
 
-def load_samples(path: Path, convert: Callable[[Any, Any], Batch] | None) -> ArraySplit:
+def load_samples(path: Path, convert: Callable[[Any, Any], Batch] | None) -> Samples:
     """Read what :func:`save_samples` wrote.
 
     Raises:
@@ -95,4 +139,5 @@ def load_samples(path: Path, convert: Callable[[Any, Any], Batch] | None) -> Arr
             raise UserError(f"The samples {path} are damaged ({name[:60]} has the shape {found}); copy them again.")
     if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in arrays_in(inputs)):
         raise UserError(f"The samples {path} are damaged (inputs hold NaN or infinity); copy the model folder again.")
-    return ArraySplit(inputs, targets, convert)
+    flags = arrays.get("chosen", np.zeros(items)).reshape(items, -1)[:, 0] != 0
+    return Samples(inputs, targets, convert, int(np.logical_and.accumulate(flags).sum()))

@@ -22,12 +22,12 @@ from palora_core.batches import Batch, Caller, tensors
 from palora_core.benchmarks.base import Benchmark
 from palora_core.checkpoint import NOT_BUILT
 from palora_core.conditioning.base import ParetoModel
-from palora_core.data import ArraySplit, Split
+from palora_core.data import Split
 from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.inputs import as_input
 from palora_core.objectives import Objective
-from palora_core.samples import load_samples
+from palora_core.samples import Samples, load_samples
 from palora_core.tasks import Task
 
 BATCH = 16  # samples that are converted at a time
@@ -47,7 +47,7 @@ class LoadedModel:
     benchmark: Benchmark
     tasks: tuple[Objective, ...]
     front: Front | None
-    samples: ArraySplit | None
+    samples: Samples | None
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -107,8 +107,11 @@ class LoadedModel:
 
     @cached_property
     def measured(self) -> Split | None:
-        """What figures off the evaluated front are measured on: test items that are at hand, else the samples."""
-        return None if self.samples is None else self.benchmark.at_hand(AT_HAND) or self.samples
+        """What figures off the evaluated front are measured on: test items that are at hand, else plain samples.
+
+        Never samples that were chosen for how much λ changes them: figures on these alone would be of nothing else.
+        """
+        return None if self.samples is None else self.benchmark.at_hand(AT_HAND) or self.samples.plain
 
     @cached_property
     def crowd(self) -> Batch | None:
@@ -177,7 +180,7 @@ def front_of(folder: Path, names: Sequence[str]) -> Front:
     return front
 
 
-def _samples(entry: Entry, model: ParetoModel, benchmark: Benchmark, problems: list[str]) -> ArraySplit | None:
+def _samples(entry: Entry, model: ParetoModel, benchmark: Benchmark, problems: list[str]) -> Samples | None:
     try:
         return samples_of(entry.samples_file, model, benchmark)
     except UserError as error:
@@ -185,7 +188,7 @@ def _samples(entry: Entry, model: ParetoModel, benchmark: Benchmark, problems: l
         return None
 
 
-def samples_of(path: Path, model: ParetoModel, benchmark: Benchmark) -> ArraySplit:
+def samples_of(path: Path, model: ParetoModel, benchmark: Benchmark) -> Samples:
     """The samples in a file, after a model has predicted the first of them and its loss was taken with all targets.
 
     Raises:

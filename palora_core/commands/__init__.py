@@ -22,6 +22,7 @@ PIPE_CLOSED = 128 + 13  # what shells report of a program that SIGPIPE ended
 COMMANDS = {
     "train": "train one method on one benchmark",
     "evaluate": "evaluate a model's front",
+    "effect": "how much λ changes a model's predictions, and samples that show it",
     "expand": "Pareto expansion of a plain checkpoint",
     "export": "the network at a preference, or with the preference as input, as one file",
     "prepare": "turn a raw release into what training reads",

@@ -42,7 +42,8 @@ class Task(Objective):
     output: Select = field(default=None, kw_only=True)
     target: Select = field(default=None, kw_only=True)
     kind: ClassVar[str] = "task"
-    effect_unit: ClassVar[str] = "%"  # of `effect`: a share of changed items unless the kind says otherwise
+    effect_unit: ClassVar[str] = "%"  # of `effect`: a share, or a relative change, unless the kind says otherwise
+    effect_of: ClassVar[str] = ""  # what a share is of ("pixels"); "" where `effect` is an amount
 
     @property
     def out_channels(self) -> int:
@@ -73,6 +74,11 @@ class Task(Objective):
     def effect(self, first: Tensor, second: Tensor) -> Tensor:
         """How much two predictions for the same B inputs differ: per item [B], in ``effect_unit``, "%" as fractions."""
         raise NotImplementedError
+
+    def effect_told(self, value: float) -> str:
+        """An effect for people: "12.3 % of pixels", "by 8.1°"."""
+        number = f"{100 * value:.1f} %" if self.effect_unit == "%" else f"{value:.3g}{self.effect_unit}"
+        return f"{number} of {self.effect_of}" if self.effect_of else f"by {number}"
 
     def agrees(self, first: Tensor, second: Tensor) -> bool:
         """Whether a person could not tell two predictions apart, one of them computed in a coarser number format."""

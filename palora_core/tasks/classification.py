@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -75,6 +76,8 @@ class Classification(Task):
 
     def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
         return {"accuracy": sums["correct"] / sums["count"]}
+
+    effect_of: ClassVar[str] = "answers"
 
     def _labels(self, prediction: Tensor, target: Tensor) -> Tensor:
         labels = target.squeeze(1) if target.ndim == 2 and target.shape[1] == 1 else target

@@ -1,6 +1,7 @@
 """Multi-label classification: any number of labels per sample."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -84,6 +85,8 @@ class MultiLabel(Task):
         values["label_accuracy"] = 1 - wrong.sum() / sums["count"]
         unknown = sums["count"] == 0
         return {name: torch.where(unknown, torch.nan, value.to(sum_dtype(value))) for name, value in values.items()}
+
+    effect_of: ClassVar[str] = "labels"
 
     def _known(self, prediction: Tensor, target: Tensor) -> Tensor:
         if prediction.ndim != 2 or prediction.shape != target.shape or prediction.shape[1] != self.num_labels:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -78,6 +78,8 @@ class Segmentation(Task):
         confusion = sums["confusion"]
         absent: Literal["skip", "zero"] = "zero" if convention == "published" else "skip"
         return {"miou": mean_iou(confusion, absent), "pixel_accuracy": confusion.diagonal().sum() / confusion.sum()}
+
+    effect_of: ClassVar[str] = "pixels"
 
     def _labels(self, prediction: Tensor, target: Tensor) -> Tensor:
         labels = target.squeeze(1) if target.ndim == 4 and target.shape[1] == 1 else target

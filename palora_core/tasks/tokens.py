@@ -1,6 +1,7 @@
 """Token classification: one class per token of a sequence."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -75,6 +76,8 @@ class Tokens(Task):
             "token_accuracy": hits.sum() / confusion.sum(),
             "macro_f1": (2 * hits / ends.clamp(min=1)).sum() / seen.sum(),
         }
+
+    effect_of: ClassVar[str] = "tokens"
 
     def _fit(self, prediction: Tensor, target: Tensor) -> None:
         if prediction.ndim != 3 or prediction.shape[2] != self.num_classes or prediction.shape[:2] != target.shape:

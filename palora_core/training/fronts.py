@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
 from palora_core import checkpoint, distributed, normalisation
-from palora_core.evaluation import evaluate
+from palora_core.data import Split, indexable
+from palora_core.effects import by_item
+from palora_core.evaluation import evaluate, live_network
 from palora_core.front import Front
 from palora_core.machine import autocast
 from palora_core.methods.base import methods
@@ -114,13 +117,22 @@ class Fronts:
             self.calibrate()
             front = self.of("test")
             trainer.reporter.tell_front(front, "test")
+            test = indexable(trainer.problem.sources["test"][0].split)
+            changed = self._changed(test)
             if not distributed.is_main():
                 return
             folder = trainer.run.folder
             front.save(folder / "front.json")
-            test = trainer.problem.sources["test"][0].split
-            save_samples(folder / "samples.npz", test, trainer.options.samples)
+            save_samples(folder / "samples.npz", test, trainer.options.samples, changed)
             checkpoint.save(folder, trainer.model, self.card(front))
+
+    def _changed(self, split: Split) -> Tensor | None:
+        """How much λ changes the items of a split, of a network that is steered by λ."""
+        trainer, problem = self.trainer, self.trainer.problem
+        if not trainer.model.controllable:
+            return None
+        live = live_network(trainer.model, problem.sources["test"], trainer.dtype, problem.passing)
+        return by_item(live, split, trainer.objectives, trainer.options.eval_batch_size)
 
     def card(self, front: Front) -> dict[str, Any]:
         """The model card of the weights as they are now."""

@@ -39,7 +39,7 @@ class TrainingOptions:
         batch_norm: statistics per preference (calibrated) or the usual running ones.
         calibration_items: training items that statistics per preference are estimated from.
         checkpoint_seconds: seconds between saved states, besides one per epoch.
-        samples: test items that travel with the model.
+        samples: test items that travel with the model, half of them those that λ changes most.
         engine: passes of a step one after another or stacked into one; auto stacks small networks on a GPU.
         start_from: a model folder or a plain state_dict file whose weights the network starts with.
         start_partly: start even where that file holds little of the network, or heads under other names.
@@ -69,7 +69,7 @@ class TrainingOptions:
     batch_norm: Literal["calibrated", "running"] = "calibrated"
     calibration_items: Count = 256
     checkpoint_seconds: NotNegative = 60.0
-    samples: Annotated[int, Range(0, 10_000)] = 12
+    samples: Annotated[int, Range(0, 10_000)] = 16
     engine: Literal["auto", "sequential", "stacked"] = "auto"
     start_from: str = ""
     start_partly: bool = False

@@ -181,7 +181,7 @@ def test_multimnist_is_measured_on_more_than_it_was_shipped_with():
     from app.library.models import ModelRegistry
 
     loaded = ModelRegistry(ROOT / "trained_models", ROOT / "no runs").get("multimnist")
-    assert len(loaded.samples) == 12 and len(loaded.measured) == 256
+    assert len(loaded.samples) == 16 and len(loaded.measured) == 256
     x, targets = loaded.measured.batch(torch.arange(256))
     assert x.shape[1:] == loaded.example.shape[1:] and set(targets) == {"top_left", "bottom_right"}
     found = probing.measure(loaded.model, x, targets, loaded.tasks, torch.tensor([0.5, 0.5]))
