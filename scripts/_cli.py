@@ -14,7 +14,7 @@ os.environ.setdefault("DATA_DIR", str(ROOT / "data"))  # wherever the script is 
 
 from palora_core.commands import guarded, run  # noqa: E402
 from palora_core.commands.console import target  # noqa: E402
-from palora_core.places import data_folder  # noqa: E402
+from palora_core.paths import data_folder  # noqa: E402
 from palora_core.progress import Bar  # noqa: E402
 
 __all__ = ["ROOT", "Bar", "command", "data_folder", "main", "target"]

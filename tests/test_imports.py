@@ -72,7 +72,7 @@ FORBIDDEN = [
     ("balancing", ("methods", "benchmarks", "training")),
     ("methods", ("benchmarks", "training")),
     ("benchmarks", ("methods", "training", "conditioning", "balancing")),
-    ("quick", ("networks", "serving", "methods", "benchmarks", "training", "conditioning", "balancing")),
+    ("fast_layers", ("networks", "serving", "methods", "benchmarks", "training", "conditioning", "balancing")),
     ("networks", ("methods", "benchmarks", "training", "conditioning", "balancing")),
     ("runs", ("training", "methods", "benchmarks")),
     ("serving", ("training", "methods", "benchmarks")),

@@ -75,14 +75,14 @@ class AutoLambda(GradientBalancer):
         """Gradients at θ' of Σ_t T·λ_t L_t(held out), by the shared leaves and by those of each head."""
         if step.held_out is None:
             raise UserError("auto_lambda learns its weights on held-out data, and this training loop gives it none")
-        groups = [step.one.shared, *step.one.specific]
+        groups = [step.forward_pass.shared, *step.forward_pass.specific]
         leaves = [leaf for group in groups for leaf in group]
         before = [leaf.detach().clone() for leaf in leaves]
         with torch.no_grad():
-            for leaf, rows in zip(step.one.shared, zip(*shared)):
+            for leaf, rows in zip(step.forward_pass.shared, zip(*shared)):
                 for weight, row in zip(weights.tolist(), rows):
                     leaf.sub_(row, alpha=step.lr * weight)
-            for weight, own, gradients in zip(weights.tolist(), step.one.specific, specific):
+            for weight, own, gradients in zip(weights.tolist(), step.forward_pass.specific, specific):
                 for leaf, row in zip(own, gradients):
                     leaf.sub_(row, alpha=step.lr * weight)
         try:
@@ -93,9 +93,11 @@ class AutoLambda(GradientBalancer):
             with torch.no_grad():
                 for leaf, value in zip(leaves, before):
                     leaf.copy_(value)
-        for leaf, gradient in zip(step.one.shared, found):
+        for leaf, gradient in zip(step.forward_pass.shared, found):
             if gradient is None and leaf.dim() > 1:
-                raise RuntimeError("Step.held_out must run step.one.forward: its losses do not depend on the leaves")
+                raise RuntimeError(
+                    "Step.held_out must run forward_pass.forward: its losses do not depend on the leaves"
+                )
         filled = iter(torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found))
         result = [[next(filled) for _ in group] for group in groups]
         return result[0], result[1:]

@@ -109,11 +109,11 @@ class NashMTL(GradientBalancer):
 
     def _combine(self, step: Step, alpha: Tensor) -> None:
         """One backward pass of Σ_t α_t L_t, clipped on the shared leaves."""
-        leaves = [leaf for group in [step.one.shared, *step.one.specific] for leaf in group]
+        leaves = [leaf for group in [step.forward_pass.shared, *step.forward_pass.specific] for leaf in group]
         factors: list[Any] = [a.to(loss) for a, loss in zip(alpha, step.losses)]
         found = torch.autograd.grad(list(step.losses), leaves, factors, allow_unused=True)
         gradients = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found)]
-        count = len(step.one.shared)
+        count = len(step.forward_pass.shared)
         square = step.gramian([gradients[:count]]) if count else torch.zeros(1, 1).to(alpha)
         factor = clip_factor(torch.ones_like(alpha[:1]), square, self.max_norm)
         for place, (leaf, gradient) in enumerate(zip(leaves, gradients)):

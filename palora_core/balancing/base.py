@@ -28,7 +28,7 @@ class Step:
 
     Attributes:
         losses: T scalar losses with their graphs, kept apart (a stacked and unbound vector ties the graphs together).
-        one: the pass: λ, leaves, Gramian of what lies behind them.
+        forward_pass: the pass: λ, leaves, Gramian of what lies behind them.
         model: the conditioned network.
         outputs: the pass's predictions.
         held_out: losses [T] on a held-out batch, through the leaves of ``one`` (for meta-learning balancers).
@@ -37,7 +37,7 @@ class Step:
     """
 
     losses: Sequence[Tensor]
-    one: Pass
+    forward_pass: Pass
     model: ParetoModel
     outputs: Any = None
     held_out: Callable[[], Sequence[Tensor]] | None = None
@@ -71,25 +71,25 @@ class Step:
     @property
     def preference(self) -> Tensor:
         """λ [T]."""
-        return self.one.preference
+        return self.forward_pass.preference
 
     def task_gradients(self) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
         """Per task, the gradients of its loss: (of the shared leaves, of its head's leaves). Frees the graph."""
         shared, specific = [], []
         for task, loss in enumerate(self.losses):
-            leaves = [*self.one.shared, *self.one.specific[task]]
+            leaves = [*self.forward_pass.shared, *self.forward_pass.specific[task]]
             last = task == len(self.losses) - 1
             found = torch.autograd.grad(loss, leaves, retain_graph=not last, allow_unused=True)
             gradients = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found)]
-            shared.append(gradients[: len(self.one.shared)])
-            specific.append(gradients[len(self.one.shared) :])
+            shared.append(gradients[: len(self.forward_pass.shared)])
+            specific.append(gradients[len(self.forward_pass.shared) :])
         # Averaged before anyone looks at them: every rank computes the same weights from them.
         distributed.average_([gradient for rows in (*shared, *specific) for gradient in rows])
         return shared, specific
 
     def gramian(self, shared: Sequence[Sequence[Tensor]]) -> Tensor:
         """Inner products [T, T] of T lists of gradients over all shared parameters, adapters included."""
-        total = self.one.extra_gramian(shared).clone() if self.one.extra_gramian else None
+        total = self.forward_pass.extra_gramian(shared).clone() if self.forward_pass.extra_gramian else None
         for rows in zip(*shared):
             flat = torch.stack([row.detach().reshape(-1) for row in rows])
             product = flat @ flat.t()
@@ -122,7 +122,7 @@ class Balancer:
         """Called before a step's passes with its preferences [M, T] and a function λ → losses [T] without graph."""
 
     def backward(self, step: Step) -> Tensor | None:
-        """Add gradients to the leaves of ``step.one``; returns the task weights [T] used, where there are any."""
+        """Add gradients to the leaves of ``step.forward_pass``; returns the task weights [T] used, if any."""
         raise NotImplementedError
 
     def after_step(self, step: Step, losses_now: Callable[[], Tensor]) -> None:
@@ -193,11 +193,11 @@ class GradientBalancer(Balancer):
         factors = weights.tolist()
         if not all(map(math.isfinite, factors)):
             raise FloatingPointError("the weights of the task gradients are not finite")
-        for leaf, rows in zip(step.one.shared, zip(*shared)):
+        for leaf, rows in zip(step.forward_pass.shared, zip(*shared)):
             combined = torch.zeros_like(leaf)
             for weight, row in zip(factors, rows):
                 combined.add_(row, alpha=weight)
             accumulate_gradient(leaf, combined)
-        for task, leaves in enumerate(step.one.specific):
+        for task, leaves in enumerate(step.forward_pass.specific):
             for leaf, gradient in zip(leaves, specific[task]):
                 accumulate_gradient(leaf, gradient, heads[task])

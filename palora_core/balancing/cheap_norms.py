@@ -93,10 +93,10 @@ class LastLayerNormalised(_ReusedNorms):
         due = self.passes % self.refresh == 0 or 0.0 in self.ratios  # 0: that task was not there
         self.passes += 1
         # Layers come in the order of the network; biases and the like have one dimension.
-        weights = [i for i, leaf in enumerate(step.one.shared) if leaf.dim() > 1]
+        weights = [i for i, leaf in enumerate(step.forward_pass.shared) if leaf.dim() > 1]
         place = weights[-1] if weights else -1
         if not due:
-            leaf = step.one.shared[place]
+            leaf = step.forward_pass.shared[place]
             found = [torch.autograd.grad(loss, leaf, retain_graph=True)[0] for loss in step.losses]
             distributed.average_(found)
             last = torch.stack([gradient.norm() for gradient in found])

@@ -91,7 +91,7 @@ class EPO(Balancer):
         )
         weights = len(losses) * epo_weights(gramian, found, preference, self.tolerance)
         for task, weight in enumerate(weights.tolist()):
-            leaves = [*step.one.shared, *step.one.specific[task]]
+            leaves = [*step.forward_pass.shared, *step.forward_pass.specific[task]]
             for leaf, gradient in zip(leaves, [*shared[task], *specific[task]]):
                 accumulate_gradient(leaf, gradient, weight)
         return torch.from_numpy(weights).to(losses)

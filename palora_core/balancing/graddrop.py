@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from palora_core.balancing.base import Balancer, Step, accumulate_gradient, balancers
-from palora_core.balancing.learnt import Drawing, Randomness
+from palora_core.balancing.learnt import Randomness, Stochastic
 from palora_core.ranges import Fraction
 
 
@@ -26,7 +26,7 @@ def sign_dropped(rows: Tensor, uniform: Tensor) -> Tensor:
 
 @balancers.register("graddrop")
 @dataclass
-class GradDrop(Drawing, Balancer):
+class GradDrop(Stochastic, Balancer):
     """Mean of the task gradients after sign dropout (Chen et al.: Just Pick a Sign, NeurIPS 2020).
 
     Elements are those of the pass's leaves: for PaLoRA the merged weights, from which the adapters' gradients follow.
@@ -46,11 +46,11 @@ class GradDrop(Drawing, Balancer):
         """Drop, average and accumulate, leaf by leaf."""
         shared, specific = step.task_gradients()
         weights = step.preference.tolist()  # T·λ_t of the method, 1/T of the mean
-        for leaf, rows in zip(step.one.shared, zip(*shared)):
+        for leaf, rows in zip(step.forward_pass.shared, zip(*shared)):
             stacked = torch.stack([row * weight for row, weight in zip(rows, weights)])
             draws = torch.rand(leaf.shape, generator=self.randomness.generator, device=leaf.device, dtype=leaf.dtype)
             kept = sign_dropped(stacked, draws)
             accumulate_gradient(leaf, torch.lerp(kept, stacked, self.leak).sum(0))
-        for weight, leaves, gradients in zip(weights, step.one.specific, specific):
+        for weight, leaves, gradients in zip(weights, step.forward_pass.specific, specific):
             for leaf, gradient in zip(leaves, gradients):
                 accumulate_gradient(leaf, gradient, weight)

@@ -79,7 +79,7 @@ class Randomness:
             self.generator.set_state(state["generator"].cpu())
 
 
-class Drawing:
+class Stochastic:
     """Mixin of balancers that draw numbers: ``setup`` makes ``randomness``, whose state goes into checkpoints."""
 
     state: ClassVar[tuple[str, ...]] = ("random",)

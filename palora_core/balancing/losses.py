@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from palora_core.balancing.base import Balancer, Step, balancers
-from palora_core.balancing.learnt import Drawing, Randomness
+from palora_core.balancing.learnt import Randomness, Stochastic
 from palora_core.ranges import Positive, check_ranges
 
 _TINY = 1e-8  # keeps the logarithm of a loss that reached zero finite
@@ -150,7 +150,7 @@ class ImpartialLosses(_LearntScales):
 
 @balancers.register("rlw")
 @dataclass
-class RandomWeights(Drawing, LossBalancer):
+class RandomWeights(Stochastic, LossBalancer):
     """Σ_t w_t L_t with w = softmax of T standard normal numbers, new in every pass (Lin et al.: RLW, TMLR 2022)."""
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:

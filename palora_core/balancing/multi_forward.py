@@ -83,7 +83,9 @@ class MultiForward(GradientNormalised):
         if not torch.isfinite(torch.stack([weights, norms.to(weights)])).all():
             raise FloatingPointError("the norms of the task gradients are not finite")
         for task, weight in enumerate(weights.tolist()):
-            for leaf, gradient in zip([*step.one.shared, *step.one.specific[task]], [*shared[task], *specific[task]]):
+            for leaf, gradient in zip(
+                [*step.forward_pass.shared, *step.forward_pass.specific[task]], [*shared[task], *specific[task]]
+            ):
                 accumulate_gradient(leaf, gradient, weight)
         return weights
 

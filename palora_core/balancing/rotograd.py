@@ -65,8 +65,8 @@ class RotoGrad(Balancer):
         common = torch.stack(units).mean(0)
         self._turn(step, layers, units, common)
         onward = (size * common).to(features.dtype)
-        found = torch.autograd.grad(features, step.one.shared, onward, allow_unused=True)
-        for leaf, gradient in zip(step.one.shared, found):
+        found = torch.autograd.grad(features, step.forward_pass.shared, onward, allow_unused=True)
+        for leaf, gradient in zip(step.forward_pass.shared, found):
             if gradient is not None:
                 accumulate_gradient(leaf, gradient)
         return size / (len(units) * norms.clamp_min(_TINY))
@@ -74,7 +74,7 @@ class RotoGrad(Balancer):
     def _task_gradients(self, step: Step, features: Tensor) -> list[Tensor]:
         """The gradients of T·λ_t L_t at the features; those of the heads are accumulated on the way."""
         gradients = []
-        for scale, loss, leaves in zip(step.preference * len(step.losses), step.losses, step.one.specific):
+        for scale, loss, leaves in zip(step.preference * len(step.losses), step.losses, step.forward_pass.specific):
             first, *own = torch.autograd.grad(scale * loss, [features, *leaves], retain_graph=True, allow_unused=True)
             gradients.append(torch.zeros_like(features) if first is None else first)
             for leaf, gradient in zip(leaves, own):
@@ -116,11 +116,11 @@ class RotoGrad(Balancer):
 
 
 def _parts(step: Step) -> tuple[Tensor, list[Any]]:
-    if not isinstance(step.model, RotationsModel) or not isinstance(step.one, FeaturePass):
+    if not isinstance(step.model, RotationsModel) or not isinstance(step.forward_pass, FeaturePass):
         raise UserError("The rotograd balancer needs the rotations conditioning; choose both or the method rotograd.")
-    if not isinstance(step.one.features, Tensor) or not step.one.features.requires_grad:
+    if not isinstance(step.forward_pass.features, Tensor) or not step.forward_pass.features.requires_grad:
         raise UserError("The rotograd balancer needs a trunk whose output is one tensor that training can change.")
-    return step.one.features, step.model.layers
+    return step.forward_pass.features, step.model.layers
 
 
 def _norms(gradients: list[Tensor]) -> Tensor:

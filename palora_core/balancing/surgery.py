@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from palora_core.balancing.base import GradientBalancer, Step, balancers
-from palora_core.balancing.learnt import Drawing, Randomness
+from palora_core.balancing.learnt import Randomness, Stochastic
 from palora_core.balancing.solvers import as_array, as_weights
 from palora_core.ranges import Fraction
 
@@ -32,7 +32,7 @@ def projected_weights(gramian: np.ndarray, orders: Sequence[Sequence[int]]) -> n
     return total
 
 
-def vaccinated_weights(
+def gradvac_weights(
     gramian: np.ndarray, orders: Sequence[Sequence[int]], targets: np.ndarray, decay: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """GradVac: weights [T] and the new targets [T, T], where task i meets the others in the order ``orders[i]``.
@@ -58,7 +58,7 @@ def vaccinated_weights(
     return total, targets
 
 
-class _RandomOrder(Drawing, GradientBalancer):
+class _RandomOrder(Stochastic, GradientBalancer):
     """Base of balancers in which each task meets the others in a random order."""
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
@@ -105,6 +105,6 @@ class GradVac(_RandomOrder):
     def weights(self, gramian: Tensor, step: Step) -> Tensor:
         """Weights of the sum of turned gradients."""
         orders = self.orders(len(gramian))
-        weights, targets = vaccinated_weights(as_array(gramian), orders, self.targets.numpy(), self.decay)
+        weights, targets = gradvac_weights(as_array(gramian), orders, self.targets.numpy(), self.decay)
         self.targets.copy_(torch.from_numpy(targets))
         return as_weights(weights, gramian)

@@ -35,7 +35,7 @@ class MultiMNIST(Benchmark):
         "Sabour, Frosst, Hinton: Dynamic Routing Between Capsules, NeurIPS 2017; LeCun et al.: MNIST"
     )
     licence: ClassVar[str] = "Digits: MNIST, CC BY-SA 3.0. Weights: MIT."
-    places: ClassVar[dict[str, tuple[int, int]]] = {"top_left": (0, 0), "bottom_right": (6, 6)}
+    offsets: ClassVar[dict[str, tuple[int, int]]] = {"top_left": (0, 0), "bottom_right": (6, 6)}
     canvas: ClassVar[int] = 36
     digits: ClassVar[str] = "MNIST"
     recipe: ClassVar[Recipe] = Recipe(
@@ -60,7 +60,7 @@ class MultiMNIST(Benchmark):
     @property
     def tasks(self) -> tuple[Task, ...]:
         """Which digit is in each place."""
-        return tuple(Classification(name, 10) for name in self.places)
+        return tuple(Classification(name, 10) for name in self.offsets)
 
     @property
     def input_kind(self) -> Grey:
@@ -70,7 +70,7 @@ class MultiMNIST(Benchmark):
     @property
     def reference(self) -> tuple[float, ...]:
         """Cross-entropy 1 for each digit."""
-        return (1.0,) * len(self.places)
+        return (1.0,) * len(self.offsets)
 
     @property
     def network(self) -> tuple[str, dict[str, Any]]:
@@ -95,8 +95,8 @@ class MultiMNIST(Benchmark):
 
     def _split(self, digits: Digits, count: int, stream: int) -> ArraySplit:
         seed = self.data_seed * 2 + stream
-        images, labels = overlay(digits, list(self.places.values()), self.canvas, count, seed)
-        return ArraySplit(images, {name: labels[:, i] for i, name in enumerate(self.places)}, self.convert)
+        images, labels = overlay(digits, list(self.offsets.values()), self.canvas, count, seed)
+        return ArraySplit(images, {name: labels[:, i] for i, name in enumerate(self.offsets)}, self.convert)
 
     def _part(self, split: ArraySplit, part: slice) -> ArraySplit:
         return ArraySplit(split.inputs[part], {n: t[part] for n, t in split.targets.items()}, self.convert)

@@ -16,7 +16,7 @@ class MultiMNIST3(MultiMNIST):
 
     title: ClassVar[str] = "MultiMNIST-3"
     summary: ClassVar[str] = "Triples of overlapping MNIST digits, generated from a fixed seed."
-    places: ClassVar[dict[str, tuple[int, int]]] = {"digit_1": (0, 0), "digit_2": (14, 7), "digit_3": (0, 14)}
+    offsets: ClassVar[dict[str, tuple[int, int]]] = {"digit_1": (0, 0), "digit_2": (14, 7), "digit_3": (0, 14)}
     canvas: ClassVar[int] = 42
     recipe: ClassVar[Recipe] = Recipe(
         epochs=20,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from palora_core.children import environment, python
 from palora_core.errors import UserError, quoted
-from palora_core.places import data_folder
+from palora_core.paths import data_folder
 
 PARTS = ("conditioning", "balancer", "sampler")  # of a method; each is an option of its own
 

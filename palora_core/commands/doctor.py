@@ -16,7 +16,7 @@ import palora_core
 from palora_core import plugins
 from palora_core.commands.machine import Finding, gpus, processor, speed, torch_build
 from palora_core.commands.studio import home
-from palora_core.places import data_folder
+from palora_core.paths import data_folder
 
 # Extra → packages by distribution and import name; the same as in pyproject.toml, which an installed copy lacks.
 EXTRAS: dict[str, dict[str, str]] = {

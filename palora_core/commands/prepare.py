@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from palora_core.errors import UserError
-from palora_core.places import data_folder
+from palora_core.paths import data_folder
 from palora_core.progress import Bar
 
 

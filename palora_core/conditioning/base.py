@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from palora_core import distributed, identity
 from palora_core.active import Active, ActivePreference
 from palora_core.errors import UserError
+from palora_core.fast_layers import restore_layers_, use_fast_layers_
 from palora_core.normalisation import AnchoredBatchNorm, match_statistics
-from palora_core.quick import plain_, quicken_
 from palora_core.registry import Registry
 from palora_core.sharding import is_fsdp, is_sharded, whole
 from palora_core.simplex import check_preference
@@ -64,7 +64,7 @@ class ParetoModel(nn.Module):
 
     Args:
         network: the wrapped network; it becomes part of the model, and some of its layers are computed another way (see
-            :mod:`palora_core.quick`); :meth:`merge` gives it back as it was written.
+            :mod:`palora_core.fast_layers`); :meth:`merge` gives it back as it was written.
         num_tasks: T.
     """
 
@@ -73,7 +73,7 @@ class ParetoModel(nn.Module):
 
     def __init__(self, network: nn.Module, num_tasks: int) -> None:
         super().__init__()
-        quicken_(network)
+        use_fast_layers_(network)
         self.network = network
         self.num_tasks = num_tasks
         self.active = ActivePreference()
@@ -123,7 +123,7 @@ class ParetoModel(nn.Module):
         network = copy.deepcopy(self.network)
         with torch.no_grad():
             self._merge_into(network, preference)
-        plain_(network)  # last: a class that the conditioning put on a layer may stand on a quick one
+        restore_layers_(network)  # last: a class that the conditioning put on a layer may stand on a fast one
         for layer in list(network.modules()):
             if isinstance(layer, AnchoredBatchNorm):
                 layer.plain_(preference)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from palora_core.errors import UserError
-from palora_core.inputs.base import MOST_BYTES, Input, inputs, one
+from palora_core.inputs.base import MOST_BYTES, Input, inputs, one_input
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class Audio(Input):
 
     def to_shown(self, x: Any) -> Sound:
         """The sound of values [1, length]."""
-        return Sound(one(torch.as_tensor(x), 2)[0].float().cpu().numpy(), self.rate)
+        return Sound(one_input(torch.as_tensor(x), 2)[0].float().cpu().numpy(), self.rate)
 
     def lost(self, shown: Sound) -> str:
         """What lies beyond the length."""

@@ -81,7 +81,7 @@ def as_input(given: Input | str) -> Input:
     return found
 
 
-def one(x: Tensor, dimensions: int) -> Tensor:
+def one_input(x: Tensor, dimensions: int) -> Tensor:
     """``x`` of one input, checked for its number of dimensions.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from palora_core.inputs._pictures import Picture, as_bytes
-from palora_core.inputs.base import inputs, one
+from palora_core.inputs.base import inputs, one_input
 
 
 @inputs.register("grey")
@@ -40,7 +40,7 @@ class Grey(Picture):
 
     def to_shown(self, x: Any) -> np.ndarray:
         """The channel of an input [1, H, W], three times."""
-        return np.repeat(as_bytes(one(x, 3)[0]).numpy()[..., None], 3, -1)
+        return np.repeat(as_bytes(one_input(x, 3)[0]).numpy()[..., None], 3, -1)
 
     def _inverted(self, grey: Tensor) -> Tensor:
         border = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]]).mean()

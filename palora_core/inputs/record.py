@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from palora_core.errors import UserError, quoted
-from palora_core.inputs.base import Input, inputs, one
+from palora_core.inputs.base import Input, inputs, one_input
 from palora_core.inputs.table import first_row
 
 
@@ -150,7 +150,7 @@ class Record(Input):
 
     def to_shown(self, x: Any) -> dict[str, str | int]:
         """Values by field."""
-        parts = one(torch.as_tensor(x), 1).cpu().split([field.width for field in self.fields])
+        parts = one_input(torch.as_tensor(x), 1).cpu().split([field.width for field in self.fields])
         return {field.name: field.shown(field.decode(part)) for field, part in zip(self.fields, parts)}
 
     def _checked(self, shown: Mapping[str, Any]) -> dict[str, str | int]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from palora_core.inputs._pictures import Picture, as_bytes
-from palora_core.inputs.base import inputs, one
+from palora_core.inputs.base import inputs, one_input
 
 
 @inputs.register("rgb")
@@ -42,7 +42,7 @@ class RGB(Picture):
 
     def to_shown(self, x: Any) -> np.ndarray:
         """RGB [H, W, 3] of an input [3, H, W]."""
-        return as_bytes(self.restored(one(x, 3))).permute(1, 2, 0).numpy()
+        return as_bytes(self.restored(one_input(x, 3))).permute(1, 2, 0).numpy()
 
 
 def _channels(values: tuple[float, ...], like: Tensor) -> Tensor:

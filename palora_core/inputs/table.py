@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from palora_core.errors import UserError, quoted
-from palora_core.inputs.base import MOST_BYTES, Input, inputs, one
+from palora_core.inputs.base import MOST_BYTES, Input, inputs, one_input
 
 
 @inputs.register("table")
@@ -67,7 +67,7 @@ class Table(Input):
 
     def to_shown(self, x: Any) -> dict[str, float]:
         """Numbers in people's units by column; ``"x1"``, … where the columns have no names."""
-        row = one(torch.as_tensor(x), 1).double().cpu()
+        row = one_input(torch.as_tensor(x), 1).double().cpu()
         names = self.columns or tuple(f"x{i + 1}" for i in range(len(row)))
         if len(names) != len(row):
             raise UserError(f"An input has {len(row)} numbers for {len(names)} columns.")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from palora_core.errors import UserError
-from palora_core.inputs.base import MOST_BYTES, Input, inputs, one
+from palora_core.inputs.base import MOST_BYTES, Input, inputs, one_input
 
 PAD, UNKNOWN = 0, 1
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -63,7 +63,7 @@ class Text(Input):
 
     def to_shown(self, x: Any) -> str:
         """The text of tokens [length]; words stand apart, those that are not known as "▢"."""
-        known = [int(token) for token in one(torch.as_tensor(x), 1) if int(token) != PAD]
+        known = [int(token) for token in one_input(torch.as_tensor(x), 1) if int(token) != PAD]
         if not self.vocabulary:
             return bytes((token - 1) % 256 for token in known).decode("utf-8", errors="replace")
         words = ["▢", *self.vocabulary]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palora_core.errors import UserError
+from palora_core.fast_layers import max_unpool2d
 from palora_core.networks.base import MultiTaskNetwork, networks
-from palora_core.quick import max_unpool2d
 
 STAGES = (64, 128, 256, 512, 512)
 DEPTHS = (2, 2, 3, 3, 3)

@@ -42,12 +42,12 @@ class FlatMix:
         self._last = deltas[-1].to(dtype) if deltas else base.to(dtype)
         self.buffer = self._start.clone()
         self.views: dict[str, Tensor] = {}
-        self.places: dict[str, slice] = {}
+        self.slices: dict[str, slice] = {}
         offset = 0
         for name, dims in zip(self.names, order):
             shape = self.bases[name].shape
-            self.places[name] = slice(offset, offset + shape.numel())
-            chunk = self.buffer[self.places[name]].view([shape[d] for d in dims])
+            self.slices[name] = slice(offset, offset + shape.numel())
+            chunk = self.buffer[self.slices[name]].view([shape[d] for d in dims])
             self.views[name] = chunk.permute([dims.index(d) for d in range(len(dims))])
             _replace(network, name, self.views[name])
             offset += shape.numel()
@@ -56,12 +56,12 @@ class FlatMix:
 
     def scale_by(self, rows: Mapping[str, Tensor]) -> None:
         """From now on, multiply the rows of these tensors by the vectors [C] given, which may change between mixes."""
-        scaled = sorted((name for name in self.places if name in rows), key=lambda name: self.places[name].start)
+        scaled = sorted((name for name in self.slices if name in rows), key=lambda name: self.slices[name].start)
         self._blocks: list[_Block] = []
         self._scaled: list[_Block] = []
         end = 0
         for name in scaled:
-            place, scale = self.places[name], rows[name]
+            place, scale = self.slices[name], rows[name]
             self._blocks += [self._block(slice(end, place.start))] if place.start > end else []
             width = (place.stop - place.start) // len(scale)
             # Blocks that stay in the cache between mixing and scaling; on a GPU a launch costs more than the memory.

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from palora_core.quick.layers import half_relu, is_pointwise
+from palora_core.fast_layers.fused import is_pointwise
+from palora_core.fast_layers.relu import half_relu
 from palora_core.serving.trace import Trace
 
 # Layers that are counted when the first few are to stay exact.
@@ -27,7 +28,7 @@ class HalfReLU(nn.Module):
         return half_relu(x, self.inplace) if x.dtype == torch.bfloat16 else F.relu(x, self.inplace)
 
 
-def quicken_relus(network: nn.Module) -> None:
+def use_half_relus(network: nn.Module) -> None:
     """Replace every ``nn.ReLU`` by :class:`HalfReLU`."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
@@ -96,7 +97,7 @@ class Pointwise(nn.Conv2d):
         return y.permute(0, 3, 1, 2)
 
 
-def quicken_pointwise(network: nn.Module) -> None:
+def use_linear_pointwise(network: nn.Module) -> None:
     """Turn plain 1×1 convolutions into :class:`Pointwise`."""
     for module in network.modules():
         if type(module) is nn.Conv2d and module.groups == 1 and is_pointwise(module):

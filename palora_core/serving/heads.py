@@ -13,7 +13,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from palora_core.quick.layers import is_pointwise
+from palora_core.fast_layers.fused import is_pointwise
 from palora_core.serving.trace import Trace
 
 # Wider layers fill the vector units on their own.

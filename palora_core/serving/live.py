@@ -159,7 +159,7 @@ class LiveNetwork:
         self._heads: list[JoinedHeads] = []
         if example is not None and join:
             self._heads = join_heads(self.network, self._trace(self._input(example)))
-        self._quicken()
+        self._use_fast_layers()
         return wiring.outputs
 
     def _install(self, basis: Any, dtype: torch.dtype, exact: Set[str]) -> list[_Part]:
@@ -188,13 +188,13 @@ class LiveNetwork:
         dtype = torch.float32 if self.exact else self.dtype
         return batches.mapped(lambda x: channels_last(x.to(dtype) if x.is_floating_point() else x), inputs)
 
-    def _quicken(self) -> None:
+    def _use_fast_layers(self) -> None:
         if self.device.type != "cpu":
             return
         if self.dtype == torch.bfloat16:
-            formats.quicken_relus(self.network)
+            formats.use_half_relus(self.network)
         else:
-            formats.quicken_pointwise(self.network)
+            formats.use_linear_pointwise(self.network)
 
     @torch.inference_mode()
     def _agrees(self, example: Tensor, outputs: Any) -> bool:

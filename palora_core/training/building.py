@@ -14,7 +14,7 @@ from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError, quoted
 from palora_core.machine import channels_last_
 from palora_core.methods.base import Method
-from palora_core.places import data_folder
+from palora_core.paths import data_folder
 from palora_core.problem import Problem
 from palora_core.training.options import TrainingOptions
 from palora_core.training.start import load_start

@@ -12,7 +12,7 @@ from palora_core import checkpoint, distributed
 from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
 from palora_core.methods.base import Method
-from palora_core.places import data_folder
+from palora_core.paths import data_folder
 from palora_core.problem import Problem
 from palora_core.progress import Bar
 from palora_core.runs import Run

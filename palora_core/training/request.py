@@ -11,7 +11,7 @@ from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.config import from_dict
 from palora_core.errors import UserError, quoted
 from palora_core.methods.base import Method, methods
-from palora_core.places import new_run_folder
+from palora_core.paths import new_run_folder
 from palora_core.problem import Problem
 from palora_core.runs import Run
 from palora_core.training.live import Live

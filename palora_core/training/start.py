@@ -24,13 +24,13 @@ class Start:
     """What a network starts with.
 
     Attributes:
-        places: the network's tensors → those of the checkpoint that they were loaded from.
+        matched: the network's tensors → those of the checkpoint that they were loaded from.
         left_out: the checkpoint's tensors that have no place in the network, and moving averages beside them.
         new: the network's parameters that the checkpoint does not hold: they are as they were drawn.
         share: how much of the network's weights comes from the checkpoint, in [0, 1].
     """
 
-    places: dict[str, str]
+    matched: dict[str, str]
     left_out: tuple[str, ...]
     new: tuple[str, ...]
     share: float
@@ -38,20 +38,20 @@ class Start:
     @property
     def new_parts(self) -> list[str]:
         """The modules that are drawn anew: ``heads`` (all of them) or ``heads.age``, ``trunk.fine`` …"""
-        heads = any(name.startswith(HEADS) for name in self.places)
+        heads = any(name.startswith(HEADS) for name in self.matched)
         parts = ("heads" if n.startswith(HEADS) and not heads else ".".join(n.split(".")[:2]) for n in self.new)
         return list(dict.fromkeys(parts))
 
     def sentence(self) -> str:
         """For people: what was taken, left out and drawn anew."""
-        said = f"{len(self.places)} tensors taken, {100 * self.share:.4g} % of the network's weights"
+        said = f"{len(self.matched)} tensors taken, {100 * self.share:.4g} % of the network's weights"
         said += f"; left out: {shortened(', '.join(self.left_out), 200) or 'nothing'}"
         return f"{said}; drawn anew: {shortened(', '.join(self.new_parts), 200) or 'nothing'}"
 
     def to_json(self) -> dict[str, Any]:
         """For the card."""
         return {
-            "taken": len(self.places),
+            "taken": len(self.matched),
             "share": round(self.share, 6),
             "left_out": list(self.left_out[:MOST_NAMES]),
             "left_out_count": len(self.left_out),
@@ -75,7 +75,7 @@ def load_start(network: nn.Module, source: Path, partly: bool = False) -> Start:
     """
     state, beside = read_start(source)
     start = _started(network, state, beside, source, partly)
-    network.load_state_dict({name: state[theirs] for name, theirs in start.places.items()}, strict=False)
+    network.load_state_dict({name: state[theirs] for name, theirs in start.matched.items()}, strict=False)
     return start
 
 
@@ -86,16 +86,16 @@ def look_at_start(network: nn.Module, source: Path, partly: bool = False) -> Sta
 
 def _started(network: nn.Module, state: dict[str, Tensor], beside: Sequence[str], source: Path, partly: bool) -> Start:
     own, theirs = _shapes(network.state_dict()), _shapes(state)
-    places = match(own, theirs, source)
-    used = set(places.values())
+    matched = match(own, theirs, source)
+    used = set(matched.values())
     left_out = [name for name in theirs if name not in used and not is_counter(name)]
     parameters = [name for name, _ in network.named_parameters()]
-    new = [name for name in parameters if name not in places]
+    new = [name for name in parameters if name not in matched]
     if not partly:
         _refuse_foreign_heads(own, theirs, new, left_out, source)
-        _refuse_little(own, [name for name in parameters if not name.startswith(HEADS)], places, source)
-    share = _count(own, [name for name in parameters if name in places]) / max(1, _count(own, parameters))
-    return Start(places, (*left_out, *beside), tuple(new), share)
+        _refuse_little(own, [name for name in parameters if not name.startswith(HEADS)], matched, source)
+    share = _count(own, [name for name in parameters if name in matched]) / max(1, _count(own, parameters))
+    return Start(matched, (*left_out, *beside), tuple(new), share)
 
 
 def _refuse_foreign_heads(own: Shapes, theirs: Shapes, new: Sequence[str], left: Sequence[str], source: Path) -> None:
@@ -113,8 +113,8 @@ def _refuse_foreign_heads(own: Shapes, theirs: Shapes, new: Sequence[str], left:
             )
 
 
-def _refuse_little(own: Shapes, trunk: Sequence[str], places: dict[str, str], source: Path) -> None:
-    share = _count(own, [name for name in trunk if name in places]) / max(1, _count(own, trunk))
+def _refuse_little(own: Shapes, trunk: Sequence[str], matched: dict[str, str], source: Path) -> None:
+    share = _count(own, [name for name in trunk if name in matched]) / max(1, _count(own, trunk))
     if share < LEAST_SHARE:
         raise UserError(
             f"{source} holds only {100 * share:.2g} % of the weights that the tasks share; choose the benchmark and "

@@ -13,7 +13,7 @@ from palora_core.balancing.base import balancers
 from palora_core.balancing.descent import MGDA, CAGrad
 from palora_core.balancing.graddrop import sign_dropped
 from palora_core.balancing.gradnorm import GradNorm
-from palora_core.balancing.surgery import PCGrad, projected_weights, vaccinated_weights
+from palora_core.balancing.surgery import PCGrad, gradvac_weights, projected_weights
 
 aggregation = pytest.importorskip("torchjd.aggregation")
 
@@ -176,7 +176,7 @@ def test_gradvac_of_two_tasks_is_torchjds_over_several_steps(direction, jacobian
 def test_gradvac_reaches_the_target_cosine():
     rows = np.random.default_rng(0).standard_normal((2, 9))
     gramian, targets = rows @ rows.T, np.full((2, 2), 0.6)
-    weights, moved = vaccinated_weights(gramian, [[1], []], targets, 0.5)
+    weights, moved = gradvac_weights(gramian, [[1], []], targets, 0.5)
     turned = (weights - [0, 1]) @ rows
     assert turned @ rows[1] / np.linalg.norm(turned) / np.linalg.norm(rows[1]) == pytest.approx(0.6)
     cosine = gramian[0, 1] / np.sqrt(gramian[0, 0] * gramian[1, 1])

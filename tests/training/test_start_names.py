@@ -45,7 +45,7 @@ def started(content, tmp_path: Path, partly: bool = False, ours: nn.Module | Non
 
 def assert_all_taken(found: tuple[Start, nn.Module]) -> None:
     start, ours = found
-    assert start.new == () and start.share == 1 and len(start.places) == TAKEN
+    assert start.new == () and start.share == 1 and len(start.matched) == TAKEN
     assert all(torch.equal(tensor, SOURCE[name]) for name, tensor in ours.state_dict().items())
 
 

@@ -263,7 +263,7 @@ def test_a_gradient_laid_out_otherwise_than_its_parameter_moves_it_alike(whole, 
 
     def turned(step):
         result = backward(step)
-        for leaf in step.one.shared:
+        for leaf in step.forward_pass.shared:
             axes = range(leaf.dim())
             leaf.grad = leaf.grad.permute(*reversed(axes)).contiguous().permute(*reversed(axes))
         return result

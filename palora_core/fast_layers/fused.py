@@ -1,91 +1,24 @@
-"""Which layers are computed another way: ReLUs in bfloat16, and a convolution with a 1×1 one straight behind it."""
+"""A convolution and the 1×1 convolution straight behind it, computed as one while training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, TypeGuard
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from palora_core.swapping import SwappedLayer, swap
-
-MINUS_INFINITY = -128  # 0xFF80, bfloat16's −∞ read as an integer
+from palora_core.swapping import SwappedLayer
 
 
-def quicken_(network: nn.Module) -> None:
-    """Swap, in place, the layers of ``network`` that can be computed in less time."""
-    for module in list(network.modules()):
-        if type(module) is nn.ReLU:
-            swap(module, QuickReLU)
-        elif type(module) is nn.Sequential and any(second for _, second in composable(module._modules.values())):
-            swap(module, QuickSequential)
-
-
-def plain_(network: nn.Module) -> None:
-    """Give all of them, in place, the classes they came from."""
-    for module in list(network.modules()):
-        if isinstance(module, QuickReLU | QuickSequential):
-            module.unswap_()
-
-
-def half_relu(x: Tensor, inplace: bool = False) -> Tensor:
-    """max(x, 0) in bfloat16 by its bits: as integers, negative numbers are below 0 and the others stay what they are.
-
-    A CPU computes bfloat16 in single precision and back, five times slower than the integers' threshold. NaN stays NaN
-    with either sign: those with the sign bit are the integers from −127 to −1, just above −∞.
-    """
-    bits = x.view(torch.int16)
-    if inplace:
-        torch.threshold_(bits, MINUS_INFINITY, 0)
-        return x
-    return torch.threshold(bits, MINUS_INFINITY, 0).view(torch.bfloat16)
-
-
-class _HalfReLU(torch.autograd.Function):
-    """:func:`half_relu` with its gradient by the bits too."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, inplace: bool) -> Tensor:
-        output = half_relu(x, inplace)
-        if inplace:
-            ctx.mark_dirty(x)
-        ctx.save_for_backward(output)
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (gradient,), (output,) = gradients, ctx.saved_tensors
-        if torch.is_grad_enabled():  # somebody differentiates once more, and integers have no gradient
-            return torch.where(output > 0, gradient, 0), None
-        bits = torch.ops.aten.threshold_backward(gradient.view(torch.int16), output.view(torch.int16), 0)
-        return bits.view(torch.bfloat16), None
-
-
-class QuickReLU(SwappedLayer):
-    """``nn.ReLU`` that reads bfloat16 on a CPU as integers."""
-
-    prefix: ClassVar[str] = "Quick"
-    inplace: bool
-
-    def forward(self, x: Tensor) -> Tensor:
-        """max(x, 0)."""
-        # Functions that change their input have no rule for vmap, which the stacked engine uses, nor for tracing.
-        watched = torch._C._are_functorch_transforms_active() or torch.jit.is_tracing()
-        if watched or x.dtype != torch.bfloat16 or x.device.type != "cpu":
-            return F.relu(x, self.inplace)
-        return _HalfReLU.apply(x, self.inplace)
-
-
-class QuickSequential(SwappedLayer):
+class FusedSequential(SwappedLayer):
     """``nn.Sequential`` in which a convolution and the 1×1 one that alone reads it run as one.
 
     Nothing lies between them, so W₂(W₁x + b₁) + b₂ = (W₂W₁)x + (W₂b₁ + b₂): the head of a SegNet computes 7 channels
     instead of 64 and 7. Both weights stay what they are, and so do their gradients.
     """
 
-    prefix: ClassVar[str] = "Quick"
+    prefix: ClassVar[str] = "Fused"
 
     def forward(self, x: Any) -> Any:
         """All modules in a row; as they are written outside of training, where a person may compare bits."""

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from palora_core.conditioning.base import ParetoModel
 from palora_core.conditioning.lowrank import palorize
+from palora_core.fast_layers import max_unpool2d, restore_layers_, use_fast_layers_
+from palora_core.fast_layers.fused import FusedSequential
+from palora_core.fast_layers.relu import FastReLU
 from palora_core.networks.segnet import segnet
-from palora_core.quick import max_unpool2d, plain_, quicken_
-from palora_core.quick.layers import QuickReLU, QuickSequential
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -51,8 +52,8 @@ def saved_shapes(network, x):
 def test_two_convolutions_as_one(layout, biases, options):
     written = head(*biases, **options).to(memory_format=layout)
     quick = copy.deepcopy(written)
-    quicken_(quick)
-    assert isinstance(quick, QuickSequential)
+    use_fast_layers_(quick)
+    assert isinstance(quick, FusedSequential)
     x = features(2, 6, 9, 7, layout=layout)
     weight = torch.randn_like(written(x))
     for found, expected in zip(gradients(quick, x, weight), gradients(written, x, weight), strict=True):
@@ -63,7 +64,7 @@ def test_only_training_composes():
     quick = head()
     x = features(1, 6, 5, 5)
     expected = quick.eval()(x)
-    quicken_(quick)
+    use_fast_layers_(quick)
     assert torch.equal(quick(x), expected)
 
 
@@ -82,7 +83,7 @@ LEFT_ALONE = {
 @pytest.mark.parametrize("name", LEFT_ALONE)
 def test_what_cannot_be_composed_is_left_alone(name):
     network = LEFT_ALONE[name]()
-    quicken_(network)
+    use_fast_layers_(network)
     assert type(network) is nn.Sequential
 
 
@@ -92,7 +93,7 @@ def test_a_layer_with_its_own_forward_is_not_composed():
             return 2 * super().forward(x)
 
     network = nn.Sequential(Doubled(6, 8, 3), nn.Conv2d(8, 3, 1))
-    quicken_(network)
+    use_fast_layers_(network)
     assert type(network) is nn.Sequential
 
 
@@ -101,7 +102,7 @@ def test_a_layer_whose_forward_was_replaced_is_not_composed():
     old = network[0].forward
     network[0].forward = lambda x: 2 * old(x)
     expected = network(features(1, 6, 5, 5))
-    quicken_(network)
+    use_fast_layers_(network)
     assert torch.equal(network(features(1, 6, 5, 5)), expected)
 
 
@@ -110,14 +111,14 @@ def test_a_module_that_comes_twice_runs_twice():
     network = nn.Sequential(nn.Conv2d(6, 8, 3), nn.Conv2d(8, 3, 1), act, nn.Conv2d(3, 3, 1), act).double()
     x = features(2, 6, 9, 9)
     expected = network(x)
-    quicken_(network)
-    assert isinstance(network, QuickSequential)
+    use_fast_layers_(network)
+    assert isinstance(network, FusedSequential)
     torch.testing.assert_close(network(x), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_few_pixels_are_not_worth_a_composed_weight():
     network = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.Conv2d(32, 31, 1))
-    quicken_(network)
+    use_fast_layers_(network)
     for side, composes in ((4, False), (128, True)):
         assert ((31, 32, 3, 3) in saved_shapes(network, torch.zeros(1, 32, side, side))) == composes
 
@@ -125,14 +126,14 @@ def test_few_pixels_are_not_worth_a_composed_weight():
 def test_three_in_a_row_compose_the_first_two():
     network = nn.Sequential(nn.Conv2d(6, 8, 3), nn.Conv2d(8, 4, 1), nn.Conv2d(4, 2, 1), nn.Conv2d(2, 2, 3)).double()
     quick = copy.deepcopy(network)
-    quicken_(quick)
+    use_fast_layers_(quick)
     x = features(2, 6, 9, 9)
     torch.testing.assert_close(quick(x), network(x), rtol=1e-12, atol=1e-12)
 
 
 def test_whoever_hangs_a_hook_on_a_layer_sees_it_run():
     network = head()
-    quicken_(network)
+    use_fast_layers_(network)
     seen = []
     handle = network[0].register_forward_hook(lambda module, args, output: seen.append(output.shape[1]))
     network(features(1, 6, 5, 5))
@@ -151,7 +152,7 @@ def test_whoever_hangs_a_hook_on_a_layer_sees_it_run():
 def test_a_composed_head_saves_no_features_between_its_layers():
     network = head(False, False).train()
     assert (2, 8, 30, 30) in saved_shapes(network, features(2, 6, 30, 30))
-    quicken_(network)
+    use_fast_layers_(network)
     assert (2, 8, 30, 30) not in saved_shapes(network, features(2, 6, 30, 30))
 
 
@@ -164,8 +165,8 @@ def test_relu_by_its_bits(inplace, layout):
     x[0, 0, 0] = torch.tensor([0.0, -0.0, inf, -inf, nan, -nan, 1.0])
     weight = torch.randn_like(x)
     quick = nn.ReLU(inplace)
-    quicken_(quick)
-    assert isinstance(quick, QuickReLU)
+    use_fast_layers_(quick)
+    assert isinstance(quick, FastReLU)
     results = []
     for relu in (quick, nn.ReLU(inplace)):
         start = x.clone(memory_format=torch.preserve_format).requires_grad_()
@@ -178,7 +179,7 @@ def test_relu_by_its_bits(inplace, layout):
 
 def test_relu_can_be_differentiated_twice():
     quick = nn.ReLU()
-    quicken_(quick)
+    use_fast_layers_(quick)
     x = torch.tensor([-1.0, 2.0, 3.0], dtype=torch.bfloat16, requires_grad=True)
     (first,) = torch.autograd.grad(quick(x).square().sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), x)
@@ -187,7 +188,7 @@ def test_relu_can_be_differentiated_twice():
 
 def test_relu_in_other_formats_is_torchs():
     quick = nn.ReLU(inplace=True)
-    quicken_(quick)
+    use_fast_layers_(quick)
     for dtype in (torch.float32, torch.float64, torch.float16, torch.int32):
         x = torch.tensor([-2, 0, 3]).to(dtype)
         assert quick(x) is x and x.tolist() == [0, 0, 3]
@@ -195,7 +196,7 @@ def test_relu_in_other_formats_is_torchs():
 
 def test_relu_inside_vmap():
     quick = nn.ReLU(inplace=True)
-    quicken_(quick)
+    use_fast_layers_(quick)
     x = features(4, 3, dtype=torch.bfloat16)
     assert torch.equal(vmap(lambda row: quick(row * 1))(x), torch.relu(x))
 
@@ -241,7 +242,7 @@ def test_the_network_is_the_written_one_again():
     assert [type(module) for module in copies.network.modules()] == quick
     assert [type(module) for module in model.merge((0.5, 0.5)).modules()] == classes
     assert [type(module) for module in palorize(segnet({"s": 7, "d": 1}, 0.125), 2).merge((1, 0)).modules()] == classes
-    plain_(network)
+    restore_layers_(network)
     assert [type(module) for module in network.modules()] == classes
 
 

@@ -4,7 +4,7 @@ A model that wraps a network swaps the classes of such layers in place (names, p
 back their own when it merges, so what is saved, exported or served is the network as it was written.
 """
 
-from palora_core.quick.layers import plain_, quicken_
-from palora_core.quick.unpooling import max_unpool2d
+from palora_core.fast_layers.replacing import restore_layers_, use_fast_layers_
+from palora_core.fast_layers.unpooling import max_unpool2d
 
-__all__ = ["max_unpool2d", "plain_", "quicken_"]
+__all__ = ["max_unpool2d", "restore_layers_", "use_fast_layers_"]
