@@ -8,8 +8,8 @@ import streamlit as st
 
 from app.components import compare_view as view
 from app.components.plain import plain
-from app.library import contenders
-from app.library.contenders import Arena
+from app.library import leaderboards
+from app.library.leaderboards import Leaderboard
 from app.library.series import Series, differing_data, explained, shown_first
 from app.settings import ROOT
 
@@ -17,39 +17,39 @@ PUBLISHED = ROOT / "docs" / "published"
 SHOWN_AT_FIRST = 8
 
 
-def choose_arena(arenas: Sequence[Arena]) -> Arena:
+def choose_leaderboard(boards: Sequence[Leaderboard]) -> Leaderboard:
     """The benchmark: that of the model that was last chosen on another page, else the one with most models."""
-    titles = {arena.key: arena.title for arena in arenas}
-    by_name = {arena.name: arena.key for arena in reversed(arenas)} | {key: key for key in titles}
+    titles = {board.key: board.title for board in boards}
+    by_name = {board.name: board.key for board in reversed(boards)} | {key: key for key in titles}
     model = st.session_state.get("chosen_model")
     if model != st.session_state.get("compare model"):
         st.session_state["compare model"] = model
-        place = next((arena.key for arena in arenas for one in arena.contenders if one.id == model), None)
+        place = next((board.key for board in boards for one in board.models if one.id == model), None)
         if place:
-            st.session_state["arena"] = place
-    view.restore("benchmark", "arena", list(titles), lambda text: by_name.get(text, text))
+            st.session_state["leaderboard"] = place
+    view.restore("benchmark", "leaderboard", list(titles), lambda text: by_name.get(text, text))
     key = st.sidebar.selectbox(
-        "Benchmark", list(titles), format_func=lambda k: titles.get(k, k), key="arena", persist_state="session"
+        "Benchmark", list(titles), format_func=lambda k: titles.get(k, k), key="leaderboard", persist_state="session"
     )
     view.tell("benchmark", key)
-    return next(arena for arena in arenas if arena.key == key)
+    return next(board for board in boards if board.key == key)
 
 
-def published_in(arena: Arena) -> list[contenders.Contender]:
+def published_in(board: Leaderboard) -> list[leaderboards.EvaluatedModel]:
     """Published results on the benchmark, if somebody wants to see them."""
-    found = contenders.published(PUBLISHED / f"{arena.name}.json", arena)
+    found = leaderboards.published(PUBLISHED / f"{board.name}.json", board)
     if not found:
         return []
     view.restore("published", "published", [True, False], lambda text: text == "True")
-    wanted = st.sidebar.toggle("Published results", key="published", help=_note(arena), persist_state="session")
+    wanted = st.sidebar.toggle("Published results", key="published", help=_note(board), persist_state="session")
     view.tell("published", wanted, False)
     return found if wanted else []
 
 
-def choose_series(arena: Arena, everything: Sequence[Series]) -> list[Series]:
+def choose_series(board: Leaderboard, everything: Sequence[Series]) -> list[Series]:
     """Which methods; all of them at first, within reason."""
     own = {one.name: one for one in everything if not one.published}
-    key = f"series {arena.key}"
+    key = f"series {board.key}"
     usual = shown_first(everything, SHOWN_AT_FIRST)
     _restore(key, everything, usual)
     if len(own) > SHOWN_AT_FIRST:
@@ -64,7 +64,7 @@ def choose_series(arena: Arena, everything: Sequence[Series]) -> list[Series]:
     )
     view.tell("models", view.models_text([own[name].members[0].id for name in chosen]) if chosen != usual else None)
     shown = [own[name] for name in chosen] + [one for one in everything if one.published]
-    remarks(arena, shown)
+    remarks(board, shown)
     return shown
 
 
@@ -78,7 +78,7 @@ def _restore(key: str, everything: Sequence[Series], usual: list[str]) -> None:
         st.session_state[key] = list(dict.fromkeys(wanted)) or here
 
 
-def remarks(arena: Arena, shown: Sequence[Series]) -> None:
+def remarks(board: Leaderboard, shown: Sequence[Series]) -> None:
     """What must be said beside these methods."""
     differing = differing_data(shown)
     if differing:
@@ -87,11 +87,11 @@ def remarks(arena: Arena, shown: Sequence[Series]) -> None:
             icon=":material/balance:",
         )
     if any(one.published for one in shown):
-        st.caption(f"Dotted and hollow: published. {_note(arena)}")
+        st.caption(f"Dotted and hollow: published. {_note(board)}")
     for name, text in explained(shown).items():
         st.caption(f"**{plain(name)}**: {text.replace('``', '`')}")
     single = [one.name for one in shown if one.single and not one.published]
-    if single and len(arena.tasks) > 1:
+    if single and len(board.tasks) > 1:
         names = ", ".join(single[:3]) + (f" and {len(single) - 3} more" if len(single) > 3 else "")
         verb = "is one network with one trade-off" if len(single) == 1 else "are one network with one trade-off each"
         st.caption(f"{plain(names)} {verb}: a point, which no λ moves. A line is a method that answers every λ.")
@@ -114,6 +114,6 @@ def presets(key: str, everything: Sequence[Series]) -> None:
                 st.button(label, key=f"preset {label}", on_click=st.session_state.__setitem__, args=(key, names))
 
 
-def _note(arena: Arena) -> str:
-    data = contenders.published_notes(PUBLISHED / f"{arena.name}.json")
+def _note(board: Leaderboard) -> str:
+    data = leaderboards.published_notes(PUBLISHED / f"{board.name}.json")
     return f"{data['source']} {data['note']}"

@@ -12,19 +12,19 @@ from app.components import dominance, front_views, fronts
 from app.components.figure_download import show_downloads
 from app.components.plain import plain
 from app.components.quantities import Quantity
-from app.library.contenders import Arena
+from app.library.leaderboards import Leaderboard
 from app.library.series import Series
 
 NOBODY = "–"
 
 
-def figure(arena: Arena, shown: Sequence[Series], known: dict[str, Quantity]) -> None:
+def figure(board: Leaderboard, shown: Sequence[Series], known: dict[str, Quantity]) -> None:
     """The figure with its controls."""
     left, right = st.columns([3.2, 1], gap="medium")
     with right:
-        chart, caption = controls(arena, shown, known)
+        chart, caption = controls(board, shown, known)
         st.caption("Save the figure")
-        show_downloads("figure_files", chart, f"fronts-{arena.name}")
+        show_downloads("figure_files", chart, f"fronts-{board.name}")
     with left:
         tools = {
             "displayModeBar": True,
@@ -32,36 +32,36 @@ def figure(arena: Arena, shown: Sequence[Series], known: dict[str, Quantity]) ->
             "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"],
         }
         names = ", ".join(one.name for one in shown)
-        st.plotly_chart(chart, key="fronts", config=tools, alt=f"Fronts on {arena.title}: {names}")
+        st.plotly_chart(chart, key="fronts", config=tools, alt=f"Fronts on {board.title}: {names}")
         if caption:
             st.caption(caption)
 
 
-def controls(arena: Arena, shown: Sequence[Series], known: dict[str, Quantity]) -> tuple[Any, str]:
+def controls(board: Leaderboard, shown: Sequence[Series], known: dict[str, Quantity]) -> tuple[Any, str]:
     """What to draw; returns the figure and a sentence on it."""
-    count = len(arena.tasks)
+    count = len(board.tasks)
     losses = [q for q in known.values() if q.key.endswith("/loss")]
     if count == 1:
         return front_views.strip(shown, known[_quantity("Quantity", known, list(known)[-1])]), ""
     kind = segments("Axes", ["Losses", "Metrics"], "axes")
-    axes = losses if kind != "Metrics" else [_metric_axis(task.name, known) for task in arena.tasks]
+    axes = losses if kind != "Metrics" else [_metric_axis(task.name, known) for task in board.tasks]
     if count > 3:
-        return _many(arena, shown, axes)
+        return _many(board, shown, axes)
     if count == 3:
-        return _three(arena, shown, known, axes)
+        return _three(board, shown, known, axes)
     coloured = colouring()
     shaded = _shaded(shown) if kind != "Metrics" else None
     if coloured:
         _colour_key(list(shown[0].mean.tasks))
-    caption = _difference(shaded, arena) if shaded else ""
-    return fronts.plane(shown, axes[0], axes[1], arena.reference, shaded, coloured), caption
+    caption = _difference(shaded, board) if shaded else ""
+    return fronts.plane(shown, axes[0], axes[1], board.reference, shaded, coloured), caption
 
 
-def _many(arena: Arena, shown: Sequence[Series], axes: Sequence[Quantity]) -> tuple[Any, str]:
+def _many(board: Leaderboard, shown: Sequence[Series], axes: Sequence[Quantity]) -> tuple[Any, str]:
     """More than three tasks: an axis for each, or two of them against each other."""
     if segments("View", ["All tasks", "Two tasks"], "many") != "Two tasks":
         return front_views.parallel(shown, axes), "One line per evaluated preference; every axis from worst to best."
-    of_task = {task.name: axis for task, axis in zip(arena.tasks, axes)}
+    of_task = {task.name: axis for task, axis in zip(board.tasks, axes)}
     across, up = (
         st.selectbox(label, list(of_task), at, format_func=lambda name: name.replace("_", " "), key=f"many {label}")
         for at, label in enumerate(("Across", "Up"))
@@ -69,9 +69,11 @@ def _many(arena: Arena, shown: Sequence[Series], axes: Sequence[Quantity]) -> tu
     return fronts.plane(shown, of_task[across], of_task[up]), "The other tasks are not in this plane."
 
 
-def _three(arena: Arena, shown: Sequence[Series], known: dict[str, Quantity], axes: list[Quantity]) -> tuple[Any, str]:
+def _three(
+    board: Leaderboard, shown: Sequence[Series], known: dict[str, Quantity], axes: list[Quantity]
+) -> tuple[Any, str]:
     form = segments("View", ["Pairs", "3-D", "Triangle"], "view")
-    names = [task.name for task in arena.tasks]
+    names = [task.name for task in board.tasks]
     if form == "Triangle":
         choice = known[_quantity("Colour", known, axes[0].key)]
         return front_views.triangles(shown, choice, names), "Every triangle is the simplex of λ."
@@ -79,7 +81,7 @@ def _three(arena: Arena, shown: Sequence[Series], known: dict[str, Quantity], ax
     if coloured:
         _colour_key(names)
     shaded = _shaded(shown)
-    caption = _difference(shaded, arena) if shaded else ""
+    caption = _difference(shaded, board) if shaded else ""
     return (front_views.space if form == "3-D" else fronts.pairs)(shown, axes, coloured), caption
 
 
@@ -136,12 +138,12 @@ def _shaded(shown: Sequence[Series]) -> tuple[Series, Series] | None:
     return shown[names.index(first)], shown[names.index(second)]
 
 
-def _difference(pair: tuple[Series, Series], arena: Arena) -> str:
-    found = dominance.difference(pair[0].mean, pair[1].mean, arena.reference)
+def _difference(pair: tuple[Series, Series], board: Leaderboard) -> str:
+    found = dominance.difference(pair[0].mean, pair[1].mean, board.reference)
     if found is None:
         return ""
     a, b = (plain(one.name) + (" (mean of seeds)" if len(one.members) > 1 else "") for one in pair)
-    point = ", ".join(f"{v:g}" for v in arena.reference)
+    point = ", ".join(f"{v:g}" for v in board.reference)
     return (
         f"Up to the reference ({point}), **{a}** dominates {found.first:.4f} and **{b}** {found.second:.4f}: "
         f"{found.only_first:.4f} only the former, {found.only_second:.4f} only the latter."

@@ -12,7 +12,7 @@ from app.components.fronts import style_of
 from app.components.plain import plain
 from app.components.quantities import Quantity
 from app.components.sortable_table import show_table, table_data
-from app.library.contenders import Arena
+from app.library.leaderboards import Leaderboard
 from app.library.series import Series
 from app.services import services
 from palora_core.errors import UserError
@@ -20,7 +20,7 @@ from palora_core.errors import UserError
 TIMES = "measured_times"
 
 
-def table(arena: Arena, shown: Sequence[Series], known: Mapping[str, Quantity]) -> None:
+def table(board: Leaderboard, shown: Sequence[Series], known: Mapping[str, Quantity]) -> None:
     """The table with its buttons."""
     times: dict[str, float] = st.session_state.setdefault(TIMES, {})
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -29,11 +29,11 @@ def table(arena: Arena, shown: Sequence[Series], known: Mapping[str, Quantity]) 
     with buttons:
         if st.button("Measure prediction times", icon=":material/timer:", key="measure"):
             measure(shown, times)
-    every = front_table.columns(arena, known, times)
+    every = front_table.columns(board, known, times)
     rows = front_table.rows(shown, every)
     wanted = front_table.filled(every, rows)
     with buttons, st.popover("Download", icon=":material/download:", key="table_files"):
-        downloads(arena, shown, known, wanted, rows)
+        downloads(board, shown, known, wanted, rows)
     show_table("table", table_data(shown, [style_of(one).colour for one in shown], wanted, rows))
     st.caption("Press a heading to sort, best first. Bold: the best of a column. ±: standard deviation over seeds.")
 
@@ -53,14 +53,14 @@ def measure(shown: Sequence[Series], times: dict[str, float]) -> None:
 
 
 def downloads(
-    arena: Arena,
+    board: Leaderboard,
     shown: Sequence[Series],
     known: Mapping[str, Quantity],
     wanted: Sequence[front_table.Column],
     rows: Sequence[front_table.Row],
 ) -> None:
     """The table as it is shown, and what it was made from: every seed, and every evaluated point."""
-    tasks = [task.name for task in arena.tasks]
+    tasks = [task.name for task in board.tasks]
     forms: dict[str, tuple[str, str, Callable[[], str]]] = {
         "CSV": ("comparison", "csv", lambda: files.table_csv(shown, wanted, rows)),
         "CSV, a row per seed": ("seeds", "csv", lambda: files.seeds_csv(shown, wanted)),
@@ -71,7 +71,7 @@ def downloads(
         st.download_button(
             label,
             make,
-            file_name=f"{stem}-{arena.name}.{suffix}",
+            file_name=f"{stem}-{board.name}.{suffix}",
             icon=":material/download:",
             on_click="ignore",
             key=f"download {label}",

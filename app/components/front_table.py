@@ -10,7 +10,7 @@ import numpy as np
 
 from app.components.dominance import MOST_TASKS
 from app.components.quantities import Quantity
-from app.library.contenders import Arena, Contender
+from app.library.leaderboards import EvaluatedModel, Leaderboard
 from app.library.series import Series
 
 
@@ -23,7 +23,7 @@ class Column:
         heading: for people, with its unit.
         decimals: digits after the point.
         better: 1 if more is better, −1 if less is, 0 if neither.
-        of: its value for one contender; None where it is not known.
+        of: its value for one model; None where it is not known.
         help: what it means.
     """
 
@@ -31,7 +31,7 @@ class Column:
     heading: str
     decimals: int
     better: int
-    of: Callable[[Contender], float | None]
+    of: Callable[[EvaluatedModel], float | None]
     help: str = ""
 
 
@@ -46,15 +46,17 @@ class Cell:
 Row = dict[str, Cell | None]
 
 
-def columns(arena: Arena, shown: Mapping[str, Quantity], times: Mapping[str, float] | None = None) -> list[Column]:
-    """All columns of an arena.
+def columns(
+    board: Leaderboard, shown: Mapping[str, Quantity], times: Mapping[str, float] | None = None
+) -> list[Column]:
+    """All columns of a leaderboard.
 
     Args:
-        arena: benchmark and tasks.
+        board: benchmark and tasks.
         shown: its quantities by key.
         times: model id → measured milliseconds per prediction.
     """
-    times, reference = times or {}, arena.reference
+    times, reference = times or {}, board.reference
     point = ", ".join(f"{v:g}" for v in reference[:4]) + (", …" if len(reference) > 4 else "")
     found = [
         Column(
@@ -75,7 +77,7 @@ def columns(arena: Arena, shown: Mapping[str, Quantity], times: Mapping[str, flo
         ),
         Column("points", "of", 0, 0, lambda c: float(len(c.front.preferences)), "Evaluated preferences."),
     ]
-    few = list(enumerate(arena.tasks))[:6]
+    few = list(enumerate(board.tasks))[:6]
     for t, task in few:
         heading = f"Spearman {task.name.replace('_', ' ')}"
         text = "Rank correlation of λ and loss; −1: more weight always means less loss."
@@ -125,18 +127,18 @@ def best(column: Column, table: Sequence[Row]) -> set[int]:
     return {i for i, value in printed.items() if value == top}
 
 
-def _of_front(name: str, task: int) -> Callable[[Contender], float | None]:
-    def value(contender: Contender) -> float | None:
-        if len(contender.front.preferences) < 2:
+def _of_front(name: str, task: int) -> Callable[[EvaluatedModel], float | None]:
+    def value(model: EvaluatedModel) -> float | None:
+        if len(model.front.preferences) < 2:
             return None
-        return float(getattr(contender.front, name)()[task])
+        return float(getattr(model.front, name)()[task])
 
     return value
 
 
-def _best(quantity: Quantity) -> Callable[[Contender], float | None]:
-    def value(contender: Contender) -> float | None:
-        values = quantity.of(contender.front)
+def _best(quantity: Quantity) -> Callable[[EvaluatedModel], float | None]:
+    def value(model: EvaluatedModel) -> float | None:
+        values = quantity.of(model.front)
         if not np.isfinite(values).any():
             return None
         return float(np.nanmax(values) if quantity.metric.higher_is_better else np.nanmin(values))
@@ -144,14 +146,14 @@ def _best(quantity: Quantity) -> Callable[[Contender], float | None]:
     return value
 
 
-def _parameters(contender: Contender) -> float | None:
-    counts = contender.card.get("parameters") or {}
+def _parameters(model: EvaluatedModel) -> float | None:
+    counts = model.card.get("parameters") or {}
     return float(counts["base"] + counts["extra"]) if {"base", "extra"} <= set(counts) else None
 
 
-def _overhead(contender: Contender) -> float | None:
-    return (contender.card.get("parameters") or {}).get("overhead_percent")
+def _overhead(model: EvaluatedModel) -> float | None:
+    return (model.card.get("parameters") or {}).get("overhead_percent")
 
 
-def _seconds(contender: Contender) -> float | None:
-    return (contender.card.get("training") or {}).get("seconds")
+def _seconds(model: EvaluatedModel) -> float | None:
+    return (model.card.get("training") or {}).get("seconds")

@@ -13,7 +13,7 @@ from app.components import address_bar, fronts, side_by_side
 from app.components import compare_view as view
 from app.components.plain import plain
 from app.components.preference_input import preference_input
-from app.library.contenders import Arena
+from app.library.leaderboards import Leaderboard
 from app.library.loading import LoadedModel
 from app.library.series import Series
 from app.pictures.scenes import labelled, sample_ids
@@ -24,19 +24,19 @@ from palora_core.tasks import Task
 MOST_CHARTS = 6  # tasks with a figure each; a table has room for more
 
 
-def predictions(arena: Arena, shown: Sequence[Series]) -> None:
+def predictions(board: Leaderboard, shown: Sequence[Series]) -> None:
     """One image through two of the models at the same λ."""
     models = {one.members[0].id: one for one in shown if not one.published}
     if models:
         st.subheader("Predictions side by side", anchor=False)
         try:
-            _predictions(arena, models)
+            _predictions(board, models)
         except UserError as error:
             st.error(plain(str(error)), icon=":material/broken_image:")
     view.end()
 
 
-def _predictions(arena: Arena, models: dict[str, Series]) -> None:
+def _predictions(board: Leaderboard, models: dict[str, Series]) -> None:
     ids, places = list(models), st.columns([1, 1, 1, 2], gap="medium")
     with places[0]:
         chosen = [_model("First", "first", ids, 0, models)]
@@ -55,7 +55,7 @@ def _predictions(arena: Arena, models: dict[str, Series]) -> None:
     if len(chosen) > 1:
         answers.append(side_by_side.predict_on(services(), *loaded, image, preference))
     known = side_by_side.truth(services(), chosen[0], image)
-    show_predictions(arena, [models[model] for model in chosen], answers, known, loaded[0])
+    show_predictions(board, [models[model] for model in chosen], answers, known, loaded[0])
 
 
 def _model(label: str, name: str, ids: Sequence[str], usual: int, models: dict[str, Series]) -> str:
@@ -98,14 +98,14 @@ def choose_preference(loaded: Sequence[LoadedModel]) -> list[float]:
 
 
 def show_predictions(
-    arena: Arena,
+    board: Leaderboard,
     models: Sequence[Series],
     answers: Sequence[side_by_side.Answer],
     known: side_by_side.Answer,
     loaded: LoadedModel,
 ) -> None:
     """A row per pictured task (truth, first, second), a figure for tasks that have one, a table for the others."""
-    pictured = [task for task in arena.tasks if loaded.views[task.name].pictured]
+    pictured = [task for task in board.tasks if loaded.views[task.name].pictured]
     told = [task for task in loaded.predicting if not loaded.views[task.name].pictured]
     charted = [task for task in told if loaded.views[task.name].charted()]
     charted = charted if len(charted) <= MOST_CHARTS else []

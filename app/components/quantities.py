@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.library.contenders import Arena
+from app.library.leaderboards import Leaderboard
 from palora_core.front import Front
 from palora_core.tasks import LOSS, Metric
 
@@ -51,9 +51,9 @@ class Quantity:
         return self.factor * front.metrics.get(self.key, missing)
 
 
-def quantities(arena: Arena) -> dict[str, Quantity]:
+def quantities(board: Leaderboard) -> dict[str, Quantity]:
     """The losses of all tasks, then all metrics."""
-    found = [Quantity(f"{task.name}/loss", t, task.name, LOSS) for t, task in enumerate(arena.tasks)]
-    for t, task in enumerate(arena.tasks):
+    found = [Quantity(f"{task.name}/loss", t, task.name, LOSS) for t, task in enumerate(board.tasks)]
+    for t, task in enumerate(board.tasks):
         found += [Quantity(f"{task.name}/{m.name}", t, task.name, m) for m in task.metrics]
     return {quantity.key: quantity for quantity in found}

@@ -11,7 +11,7 @@ import numpy as np
 
 from app.jobs import as_text
 from app.jobs.naming import option_name, option_told
-from app.library.contenders import Contender
+from app.library.leaderboards import EvaluatedModel
 from palora_core.config import method_from_dict, options
 from palora_core.errors import UserError
 from palora_core.front import Front
@@ -33,7 +33,7 @@ class Series:
     """
 
     name: str
-    members: tuple[Contender, ...]
+    members: tuple[EvaluatedModel, ...]
     variation: int = 0
 
     @property
@@ -80,19 +80,19 @@ class Series:
         return Front(first.preferences, objectives, metrics, first.tasks, first.reference, first.about)
 
 
-def series(contenders: Sequence[Contender]) -> list[Series]:
+def series(models: Sequence[EvaluatedModel]) -> list[Series]:
     """Join the seeds of each configuration; configurations of one name are told apart by the options that differ."""
-    groups: dict[str, list[Contender]] = {}
-    for contender in contenders:
-        key = json.dumps([contender.title, contender.published, contender.settings], sort_keys=True, default=str)
+    groups: dict[str, list[EvaluatedModel]] = {}
+    for model in models:
+        key = json.dumps([model.title, model.published, model.settings], sort_keys=True, default=str)
         group = groups.get(key, [])
-        weights = contender.card.get("weights_sha256")
-        if weights and any((m.seed, m.card.get("weights_sha256")) == (contender.seed, weights) for m in group):
+        weights = model.card.get("weights_sha256")
+        if weights and any((m.seed, m.card.get("weights_sha256")) == (model.seed, weights) for m in group):
             continue  # a copy of the same model in another folder
         taken = [member.seed for member in group]
-        again = contender.seed is None or contender.seed in taken
-        groups.setdefault(f"{key}{contender.id}" if again else key, []).append(contender)
-    by_title: dict[str, list[list[Contender]]] = {}
+        again = model.seed is None or model.seed in taken
+        groups.setdefault(f"{key}{model.id}" if again else key, []).append(model)
+    by_title: dict[str, list[list[EvaluatedModel]]] = {}
     for members in groups.values():
         by_title.setdefault(members[0].title, []).append(members)
     found: list[Series] = []
@@ -120,7 +120,7 @@ def shown_first(everything: Sequence[Series], most: int) -> list[str]:
     return [one.name for one in own if one.name in kept]
 
 
-def _named(title: str, alike: Sequence[Sequence[Contender]]) -> list[str]:
+def _named(title: str, alike: Sequence[Sequence[EvaluatedModel]]) -> list[str]:
     """A name for each of several configurations of one title: what people call it, or options in which they differ."""
     firsts = [members[0] for members in alike]
     keys = differing_options(firsts)
@@ -135,9 +135,9 @@ def _named(title: str, alike: Sequence[Sequence[Contender]]) -> list[str]:
     return names if len(set(names)) == len(names) else [f"{title} ({c.id.removeprefix('run:')})" for c in firsts]
 
 
-def differing_options(firsts: Sequence[Contender]) -> list[str]:
+def differing_options(firsts: Sequence[EvaluatedModel]) -> list[str]:
     """Up to two options that differ between configurations, as ``"method.conditioning.rank"``."""
-    keys = dict.fromkeys(key for contender in firsts for key in contender.settings)
+    keys = dict.fromkeys(key for model in firsts for key in model.settings)
     return [key for key in keys if len({json.dumps(c.settings.get(key), default=str) for c in firsts}) > 1][:2]
 
 
@@ -153,10 +153,10 @@ def explained(shown: Sequence[Series]) -> dict[str, str]:
     return found
 
 
-def _description(key: str, contender: Contender) -> str:
+def _description(key: str, model: EvaluatedModel) -> str:
     group, _, path = key.partition(".")
     try:
-        config = method_from_dict(contender.card["method"]) if group == "method" else TrainingOptions()
+        config = method_from_dict(model.card["method"]) if group == "method" else TrainingOptions()
     except (UserError, KeyError, TypeError, ValueError):
         return ""
     return next((option.help for option in options(config) if option.path == path), "")

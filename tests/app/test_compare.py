@@ -125,21 +125,21 @@ def test_measured_times_are_in_the_table(several):
 
 @pytest.mark.parametrize("wanted", [1, 2, 3, 7, 40])
 def test_any_number_of_tasks(roots, wanted):
-    from app.library import contenders
+    from app.library import leaderboards
 
-    arenas, problems = contenders.arenas(roots.registry.entries())
-    arena = next(a for a in arenas if len(a.tasks) == wanted and a.benchmark.kind != "digits")
-    app = open_compare(benchmark=arena.key)
+    boards, problems = leaderboards.read(roots.registry.entries())
+    board = next(a for a in boards if len(a.tasks) == wanted and a.benchmark.kind != "digits")
+    app = open_compare(benchmark=board.key)
     assert not app.exception and {trace["type"] for trace in spec(app)["data"]} == {"scatter"}
     assert [e.value for e in app.error if "damaged" not in e.value] == []
     assert len(problems) == 2 and tabled(app)["rows"]
 
 
 def test_two_of_many_tasks_and_their_predictions(roots):
-    from app.library import contenders
+    from app.library import leaderboards
 
-    arenas, _ = contenders.arenas(roots.registry.entries())
-    app = open_compare(benchmark=next(a.key for a in arenas if len(a.tasks) == 40))
+    boards, _ = leaderboards.read(roots.registry.entries())
+    app = open_compare(benchmark=next(a.key for a in boards if len(a.tasks) == 40))
     assert len(spec(app)["layout"]["xaxis"]["tickvals"]) == 40
     answers = app.dataframe[0].value  # a table instead of forty figures
     assert len(answers) == 40 and answers.iloc[:, 2].str.contains("✓|✗").all()
@@ -336,6 +336,6 @@ def test_the_page_opens_on_the_benchmark_of_the_model_chosen_elsewhere(roots):
         app.session_state["chosen_model"] = model
         app.run()
         assert not app.exception and addressed(app)["benchmark"].endswith(tasks)
-    app.selectbox(key="arena").set_value("toy: segmentation, depth").run()
+    app.selectbox(key="leaderboard").set_value("toy: segmentation, depth").run()
     app.run()
     assert addressed(app)["benchmark"] == "toy: segmentation, depth", "a choice made here stays"

@@ -17,7 +17,7 @@ from app.analysis.queries import columns
 from app.components import fronts, model_cards, run_comparison, training_figures
 from app.components.explorer import front_data
 from app.components.quantities import quantities
-from app.library import contenders, transfer
+from app.library import leaderboards, transfer
 from app.library.models import ModelRegistry
 from app.library.series import series
 from app.pictures.scenes import sample_ids
@@ -38,11 +38,11 @@ def read_everything(runs: Path) -> list[str]:
             training_figures.hypervolume_curve(trace.of("front")).to_json()
     registry = ModelRegistry(runs.parent / "none", runs)
     entries = registry.entries()
-    arenas, problems = contenders.arenas(entries)
+    boards, problems = leaderboards.read(entries)
     said += problems
-    for arena in arenas:
-        known = list(quantities(arena).values())
-        every = series(arena.contenders)
+    for board in boards:
+        known = list(quantities(board).values())
+        every = series(board.models)
         fronts.plane(every, known[0], known[-1]).to_json()
     for entry in entries:
         card = model_cards.read(entry)

@@ -16,8 +16,8 @@ from app.components.front_table import Cell, Column
 from app.components.method_styles import KNOWN, method_style, preference_colours
 from app.components.quantities import quantities
 from app.components.sortable_table import table_data
-from app.library import contenders
-from app.library.contenders import Arena, Contender
+from app.library import leaderboards
+from app.library.leaderboards import EvaluatedModel, Leaderboard
 from app.library.series import explained, series
 from palora_core.config import to_dict
 from palora_core.front import Front
@@ -29,13 +29,13 @@ from tests.app.toy import Toy
 PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "published" / "multimnist.json"
 
 
-def arena(num_tasks: int) -> Arena:
+def board(num_tasks: int) -> Leaderboard:
     toy = Toy("dense", num_tasks) if num_tasks <= 3 else Toy("numbers", num_tasks)
-    return Arena(toy, "toy", tuple(toy.tasks))
+    return Leaderboard(toy, "toy", tuple(toy.tasks))
 
 
-def contender(num_tasks=2, method="palora", seed=0, single=False, shift=0.0, title=None, rank=1) -> Contender:
-    place = arena(num_tasks)
+def model(num_tasks=2, method="palora", seed=0, single=False, shift=0.0, title=None, rank=1) -> EvaluatedModel:
+    place = board(num_tasks)
     λ = evaluation_preferences(num_tasks).numpy() if not single else np.full((1, num_tasks), 1 / num_tasks)
     rng = np.random.default_rng(seed)
     objectives = 0.2 + (1 - λ) ** 2 + shift + rng.normal(0, 0.01, λ.shape)
@@ -51,13 +51,13 @@ def contender(num_tasks=2, method="palora", seed=0, single=False, shift=0.0, tit
         "parameters": {"base": 1000, "extra": 125, "overhead_percent": 12.5},
         "benchmark": {"name": "toy", "options": {}},
     }
-    return Contender(f"{method}-{seed}-{rank}", title or method.upper(), front, card)
+    return EvaluatedModel(f"{method}-{seed}-{rank}", title or method.upper(), front, card)
 
 
 def three_methods(num_tasks=2):
     pairs = [("palora", 0), ("palora", 1), ("palora", 2), ("pamal", 0)]
-    many = [contender(num_tasks, m, s) for m, s in pairs]
-    return series([*many, contender(num_tasks, "ls", 0, single=True), contender(num_tasks, "ls", 1, single=True)])
+    many = [model(num_tasks, m, s) for m, s in pairs]
+    return series([*many, model(num_tasks, "ls", 0, single=True), model(num_tasks, "ls", 1, single=True)])
 
 
 # -- styles -----------------------------------------------------------------------------------------------------------
@@ -88,19 +88,19 @@ def test_colours_of_preferences():
 
 # -- joining ----------------------------------------------------------------------------------------------------------
 def test_seeds_are_joined_and_configurations_told_apart():
-    found = series([contender(seed=0), contender(seed=1), contender(seed=0, rank=4)])
+    found = series([model(seed=0), model(seed=1), model(seed=0, rank=4)])
     assert [one.name for one in found] == ["PALORA (rank 1)", "PALORA (rank 4)"]
     assert [len(one.members) for one in found] == [2, 1] and [one.variation for one in found] == [0, 1]
     assert found[0].mean.objectives == pytest.approx(np.mean([f.objectives for f in found[0].fronts], axis=0))
 
 
 def test_the_same_seed_twice_is_not_a_second_seed():
-    found = series([contender(seed=0), contender(seed=0)])
+    found = series([model(seed=0), model(seed=0)])
     assert [len(one.members) for one in found] == [1, 1]
 
 
 def test_a_copy_of_a_model_and_an_older_card_of_the_same_method_are_not_other_lines():
-    first, copy, later = contender(seed=0), contender(seed=0), contender(seed=1)
+    first, copy, later = model(seed=0), model(seed=0), model(seed=1)
     first.card["weights_sha256"] = copy.card["weights_sha256"] = "1" * 64
     later.card["method"]["added_since"] = ""
     (one,) = series([first, copy, later])
@@ -108,13 +108,13 @@ def test_a_copy_of_a_model_and_an_older_card_of_the_same_method_are_not_other_li
 
 
 def test_seeds_on_other_preferences_are_not_averaged():
-    first, second = contender(seed=0), contender(seed=1)
+    first, second = model(seed=0), model(seed=1)
     half = Front(
         second.front.preferences[:5], second.front.objectives[:5], {}, second.front.tasks, second.front.reference
     )
-    (one,) = series([first, Contender("x", second.title, half, second.card)])
+    (one,) = series([first, EvaluatedModel("x", second.title, half, second.card)])
     assert not one.aligned and one.mean is first.front
-    lines = [t for t in fronts.plane([one], *list(quantities(arena(2)).values())[:2]).data if t.mode == "lines+markers"]
+    lines = [t for t in fronts.plane([one], *list(quantities(board(2)).values())[:2]).data if t.mode == "lines+markers"]
     assert len(lines) == 2
 
 
@@ -131,7 +131,7 @@ def test_shaded_area_is_the_difference_of_hypervolumes(seed):
 
 
 def test_difference_in_numbers():
-    better, worse = contender(), contender(shift=0.1)
+    better, worse = model(), model(shift=0.1)
     found = dominance.difference(better.front, worse.front, (2, 2))
     assert found.only_first == pytest.approx(found.first - found.second) and found.only_second == pytest.approx(0)
     assert dominance.difference(better.front, worse.front, (1,) * 6) is None
@@ -141,7 +141,7 @@ def test_difference_in_numbers():
 
 # -- figures ----------------------------------------------------------------------------------------------------------
 def test_plane_has_a_line_a_band_and_a_point():
-    shown, known = three_methods(), quantities(arena(2))
+    shown, known = three_methods(), quantities(board(2))
     x, y = known["segmentation/loss"], known["depth/loss"]
     figure = fronts.plane(shown, x, y, (2, 2), (shown[0], shown[1]))
     modes = [trace.mode for trace in figure.data]
@@ -155,22 +155,22 @@ def test_plane_has_a_line_a_band_and_a_point():
 
 
 def test_axes_have_units_and_directions():
-    known = quantities(arena(2))
+    known = quantities(board(2))
     assert known["segmentation/miou"].title == "segmentation mIoU [%]  ·  better →"
     assert known["depth/abs_err"].title == "← better  ·  depth absolute error [m]"
-    one = contender()
+    one = model()
     assert known["segmentation/miou"].of(one.front) == pytest.approx(100 * one.front.metrics["segmentation/miou"])
 
 
 def test_metrics_are_not_shaded():
-    shown, known = three_methods(), quantities(arena(2))
+    shown, known = three_methods(), quantities(board(2))
     figure = fronts.plane(shown, known["segmentation/miou"], known["depth/abs_err"], (2, 2), (shown[0], shown[1]))
     assert not any(str(trace.name).startswith("only") for trace in figure.data)
 
 
 @pytest.mark.parametrize("coloured", [False, True])
 def test_three_tasks(coloured):
-    shown, known = three_methods(3), quantities(arena(3))
+    shown, known = three_methods(3), quantities(board(3))
     axes = list(known.values())[:3]
     planes = fronts.pairs(shown, axes, coloured)
     assert {trace.xaxis for trace in planes.data} == {"x", "x2", "x3"}
@@ -182,7 +182,7 @@ def test_three_tasks(coloured):
 
 
 def test_many_tasks_are_parallel_and_bounded():
-    shown, known = three_methods(40), quantities(arena(40))
+    shown, known = three_methods(40), quantities(board(40))
     losses = [q for q in known.values() if q.key.endswith("/loss")]
     figure = front_views.parallel(shown, losses)
     values = [v for trace in figure.data for v in trace.y if v is not None]
@@ -190,21 +190,21 @@ def test_many_tasks_are_parallel_and_bounded():
 
 
 def test_one_task_is_a_strip():
-    shown, known = three_methods(1), quantities(arena(1))
+    shown, known = three_methods(1), quantities(board(1))
     figure = front_views.strip(shown, known["segmentation/miou"])
     assert [len(trace.x) for trace in figure.data] == [3, 1, 2]
 
 
 def test_nothing_known_is_no_error():
-    one = contender()
+    one = model()
     blank = Front(one.front.preferences, np.full((11, 2), np.nan), {}, one.front.tasks, one.front.reference)
-    shown, known = series([Contender("x", "X", blank, one.card)]), list(quantities(arena(2)).values())
+    shown, known = series([EvaluatedModel("x", "X", blank, one.card)]), list(quantities(board(2)).values())
     assert fronts.plane(shown, known[0], known[2]).data
     assert front_views.parallel(shown, known[:2]).data
 
 
 def test_pictures_for_print_are_light_and_have_room_for_every_name():
-    shown, known = three_methods(), quantities(arena(2))
+    shown, known = three_methods(), quantities(board(2))
     figure = fronts.plane(shown, known["segmentation/miou"], known["depth/abs_err"])
     few, many = for_print(figure), go.Figure(figure)
     for number in range(40):
@@ -217,7 +217,7 @@ def test_pictures_for_print_are_light_and_have_room_for_every_name():
 
 
 def test_options_that_names_tell_apart_are_explained():
-    plain, drawn = (contender(method="pamal", title="PaMaL") for _ in range(2))
+    plain, drawn = (model(method="pamal", title="PaMaL") for _ in range(2))
     for one, value in ((plain, False), (drawn, True)):
         method = {"name": "pamal", **to_dict(methods.get("pamal")())}
         method["conditioning"]["reinit"] = value
@@ -228,15 +228,15 @@ def test_options_that_names_tell_apart_are_explained():
 
 
 def test_names_in_figures_are_no_html_and_no_template():
-    (one,) = series([contender(title="<a href='http://x'>%{x}</a>")])
-    known = quantities(arena(2))
+    (one,) = series([model(title="<a href='http://x'>%{x}</a>")])
+    known = quantities(board(2))
     trace = fronts.plane([one], known["segmentation/miou"], known["depth/abs_err"]).data[-1]
     assert "<a" not in trace.name and "<a" not in trace.hovertemplate and trace.hovertemplate.count("%{x}") == 0
 
 
 # -- table ------------------------------------------------------------------------------------------------------------
 def table_of(num_tasks=2, times=None):
-    place, shown = arena(num_tasks), three_methods(num_tasks)
+    place, shown = board(num_tasks), three_methods(num_tasks)
     wanted = front_table.columns(place, quantities(place), times)
     rows = front_table.rows(shown, wanted)
     return shown, front_table.filled(wanted, rows), rows
@@ -283,7 +283,7 @@ def test_seeds_and_points_have_rows_of_their_own():
     ]
     place = seeds[0].index(wanted[0].heading)
     assert float(seeds[1][place]) == pytest.approx(shown[0].members[0].front.hypervolume(), rel=1e-6)
-    points = read(files.points_csv(shown, quantities(arena(2)), ["segmentation", "depth"]))
+    points = read(files.points_csv(shown, quantities(board(2)), ["segmentation", "depth"]))
     front = shown[0].members[0].front
     assert len(points) == 1 + sum(len(f.preferences) for one in shown for f in one.fronts)
     loss = points[0].index("depth loss")
@@ -314,7 +314,7 @@ def test_table_of_forty_tasks_stays_readable():
 
 
 def test_formulas_stay_text():
-    (one,) = series([contender(title="=1+1")])
+    (one,) = series([model(title="=1+1")])
     assert files.table_csv([one], [], [{}]).splitlines()[1].startswith("'=1+1")
 
 
@@ -323,21 +323,21 @@ def test_published_numbers_are_marked_and_agree_with_themselves():
     from palora_core.benchmarks.multimnist import MultiMNIST
 
     benchmark = MultiMNIST()
-    place = Arena(benchmark, "multimnist", tuple(benchmark.tasks))
-    shown = series(contenders.published(PUBLISHED, place))
+    place = Leaderboard(benchmark, "multimnist", tuple(benchmark.tasks))
+    shown = series(leaderboards.published(PUBLISHED, place))
     assert len(shown) == 13 and all(one.published and len(one.members) == 3 for one in shown)
     rows = {row["title"]: row for row in json.loads(PUBLISHED.read_text())["rows"]}
     for one in shown:
         row = rows[one.name.removesuffix(" (published)")]
         values = [front.hypervolume() for front in one.fronts]
         assert np.mean(values) == pytest.approx(row["hypervolume"]["mean"], abs=2e-4), one.name
-    assert contenders.published(PUBLISHED, arena(2)) == []
-    assert contenders.published(PUBLISHED.with_name("toy.json"), arena(2)) == []
+    assert leaderboards.published(PUBLISHED, board(2)) == []
+    assert leaderboards.published(PUBLISHED.with_name("toy.json"), board(2)) == []
 
 
 def test_seeds_of_three_tasks_are_bars_since_a_band_has_no_line_to_follow():
     many = three_methods(3)
-    figure = fronts.pairs(many, [q for key, q in quantities(arena(3)).items() if key.endswith("/loss")])
+    figure = fronts.pairs(many, [q for key, q in quantities(board(3)).items() if key.endswith("/loss")])
     assert not any(trace.fill for trace in figure.data)
     first = next(trace for trace in figure.data if trace.legendgroup == "PALORA")
     spread = np.std([front.objectives[:, 0] for front in many[0].fronts], 0, ddof=1)
@@ -345,8 +345,8 @@ def test_seeds_of_three_tasks_are_bars_since_a_band_has_no_line_to_follow():
 
 
 def test_losses_beyond_the_reference_run_out_of_the_figure_unless_there_are_no_others():
-    x, y = list(quantities(arena(2)).values())[:2]
-    near, far = contender(seed=0), contender(method="far", seed=0, shift=100.0)
+    x, y = list(quantities(board(2)).values())[:2]
+    near, far = model(seed=0), model(method="far", seed=0, shift=100.0)
     reference = near.front.reference[0]
     figure = fronts.plane(series([near, far]), x, y)
     assert figure.layout.xaxis.range[1] < 1.1 * reference

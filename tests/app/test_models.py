@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from app.library import contenders, models
+from app.library import leaderboards, models
 from app.library.models import ModelRegistry
 from app.library.series import series, shown_first
 from app.pictures.uploads import UploadStore
@@ -110,8 +110,8 @@ def test_listing_many_models_again_is_cheap(collected, monkeypatch):
 
 def test_methods_and_seeds_of_a_collection_are_compared(collected):
     entries = ModelRegistry(collected, collected / "no runs").entries()
-    arena = next(a for a in contenders.arenas(entries)[0] if len(a.contenders) == 6)
-    found = series(arena.contenders)
+    board = next(a for a in leaderboards.read(entries)[0] if len(a.models) == 6)
+    found = series(board.models)
     assert [(one.name, len(one.members), one.single) for one in found] == [
         *(("Palora", 2, False), ("Pamal", 2, False), ("Uw", 2, True))
     ]

@@ -1,4 +1,4 @@
-"""Who is compared: evaluated models read from their folders, sorted by benchmark."""
+"""Leaderboards: evaluated models read from their folders, and published results, sorted by benchmark."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BY_RUN = ("seed", "steps", "seconds", "finished", "device", "train_items", "samp
 
 
 @dataclass(frozen=True, eq=False)
-class Contender:
+class EvaluatedModel:
     """One evaluated model, or one seed of a published result.
 
     Attributes:
@@ -69,13 +69,13 @@ class Contender:
 
 
 @dataclass(frozen=True, eq=False)
-class Arena:
-    """A benchmark with given tasks; only fronts of one arena are drawn together."""
+class Leaderboard:
+    """A benchmark with given tasks; only fronts of one leaderboard are drawn together."""
 
     benchmark: Benchmark
     name: str
     tasks: tuple[Objective, ...]
-    contenders: list[Contender] = field(default_factory=list)
+    models: list[EvaluatedModel] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -95,23 +95,23 @@ class Arena:
         return tuple(self.benchmark.reference)
 
 
-def arenas(entries: Iterable[Entry]) -> tuple[list[Arena], list[str]]:
+def read(entries: Iterable[Entry]) -> tuple[list[Leaderboard], list[str]]:
     """All benchmarks with the evaluated models of each, and a sentence for every model that cannot be compared."""
-    found: dict[str, Arena] = {}
+    found: dict[str, Leaderboard] = {}
     problems: list[str] = []
     for entry in entries:
         try:
-            name, benchmark, contender = _read(entry.id, str(entry.folder), entry.title, entry.stamp)
+            name, benchmark, model = _read(entry.id, str(entry.folder), entry.title, entry.stamp)
         except UserError as error:
             problems.append(str(error))
             continue
-        arena = Arena(benchmark, name, tuple(benchmark.tasks))
-        found.setdefault(arena.key, arena).contenders.append(contender)
-    return sorted(found.values(), key=lambda arena: (-len(arena.contenders), arena.key)), problems
+        board = Leaderboard(benchmark, name, tuple(benchmark.tasks))
+        found.setdefault(board.key, board).models.append(model)
+    return sorted(found.values(), key=lambda board: (-len(board.models), board.key)), problems
 
 
 @lru_cache(maxsize=512)
-def _read(model_id: str, folder: str, title: str, stamp: tuple[int, ...]) -> tuple[str, Benchmark, Contender]:
+def _read(model_id: str, folder: str, title: str, stamp: tuple[int, ...]) -> tuple[str, Benchmark, EvaluatedModel]:
     """Card and front of a model; ``stamp`` makes a changed folder be read again."""
     place = Path(folder)
     try:
@@ -126,18 +126,18 @@ def _read(model_id: str, folder: str, title: str, stamp: tuple[int, ...]) -> tup
         return (
             card["benchmark"]["name"],
             benchmark,
-            Contender(model_id, method, front, card, name=Note.read(place).name),
+            EvaluatedModel(model_id, method, front, card, name=Note.read(place).name),
         )
     except UserError as error:
         raise UserError(f"{title}: {without_paths(str(error), place)}") from None
 
 
-def published(path: Path, arena: Arena) -> list[Contender]:
-    """The published results that belong to an arena, one contender per method and seed; none if there are not any."""
-    if arena.name != path.stem or not path.is_file():
+def published(path: Path, board: Leaderboard) -> list[EvaluatedModel]:
+    """The published results that belong to a leaderboard, one model per method and seed; none if there are not any."""
+    if board.name != path.stem or not path.is_file():
         return []
     data = json.loads(path.read_text(encoding="utf-8"))
-    if data["tasks"] != [task.name for task in arena.tasks]:
+    if data["tasks"] != [task.name for task in board.tasks]:
         return []
     found = []
     for row in data["rows"]:
@@ -147,7 +147,7 @@ def published(path: Path, arena: Arena) -> list[Contender]:
             about = {"split": data["split"]}
             whole = Front(*points, metrics, tuple(data["tasks"]), tuple(data["reference"]), about)
             card = {"method": {"name": row["method"]}, "training": {"seed": seed}}
-            found.append(Contender(f"published:{row['method']}", f"{row['title']} (published)", whole, card, True))
+            found.append(EvaluatedModel(f"published:{row['method']}", f"{row['title']} (published)", whole, card, True))
     return found
 
 
