@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from palora_core import identity
 from palora_core.benchmarks.base import Benchmark, benchmarks
-from palora_core.cards import CARD, CARD_FORMAT, OWN, own_card, read_card
 from palora_core.conditioning.base import ParetoModel
 from palora_core.conditioning.lowrank import LowRankModel, with_described_adapters
 from palora_core.config import from_dict, method_from_dict, require
 from palora_core.errors import UserError, quoted
-from palora_core.files import sha256, write_atomically, write_json
 from palora_core.networks.base import networks
 from palora_core.normalisation import match_statistics
+from palora_core.storage.cards import CARD, CARD_FORMAT, OWN, own_card, read_card
+from palora_core.storage.writing import sha256, write_atomically, write_json
 
 __all__ = [
     "CARD",
@@ -65,7 +65,7 @@ def save(
         folder: made where it is missing.
         model: any λ-conditioned network; α, rank, form and adapted layers travel in its state.
         card: what a card should say beyond that (``title``, ``tasks``, ``licence``, …); see
-            :func:`palora_core.cards.own_card` for what stands in the places of what is missing.
+            :func:`palora_core.storage.cards.own_card` for what stands in the places of what is missing.
         weights: file name.
         adapters_only: leave out the base network's tensors, of which hashes are kept: :func:`load` then asks for the
             same base as ``network=``.

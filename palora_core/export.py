@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from palora_core.checkpoint import storable
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
-from palora_core.files import write_atomically, write_json
+from palora_core.storage.writing import write_atomically, write_json
 
 
 def export_safetensors(model: ParetoModel, preference: Sequence[float], path: Path) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from palora_core import indicators, schema
+from palora_core import indicators
 from palora_core.errors import UserError, quoted
-from palora_core.files import write_json
-from palora_core.reading import MIB, Bounds, read_json
 from palora_core.simplex import describe_preferences
+from palora_core.storage import schema
+from palora_core.storage.reading import MIB, Bounds, read_json
+from palora_core.storage.writing import write_json
 
 FRONT_FORMAT = 1
 MOST_METRICS = 16  # of one task

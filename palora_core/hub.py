@@ -12,10 +12,10 @@ from typing import Any
 
 from torch import nn
 
-from palora_core.cards import CARD, OWN
 from palora_core.checkpoint import WEIGHTS, load, save
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError, shortened
+from palora_core.storage.cards import CARD, OWN
 
 FILES = (WEIGHTS, CARD, "front.json", "samples.npz")  # of a repository; nothing else is fetched
 PAGE = "README.md"

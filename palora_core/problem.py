@@ -13,13 +13,13 @@ from torch import nn
 
 from palora_core import batches, distributed
 from palora_core.batches import Batch, Passing
-from palora_core.cards import OWN
 from palora_core.data import LoaderSplit, Part, Unpack
 from palora_core.errors import UserError
 from palora_core.inputs import Input, as_input
 from palora_core.networks.base import networks
 from palora_core.objectives import Objective, check_objectives
 from palora_core.sources import Source, as_sources
+from palora_core.storage.cards import OWN
 
 SPLITS = ("train", "val", "test")
 HELD_OUT = 10  # one item in ten is for validation where nobody says which

@@ -26,9 +26,9 @@ from palora_core.data import Split
 from palora_core.machine import has_fast_bf16
 from palora_core.methods.palora import PaLoRA
 from palora_core.networks.base import networks
-from palora_core.runs import Run
 from palora_core.samplers import annealed_preferences
 from palora_core.simplex import evaluation_preferences
+from palora_core.storage.runs import Run
 from palora_core.training.options import TrainingOptions
 from palora_core.training.trainer import Trainer
 

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from palora_core.balancing.linear import Linear
 from palora_core.conditioning.lowrank import palorize
-from palora_core.files import write_json
 from palora_core.machine import channels_last, describe
 from palora_core.networks.mlp import mlp
 from palora_core.networks.resnet import resnet18
 from palora_core.sources import whole_step
+from palora_core.storage.writing import write_json
 from palora_core.tasks import Regression
 from palora_core.training.engine import Sequential
 

@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
 
 def run() -> None:
     args = arguments()
-    from palora_core.files import write_json
+    from palora_core.storage.writing import write_json
 
     bar, results = Bar(), []
     for folder in args.runs:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from palora_core import checkpoint
 from palora_core.errors import UserError
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.setup import configure
 from palora_core.training.start import load_start
 from palora_core.training.trainer import Trainer

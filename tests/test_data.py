@@ -6,7 +6,7 @@ import torch
 
 from palora_core.data import ArraySplit
 from palora_core.errors import UserError
-from palora_core.samples import load_samples, save_samples
+from palora_core.storage.samples import load_samples, save_samples
 
 
 def split(kind=torch.from_numpy, convert=None):

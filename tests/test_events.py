@@ -7,8 +7,8 @@ import os
 import pytest
 
 from palora_core.errors import UserError
-from palora_core.events import MOST, EventLog, check_event, parse_event
-from palora_core.runs import Run
+from palora_core.storage.events import MOST, EventLog, check_event, parse_event
+from palora_core.storage.runs import Run
 
 TASKS = ["left", "right"]
 START = {"kind": "start", "time": 1.0, "step": 0, "epochs": 2, "total_steps": 10, "tasks": TASKS}

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from palora_core.errors import UserError
-from palora_core.files import is_sealed, seal, write_atomically, write_json
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
+from palora_core.storage.writing import is_sealed, seal, write_atomically, write_json
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import torch
 import palora_core as pc
 from palora_core.benchmarks._functions import from_function
 from palora_core.errors import UserError
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.resuming import resume_trainer
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer

@@ -74,7 +74,7 @@ FORBIDDEN = [
     ("benchmarks", ("methods", "training", "conditioning", "balancing")),
     ("fast_layers", ("networks", "serving", "methods", "benchmarks", "training", "conditioning", "balancing")),
     ("networks", ("methods", "benchmarks", "training", "conditioning", "balancing")),
-    ("runs", ("training", "methods", "benchmarks")),
+    ("storage", ("training", "methods", "benchmarks", "conditioning", "balancing", "tasks", "networks", "inputs")),
     ("serving", ("training", "methods", "benchmarks")),
     ("front", ("training", "methods", "benchmarks")),
 ]

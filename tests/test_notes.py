@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from palora_core.notes import MOST_OF_NAME, MOST_OF_TEXT, NOTE, Note
+from palora_core.storage.notes import MOST_OF_NAME, MOST_OF_TEXT, NOTE, Note
 
 
 def test_a_note_is_kept_and_an_empty_one_is_no_file(tmp_path):

@@ -18,12 +18,12 @@ from PIL import Image
 from scipy.io import savemat
 
 from palora_core.errors import UserError
-from palora_core.files import is_temporary, sha256
 from palora_core.preparation import nyuv2
 from palora_core.preparation._shards import Part, PerItem
 from palora_core.preparation._writing import write_parts
 from palora_core.preparation.base import preparers
-from palora_core.prepared import MANIFEST, Prepared
+from palora_core.storage.prepared import MANIFEST, Prepared
+from palora_core.storage.writing import is_temporary, sha256
 
 ROOT = Path(__file__).parent.parent
 ALL = {

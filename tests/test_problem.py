@@ -16,8 +16,8 @@ from palora_core.data import ArraySplit, DatasetSplit, LoaderSplit, as_split, it
 from palora_core.errors import UserError
 from palora_core.evaluation import evaluate
 from palora_core.problem import Problem
-from palora_core.runs import Run
 from palora_core.sources import as_sources
+from palora_core.storage.runs import Run
 from palora_core.tasks import Classification, Regression
 from palora_core.training.options import TrainingOptions
 from palora_core.training.trainer import Trainer

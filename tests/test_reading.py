@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from palora_core import schema
 from palora_core.errors import UserError
-from palora_core.npz import read_npz
-from palora_core.reading import ANY, Bounds, is_file, is_folder, read_bytes, read_json
-from palora_core.samples import load_samples
+from palora_core.storage import schema
+from palora_core.storage.npz import read_npz
+from palora_core.storage.reading import ANY, Bounds, is_file, is_folder, read_bytes, read_json
+from palora_core.storage.samples import load_samples
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -188,8 +188,9 @@ def test_memory_stays_small_whatever_lies_there(tmp_path):
     (tmp_path / "large.json").write_bytes(b" " * (ANY.size + 1))
     np.savez_compressed(tmp_path / "bomb.npz", inputs=np.zeros(2**26))
     code = (
-        "from pathlib import Path; from palora_core.events import EventLog; from palora_core.npz import read_npz\n"
-        "from palora_core.reading import read_json\n"
+        "from pathlib import Path; from palora_core.storage.events import EventLog\n"
+        "from palora_core.storage.npz import read_npz\n"
+        "from palora_core.storage.reading import read_json\n"
         "from palora_core.front import Front\n"
         "folder = Path(sys.argv[1]); tracemalloc.start()\n"
         "log = EventLog(folder).update(); assert len(log.events) < 2000\n"

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from palora_core.errors import UserError
-from palora_core.files import is_temporary, read_json, write_atomically, write_json
-from palora_core.runs import TAIL, Run, is_alive, process_start
+from palora_core.storage.reading import read_json
+from palora_core.storage.runs import TAIL, Run, is_alive, process_start
+from palora_core.storage.writing import is_temporary, write_atomically, write_json
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_a_second_process_is_turned_away_and_nothing_changes(run, other_process)
 def test_only_one_of_many_processes_gets_the_folder(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from palora_core.runs import Run; from palora_core.errors import UserError\n"
+        "from palora_core.storage.runs import Run; from palora_core.errors import UserError\n"
         "run = Run(Path(sys.argv[1]))\n"
         "sys.stdin.readline()\n"
         "try: run.create({'pid': sys.argv[2]}); print('mine', flush=True)\n"

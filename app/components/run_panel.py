@@ -14,7 +14,7 @@ from app.components.train_panel import duration
 from app.components.training_figures import pretty
 from app.jobs import naming
 from palora_core.errors import UserError
-from palora_core.notes import MOST_OF_NAME, MOST_OF_TEXT
+from palora_core.storage.notes import MOST_OF_NAME, MOST_OF_TEXT
 
 CHIPS = {  # status → (colour, icon, what it means)
     "new": ("gray", ":material/radio_button_unchecked:", "not started"),

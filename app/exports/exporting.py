@@ -28,7 +28,8 @@ from palora_core import checkpoint
 from palora_core.children import python
 from palora_core.errors import UserError
 from palora_core.export import export_onnx, export_safetensors
-from palora_core.files import CannotWrite, read_json, why_not_written, write_atomically, write_json
+from palora_core.storage.reading import read_json
+from palora_core.storage.writing import CannotWrite, why_not_written, write_atomically, write_json
 
 Form = Literal["safetensors", "onnx"]
 PATIENCE = 600.0

@@ -16,9 +16,9 @@ from app.jobs.queue import advance, queue_lock, threads
 from app.jobs.status import job, jobs
 from app.settings import runs_root
 from palora_core.errors import UserError
-from palora_core.files import write_json
-from palora_core.notes import Note
-from palora_core.runs import Run, is_alive
+from palora_core.storage.notes import Note
+from palora_core.storage.runs import Run, is_alive
+from palora_core.storage.writing import write_json
 
 MAX_QUEUED = 50
 

@@ -15,7 +15,7 @@ from app.settings import models_root
 from palora_core import checkpoint
 from palora_core.config import to_dict
 from palora_core.errors import UserError
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 
 # Runs and cards that are read for one estimate.
 MOST_READ = 100

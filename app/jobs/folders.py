@@ -11,9 +11,9 @@ from app.folders import holds, id_of, name_of, subfolders
 from app.jobs.orders import read_order
 from app.settings import runs_root
 from palora_core.errors import UserError, quoted
-from palora_core.events import EVENTS
-from palora_core.files import CannotWrite, why_not_written
-from palora_core.reading import is_folder
+from palora_core.storage.events import EVENTS
+from palora_core.storage.reading import is_folder
+from palora_core.storage.writing import CannotWrite, why_not_written
 
 DEPTH = 3  # sweeps put their runs into sub-folders
 

@@ -6,7 +6,7 @@ import os
 
 from app.settings import runs_root
 from palora_core.errors import UserError
-from palora_core.files import read_json
+from palora_core.storage.reading import read_json
 
 
 def read_only() -> bool:

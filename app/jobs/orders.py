@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from palora_core import schema
 from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
-from palora_core.files import write_json
 from palora_core.methods.base import Method
-from palora_core.reading import SMALL, read_json
+from palora_core.storage import schema
+from palora_core.storage.reading import SMALL, read_json
+from palora_core.storage.writing import write_json
 from palora_core.training.options import TrainingOptions
 from palora_core.training.setup import configure, configure_expansion
 

@@ -18,8 +18,8 @@ from app.jobs.orders import SCRIPTS, read_order, write_order
 from app.jobs.status import jobs
 from app.settings import child_environment, runs_root
 from palora_core.children import python
-from palora_core.files import CannotWrite
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
+from palora_core.storage.writing import CannotWrite
 
 try:
     import fcntl

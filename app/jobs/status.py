@@ -18,13 +18,13 @@ from app.jobs import naming
 from app.jobs.folders import created, folder_of, names
 from app.jobs.orders import read_order
 from app.library.entries import FRONT, file_stamp, without_paths
-from palora_core.cards import CARD, read_card
 from palora_core.errors import UserError
-from palora_core.events import EVENTS, EventLog
 from palora_core.front import Front
-from palora_core.notes import Note
-from palora_core.reading import open_file
-from palora_core.runs import Run
+from palora_core.storage.cards import CARD, read_card
+from palora_core.storage.events import EVENTS, EventLog
+from palora_core.storage.notes import Note
+from palora_core.storage.reading import open_file
+from palora_core.storage.runs import Run
 
 READ = (EVENTS, "config.json", CARD, FRONT)
 LIVE = ("queued", "starting", "running", "stopping")

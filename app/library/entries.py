@@ -11,8 +11,8 @@ from app.kinds import views
 from palora_core import checkpoint
 from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
-from palora_core.notes import NOTE, Note
-from palora_core.reading import is_file
+from palora_core.storage.notes import NOTE, Note
+from palora_core.storage.reading import is_file
 from palora_core.tasks.base import tasks
 
 # Sweeps put their runs into sub-folders.

@@ -18,9 +18,9 @@ from palora_core import checkpoint
 from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
 from palora_core.front import Front
-from palora_core.notes import Note
 from palora_core.objectives import Objective
-from palora_core.reading import is_file
+from palora_core.storage.notes import Note
+from palora_core.storage.reading import is_file
 
 # What may differ between two seeds of one configuration.
 BY_RUN = ("seed", "steps", "seconds", "finished", "device", "train_items", "samples", "evaluate_every")

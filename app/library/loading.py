@@ -27,7 +27,7 @@ from palora_core.errors import UserError
 from palora_core.front import Front
 from palora_core.inputs import as_input
 from palora_core.objectives import Objective
-from palora_core.samples import Samples, load_samples
+from palora_core.storage.samples import Samples, load_samples
 from palora_core.tasks import Task
 
 BATCH = 16  # samples that are converted at a time

@@ -26,10 +26,10 @@ from app.library.loading import front_of, samples_of
 from app.settings import MAX_IMPORT_BYTES, runs_root
 from palora_core import checkpoint
 from palora_core.errors import UserError
-from palora_core.events import EVENTS, EventLog
-from palora_core.files import why_not_written
-from palora_core.reading import is_file
-from palora_core.runs import Run
+from palora_core.storage.events import EVENTS, EventLog
+from palora_core.storage.reading import is_file
+from palora_core.storage.runs import Run
+from palora_core.storage.writing import why_not_written
 
 MIB = 2**20
 BEST = "best.safetensors"

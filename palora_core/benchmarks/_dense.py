@@ -17,8 +17,8 @@ from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
 from palora_core.inputs import RGB
-from palora_core.prepared import Prepared, Rows
 from palora_core.ranges import Range
+from palora_core.storage.prepared import Prepared, Rows
 
 SCALES = (1.0, 1.2, 1.5)
 # CityScapes' published values; NYUv2 has them too where none are known.

@@ -13,8 +13,8 @@ from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
 from palora_core.inputs import Table
-from palora_core.prepared import Prepared, Rows
 from palora_core.ranges import Range
+from palora_core.storage.prepared import Prepared, Rows
 from palora_core.tasks import Classification, Task
 
 

@@ -12,7 +12,7 @@ from palora_core.benchmarks._faces import Faces
 from palora_core.benchmarks.base import Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.preparation.celeba import ATTRIBUTES
-from palora_core.prepared import Prepared
+from palora_core.storage.prepared import Prepared
 from palora_core.tasks import Classification, Task
 
 NAMES = tuple(name.lower() for name in ATTRIBUTES)

@@ -11,7 +11,7 @@ from torch import Tensor
 from palora_core.benchmarks._dense import METHODS, DenseScenes, resized
 from palora_core.benchmarks.base import Recipe, benchmarks
 from palora_core.errors import UserError
-from palora_core.prepared import Rows
+from palora_core.storage.prepared import Rows
 from palora_core.tasks import Depth, Segmentation, Task
 
 SEVEN = ("flat", "construction", "object", "nature", "sky", "human", "vehicle")

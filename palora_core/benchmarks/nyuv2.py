@@ -12,7 +12,7 @@ from palora_core.benchmarks._dense import LOW_RANK, METHODS, DenseScenes, resize
 from palora_core.benchmarks.base import Recipe, benchmarks
 from palora_core.errors import UserError
 from palora_core.inputs import RGB
-from palora_core.prepared import Rows
+from palora_core.storage.prepared import Rows
 from palora_core.tasks import Depth, Normals, Segmentation, Task
 
 THIRTEEN = (

@@ -13,7 +13,7 @@ from palora_core.data import ArraySplit, Split
 from palora_core.errors import UserError
 from palora_core.inputs import Table
 from palora_core.preparation.sarcos import INPUTS, OFFICIAL, TORQUES
-from palora_core.prepared import Prepared
+from palora_core.storage.prepared import Prepared
 from palora_core.tasks import Regression, Task
 
 VALIDATION = 4_448

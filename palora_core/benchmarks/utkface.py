@@ -12,7 +12,7 @@ import torch
 from palora_core.benchmarks._faces import Faces
 from palora_core.benchmarks.base import Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Split
-from palora_core.prepared import Prepared
+from palora_core.storage.prepared import Prepared
 from palora_core.tasks import Classification, Regression, Task
 
 

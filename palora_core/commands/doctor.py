@@ -103,7 +103,7 @@ def shipped_models() -> Iterator[Finding]:
     """The models that come with the program, each with its hash."""
     from palora_core.checkpoint import CARD, WEIGHTS, read_card
     from palora_core.errors import UserError
-    from palora_core.files import sha256
+    from palora_core.storage.writing import sha256
 
     root = Path(os.environ.get("PALORA_MODELS") or (home() or Path()) / "trained_models")
     sound = []

@@ -19,7 +19,7 @@ from palora_core.errors import UserError
 from palora_core.progress import Bar
 
 if TYPE_CHECKING:
-    from palora_core.runs import Run
+    from palora_core.storage.runs import Run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """One expansion, or one per α, and their figure."""
-    from palora_core.runs import Run
+    from palora_core.storage.runs import Run
 
     given: dict[str, Any] = settings(args.set)
     if args.alphas and "alpha" in given:
@@ -75,7 +75,7 @@ def expand(args: argparse.Namespace, given: dict[str, Any], folder: Run, again: 
 
 def figure(runs: list[Run], path: Path) -> None:
     """Numbers, picture and film of finished expansions."""
-    from palora_core.files import write_json
+    from palora_core.storage.writing import write_json
     from palora_core.training.expansion import growth
 
     numbers = path.with_suffix(".json")

@@ -23,8 +23,8 @@ def run(args: argparse.Namespace) -> None:
     """Write the file and say how far it is from PyTorch."""
     from palora_core.checkpoint import benchmark_of, load
     from palora_core.export import export_onnx, export_safetensors
-    from palora_core.samples import load_samples
     from palora_core.simplex import check_preference
+    from palora_core.storage.samples import load_samples
 
     out = target(args.out)
     model, card = load(args.model)

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace, folder: Path, preference: list[float]) -> None:
     """The network of one λ, unless it is finished."""
-    from palora_core.runs import Run
+    from palora_core.storage.runs import Run
     from palora_core.training.resuming import resume_trainer
     from palora_core.training.setup import configure
     from palora_core.training.trainer import Trainer

@@ -51,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, then write the table."""
     from palora_core.methods.base import methods
-    from palora_core.runs import Run
+    from palora_core.storage.runs import Run
 
     named = args.methods or methods.names()
     tasks = len(configured(args, named[0]).tasks)
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 def ship(args: argparse.Namespace, folders: dict[tuple[str, int], Path]) -> None:
     """Copy card, front and weights of every finished run; the samples, which are the same for all, once for all."""
-    from palora_core.runs import Run
+    from palora_core.storage.runs import Run
 
     for key, folder in folders.items():
         if Run(folder).status() != "finished":

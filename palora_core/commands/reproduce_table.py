@@ -31,8 +31,8 @@ def write_table(args: argparse.Namespace, wanted: list[str], folders: Mapping[tu
         UserError: none is finished.
     """
     from palora_core.checkpoint import benchmark_of
-    from palora_core.files import write_json
     from palora_core.machine import describe
+    from palora_core.storage.writing import write_json
 
     results = _finished(args.seeds, wanted, folders)
     if not results:
@@ -51,7 +51,7 @@ def write_table(args: argparse.Namespace, wanted: list[str], folders: Mapping[tu
 
 def _finished(seeds: list[int], wanted: list[str], folders: Mapping[tuple[str, int], Path]) -> dict[str, list[Result]]:
     """The finished runs of every method."""
-    from palora_core.runs import Run
+    from palora_core.storage.runs import Run
     from palora_core.tables import Result
 
     done = {method: [folders[method, seed] for seed in seeds] for method in wanted}
@@ -114,7 +114,7 @@ def _changed(benchmark: Benchmark) -> str:
 
 def _published(benchmark: str, columns: Columns) -> str:
     """The published results of a benchmark, where we have them."""
-    from palora_core.files import read_json
+    from palora_core.storage.reading import read_json
     from palora_core.tables import markdown
 
     path = (home() or Path()) / "docs" / "published" / f"{benchmark}.json"

@@ -16,7 +16,7 @@ from palora_core.errors import UserError
 from palora_core.progress import Bar
 
 if TYPE_CHECKING:
-    from palora_core.runs import Run
+    from palora_core.storage.runs import Run
     from palora_core.training.live import Live
     from palora_core.training.trainer import Trainer
 
@@ -40,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, or go on with a run; the first rank reports."""
     from palora_core import distributed
-    from palora_core.runs import Run
+    from palora_core.storage.runs import Run
 
     device = distributed.start(args.device)
     bar = Bar(shown=distributed.is_main())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from palora_core.errors import UserError
-from palora_core.files import sha256
+from palora_core.storage.writing import sha256
 
 
 def imagenet_state(versions: Any) -> dict[str, Tensor]:

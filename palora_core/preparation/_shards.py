@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from palora_core.errors import UserError
-from palora_core.files import sha256, write_atomically, write_json
+from palora_core.storage.writing import sha256, write_atomically, write_json
 
 VERSION = 1  # part of every shard's fingerprint: raise it when the same source gives other arrays
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from palora_core.errors import UserError
-from palora_core.files import CannotWrite, is_temporary, read_json, sha256, write_json
 from palora_core.preparation._shards import Part
 from palora_core.preparation._worker import Task, make_in_processes, make_shards
-from palora_core.prepared import FORMAT, MANIFEST
+from palora_core.storage.prepared import FORMAT, MANIFEST
+from palora_core.storage.reading import read_json
+from palora_core.storage.writing import CannotWrite, is_temporary, sha256, write_json
 
 try:
     import fcntl

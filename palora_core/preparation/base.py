@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from palora_core.errors import UserError
-from palora_core.files import sha256
 from palora_core.preparation._read import below
 from palora_core.preparation._shards import Part
 from palora_core.preparation._writing import Progress, told, write_parts
-from palora_core.prepared import MANIFEST, Prepared
 from palora_core.registry import Registry
+from palora_core.storage.prepared import MANIFEST, Prepared
+from palora_core.storage.writing import sha256
 
 preparers: Registry = Registry("data set", package="palora_core.preparation")
 

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from palora_core.errors import UserError
-from palora_core.files import read_json, sha256, write_atomically, write_json
 from palora_core.preparation._read import find
 from palora_core.preparation._writing import Progress, told
 from palora_core.preparation.base import Piece, Preparer, count_note, preparers
-from palora_core.prepared import MANIFEST
+from palora_core.storage.prepared import MANIFEST
+from palora_core.storage.reading import read_json
+from palora_core.storage.writing import sha256, write_atomically, write_json
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

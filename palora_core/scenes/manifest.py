@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from palora_core.errors import UserError
-from palora_core.files import read_json, write_json
 from palora_core.scenes.arrays import Field, fields, open_rows
 from palora_core.scenes.catalog import GENERATOR_VERSION
 from palora_core.scenes.generate import SceneError
+from palora_core.storage.reading import read_json
+from palora_core.storage.writing import write_json
 
 NAME = "manifest.json"
 CHUNK = 16

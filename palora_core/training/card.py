@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from palora_core import plugins
-from palora_core.cards import CARD, OWN, read_card
 from palora_core.conditioning.base import ParetoModel
 from palora_core.config import to_dict
 from palora_core.errors import UserError
@@ -15,6 +14,7 @@ from palora_core.front import Front
 from palora_core.machine import describe
 from palora_core.methods.base import Method, methods
 from palora_core.problem import Problem
+from palora_core.storage.cards import CARD, OWN, read_card
 from palora_core.training.live import Live
 from palora_core.training.options import TrainingOptions
 

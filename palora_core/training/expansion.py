@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from palora_core.errors import UserError
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 
 
 @dataclass(frozen=True)

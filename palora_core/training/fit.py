@@ -15,7 +15,7 @@ from palora_core.methods.base import Method
 from palora_core.paths import data_folder
 from palora_core.problem import Problem
 from palora_core.progress import Bar
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.fitted import Fitted
 from palora_core.training.live import Factory, Schedule
 from palora_core.training.loggers import logger

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palora_core.cards import read_card
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
 from palora_core.front import Front
-from palora_core.runs import Run
+from palora_core.storage.cards import read_card
+from palora_core.storage.runs import Run
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from palora_core.evaluation import evaluate, live_network
 from palora_core.front import Front
 from palora_core.machine import autocast
 from palora_core.methods.base import methods
-from palora_core.samples import save_samples
 from palora_core.simplex import evaluation_preferences
+from palora_core.storage.samples import save_samples
 from palora_core.training.card import model_card
 from palora_core.training.stopping import StoppedInFront
 

@@ -13,7 +13,7 @@ from palora_core.errors import UserError, quoted
 from palora_core.methods.base import Method, methods
 from palora_core.paths import new_run_folder
 from palora_core.problem import Problem
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.live import Live
 from palora_core.training.resuming import refuse_changes, refuse_other_objects, resume_trainer
 from palora_core.training.setup import configure, configure_problem

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from palora_core.benchmarks.base import Benchmark, Progress
-from palora_core.cards import OWN
 from palora_core.checkpoint import benchmark_of
 from palora_core.config import PARTS, from_dict, method_from_dict, options, override, require, to_dict
 from palora_core.errors import UserError, quoted
 from palora_core.methods.base import Method, methods
 from palora_core.problem import Problem
-from palora_core.runs import Run
+from palora_core.storage.cards import OWN
+from palora_core.storage.runs import Run
 from palora_core.training.live import Live
 from palora_core.training.options import TrainingOptions
 from palora_core.training.setup import assign

@@ -11,7 +11,7 @@ import torch
 
 from palora_core import checkpoint, distributed
 from palora_core.errors import UserError
-from palora_core.files import is_sealed, seal, write_atomically
+from palora_core.storage.writing import is_sealed, seal, write_atomically
 
 if TYPE_CHECKING:
     from palora_core.training.trainer import Trainer

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from palora_core import distributed
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 
 
 class StoppedInFront(Exception):

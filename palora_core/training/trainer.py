@@ -16,7 +16,7 @@ from palora_core.errors import UserError
 from palora_core.machine import choose_device, precision_dtype
 from palora_core.methods.base import Method
 from palora_core.problem import Problem
-from palora_core.runs import Observer, Run
+from palora_core.storage.runs import Observer, Run
 from palora_core.training.building import Maker, build_model, problem_of
 from palora_core.training.callbacks import Callbacks
 from palora_core.training.card import run_config

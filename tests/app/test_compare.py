@@ -247,7 +247,7 @@ def test_models_with_other_samples_are_shown_the_first_ones(several, model_root)
     import torch
 
     from app.serving.protocol import snap
-    from palora_core.samples import save_samples
+    from palora_core.storage.samples import save_samples
     from tests.app.toy import Toy
 
     save_samples(several.registry.models / "c" / "samples.npz", Toy("dense", 2).items(4, seed=5), 4)

@@ -11,9 +11,9 @@ from app.exports import exporting
 from app.exports.standalone import runtime
 from app.jobs import queue
 from app.jobs.orders import read_order, write_order
-from palora_core import files
 from palora_core.errors import UserError
-from palora_core.runs import Run
+from palora_core.storage import writing as files
+from palora_core.storage.runs import Run
 from tests.app.pages import open_on, texts
 
 REASONS = [errno.ENOSPC, errno.EROFS, errno.EACCES]

@@ -14,7 +14,7 @@ from app import jobs
 from app.jobs import queue, status
 from app.jobs.orders import read_order, write_order
 from palora_core.errors import UserError
-from palora_core.runs import Run, is_alive
+from palora_core.storage.runs import Run, is_alive
 
 SHORT = {"benchmark.train_images": 64, "benchmark.test_images": 32, "training.epochs": 1, "training.front_points": 3}
 

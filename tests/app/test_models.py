@@ -9,7 +9,7 @@ from app.library.series import series, shown_first
 from app.pictures.uploads import UploadStore
 from app.serving.inference import Inference
 from palora_core.errors import UserError
-from palora_core.samples import save_samples
+from palora_core.storage.samples import save_samples
 from tests.app import toy
 
 

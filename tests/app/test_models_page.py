@@ -18,7 +18,7 @@ from app.exports.exporting import Exported
 from app.exports.standalone import build, runtime
 from app.library import transfer
 from palora_core.errors import UserError
-from palora_core.files import write_json
+from palora_core.storage.writing import write_json
 from tests.app.browsing import WAIT
 from tests.app.pages import open_on, texts
 

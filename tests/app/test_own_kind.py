@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from palora_core import plugins
 from palora_core.registries import REGISTRIES
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer
 from tests.app.browsing import WAIT

@@ -10,7 +10,7 @@ from app.library import models
 from app.pictures.uploads import UploadStore
 from app.serving.inference import Inference
 from app.serving.protocol import Request, unpack
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.tasks import Classification
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer

@@ -21,9 +21,9 @@ from app.components.plain import plain
 from app.components.run_comparison import RunTrace
 from app.components.train_panel import duration
 from app.jobs import queue
-from palora_core.files import plain as plain_json
-from palora_core.notes import Note
-from palora_core.runs import Run, is_alive
+from palora_core.storage.notes import Note
+from palora_core.storage.runs import Run, is_alive
+from palora_core.storage.writing import plain as plain_json
 from palora_core.training.card import run_config
 from palora_core.training.setup import configure
 from tests.app.browsing import WAIT, settle

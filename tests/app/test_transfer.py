@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from app.library import transfer
 from palora_core import checkpoint
 from palora_core.errors import UserError
-from palora_core.files import sha256
+from palora_core.storage.writing import sha256
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from palora_core.evaluation import evaluate
 from palora_core.inputs import RGB, Grey, Table
 from palora_core.methods.palora import PaLoRA
 from palora_core.networks.base import networks
-from palora_core.samples import save_samples
+from palora_core.storage.samples import save_samples
 from palora_core.tasks import Classification, Depth, Normals, Regression, Segmentation
 
 HEIGHT, WIDTH = 64, 96

@@ -13,7 +13,7 @@ from palora_core.benchmarks.sarcos import Sarcos
 from palora_core.benchmarks.utkface import UTKFace
 from palora_core.preparation import census
 from palora_core.preparation.base import preparers
-from palora_core.prepared import Prepared
+from palora_core.storage.prepared import Prepared
 
 
 def everything(split):

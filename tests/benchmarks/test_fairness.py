@@ -11,7 +11,7 @@ from palora_core.benchmarks.base import benchmarks
 from palora_core.benchmarks.fairness import HELD, Fairness
 from palora_core.errors import UserError
 from palora_core.front import Front
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer
 

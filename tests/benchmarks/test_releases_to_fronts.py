@@ -12,7 +12,7 @@ from palora_core.benchmarks.base import benchmarks
 from palora_core.checkpoint import load
 from palora_core.front import Front
 from palora_core.preparation.base import preparers
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer
 

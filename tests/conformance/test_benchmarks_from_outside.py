@@ -14,7 +14,7 @@ from palora_core.checkpoint import load
 from palora_core.data import ArraySplit, Split
 from palora_core.front import Front
 from palora_core.methods.base import methods
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.tasks import Regression, Task
 from palora_core.training.resuming import resume_trainer
 from palora_core.training.setup import configure

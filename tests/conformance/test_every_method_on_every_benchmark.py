@@ -18,8 +18,8 @@ from palora_core.benchmarks.base import benchmarks
 from palora_core.config import options as options_of
 from palora_core.front import Front
 from palora_core.methods.base import methods
-from palora_core.runs import Run
 from palora_core.simplex import evaluation_preferences
+from palora_core.storage.runs import Run
 from palora_core.training.resuming import resume_trainer
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer

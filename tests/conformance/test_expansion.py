@@ -14,7 +14,7 @@ import torch
 from palora_core.checkpoint import load
 from palora_core.errors import UserError
 from palora_core.networks.base import networks
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.expansion import growth
 from palora_core.training.resuming import resume_trainer
 from palora_core.training.setup import configure, configure_expansion

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from safetensors.torch import load_file
 
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training import reporting
 from palora_core.training.resuming import resume_trainer
 from palora_core.training.setup import configure

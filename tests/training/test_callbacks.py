@@ -8,7 +8,7 @@ import pytest
 import palora_core as pc
 from palora_core.commands import run as run_command
 from palora_core.errors import UserError
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training import reporting
 from palora_core.training.loggers import LOGGERS, logger, numbers
 from tests.training.nets import problem

@@ -14,7 +14,7 @@ import palora_core as pc
 from palora_core.conditioning.lowrank import LowRank
 from palora_core.errors import UserError
 from palora_core.methods.palora import PaLoRA
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.resuming import resume_trainer
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer

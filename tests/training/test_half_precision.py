@@ -7,7 +7,7 @@ import palora_core as pc
 from palora_core import progress
 from palora_core.errors import UserError
 from palora_core.machine import precision_dtype
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.live import Live
 from palora_core.training.setup import configure_problem
 from palora_core.training.steps import Steps

@@ -55,7 +55,7 @@ def test_a_problem_is_raised_where_its_batch_is_asked_for():
 
 
 def test_training_with_batches_made_ahead_ends_with_the_same_weights(tmp_path):
-    from palora_core.runs import Run
+    from palora_core.storage.runs import Run
     from palora_core.training.setup import configure
     from palora_core.training.trainer import Trainer
 

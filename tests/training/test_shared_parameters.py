@@ -17,7 +17,7 @@ from palora_core.checkpoint import load
 from palora_core.data import ArraySplit
 from palora_core.export import export_safetensors
 from palora_core.networks.base import MultiTaskNetwork, networks
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.tasks import Classification, Task
 from palora_core.training.resuming import resume_trainer
 from palora_core.training.setup import configure

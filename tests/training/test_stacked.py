@@ -16,9 +16,9 @@ from palora_core.networks.lenet import lenet
 from palora_core.networks.mlp import mlp
 from palora_core.networks.resnet import resnet18
 from palora_core.networks.segnet import segnet
-from palora_core.runs import Run
 from palora_core.samplers import annealed_preferences
 from palora_core.sources import whole_step
+from palora_core.storage.runs import Run
 from palora_core.tasks import Classification, Depth, Regression, Segmentation
 from palora_core.training.engine import Sequential
 from palora_core.training.engines import choose_engine

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import releases  # noqa: E402
 
 from palora_core.preparation.base import preparers  # noqa: E402
-from palora_core.runs import Run  # noqa: E402
+from palora_core.storage.runs import Run  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

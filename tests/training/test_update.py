@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 import palora_core as pc
 from palora_core.errors import UserError
 from palora_core.problem import Problem
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.live import Live
 from palora_core.training.setup import configure_problem
 from palora_core.training.trainer import Trainer

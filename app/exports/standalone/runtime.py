@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app.settings import ROOT
 from palora_core.errors import UserError
-from palora_core.files import CannotWrite, write_atomically
+from palora_core.storage.writing import CannotWrite, write_atomically
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"

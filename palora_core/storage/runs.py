@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from palora_core import schema
 from palora_core.errors import UserError
-from palora_core.events import EVENTS, newest, parse_event
-from palora_core.files import cannot_write, is_temporary, plain, write_atomically, write_json
-from palora_core.notes import NOTE
-from palora_core.reading import SMALL, read_json
+from palora_core.storage import schema
+from palora_core.storage.events import EVENTS, newest, parse_event
+from palora_core.storage.notes import NOTE
+from palora_core.storage.reading import SMALL, read_json
+from palora_core.storage.writing import cannot_write, is_temporary, plain, write_atomically, write_json
 
 try:
     import fcntl
@@ -141,7 +141,7 @@ class Run:
     def events(self) -> list[dict[str, Any]]:
         """All events as they were written; a line that is still being written, or is no event, is left out.
 
-        Pages read :class:`palora_core.events.EventLog` instead, which checks them and keeps no more than they show.
+        Pages read :class:`palora_core.storage.events.EventLog` instead: it checks them and keeps no more than is shown.
         """
         return list(self._lines())
 

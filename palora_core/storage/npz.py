@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from palora_core.errors import UserError
-from palora_core.reading import MIB, is_file
+from palora_core.storage.reading import MIB, is_file
 
 MOST_BYTES = 256 * MIB
 MOST_ARRAYS = 512

@@ -102,7 +102,7 @@ def read_bytes(path: Path, what: str, most: int) -> bytes:
 
 
 def read_json(path: Path, what: str, bounds: Bounds = ANY) -> Any:
-    """Read JSON; NaN and infinity become null, as :func:`palora_core.files.write_json` writes them.
+    """Read JSON; NaN and infinity become null, as :func:`palora_core.storage.writing.write_json` writes them.
 
     Args:
         path: the file.

@@ -1,7 +1,4 @@
-"""Writing files so that a reader, or a kill at any moment, sees the old content or the new, never half of it.
-
-Reading what others may have written is :mod:`palora_core.reading`; ``read_json`` is offered here as well.
-"""
+"""Writing files so that a reader, or a kill at any moment, sees the old content or the new, never half of it."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from palora_core.errors import UserError
-from palora_core.reading import read_json
 
 __all__ = [
     "CannotWrite",
@@ -24,7 +20,6 @@ __all__ = [
     "is_sealed",
     "is_temporary",
     "plain",
-    "read_json",
     "seal",
     "sha256",
     "why_not_written",

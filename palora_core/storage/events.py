@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from palora_core import schema
 from palora_core.errors import UserError
-from palora_core.reading import MIB, Bounds, open_file, parse_json
+from palora_core.storage import schema
+from palora_core.storage.reading import MIB, Bounds, open_file, parse_json
 
 EVENTS = "events.jsonl"
 KINDS = ("start", "step", "front", "end", "error")

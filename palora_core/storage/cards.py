@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from palora_core.errors import UserError, quoted
-from palora_core.reading import SMALL, is_folder, read_json
-from palora_core.schema import (
+from palora_core.storage.reading import SMALL, is_folder, read_json
+from palora_core.storage.schema import (
     LARGEST,
     MOST_TASKS,
     MOST_TEXT,

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from palora_core.errors import UserError
-from palora_core.files import write_json
-from palora_core.reading import SMALL, read_json
+from palora_core.storage.reading import SMALL, read_json
+from palora_core.storage.writing import write_json
 
 NOTE = "note.json"
 MOST_OF_NAME = 80

@@ -18,8 +18,8 @@ from torch import Tensor
 from palora_core.batches import Batch
 from palora_core.data import ArraySplit, Data, arrays_in, indexable
 from palora_core.errors import UserError
-from palora_core.files import write_atomically
-from palora_core.npz import read_npz
+from palora_core.storage.npz import read_npz
+from palora_core.storage.writing import write_atomically
 
 
 @dataclass(frozen=True)

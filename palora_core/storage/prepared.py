@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from palora_core.errors import UserError
-from palora_core.files import read_json
+from palora_core.storage.reading import read_json
 
 MANIFEST = "manifest.json"
 FORMAT = 1
