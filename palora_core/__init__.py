@@ -20,11 +20,11 @@ _HOMES = {
     "register": "registries",
     "load": "checkpoint",
     "save": "checkpoint",
-    "Front": "front",
+    "Front": "evaluation.front",
     "Problem": "problem",
     "objective": "objectives",
     "Objective": "objectives",
-    "evaluate": "evaluation",
+    "evaluate": "evaluation.evaluate",
     "fit": "training.fit",
     "from_hub": "hub",
     "push_to_hub": "hub",
@@ -72,8 +72,8 @@ if TYPE_CHECKING:
     from palora_core.conditioning.base import ParetoModel
     from palora_core.conditioning.lowrank import palorize
     from palora_core.errors import UserError
-    from palora_core.evaluation import evaluate
-    from palora_core.front import Front
+    from palora_core.evaluation.evaluate import evaluate
+    from palora_core.evaluation.front import Front
     from palora_core.hub import from_hub, push_to_hub
     from palora_core.objectives import Objective, objective
     from palora_core.problem import Problem

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.storage.runs import is_alive, process_start
 from palora_core.storage.writing import write_json
 

@@ -13,7 +13,7 @@ from palora_core.balancing.base import Balancer
 from palora_core.balancing.linear import GradientNormalised, Linear
 from palora_core.conditioning.lowrank import LowRankModel, palorize
 from palora_core.data import ArraySplit
-from palora_core.evaluation import evaluate
+from palora_core.evaluation.evaluate import evaluate
 from palora_core.machine import channels_last, has_fast_bf16
 from palora_core.networks.lenet import lenet
 from palora_core.networks.segnet import segnet

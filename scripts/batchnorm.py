@@ -54,8 +54,8 @@ def study(folder: Path, args: argparse.Namespace, bar: Callable[[str, int, int],
     from palora_core import normalisation
     from palora_core.checkpoint import benchmark_of, load
     from palora_core.errors import UserError
-    from palora_core.evaluation import evaluate
-    from palora_core.front import Front
+    from palora_core.evaluation.evaluate import evaluate
+    from palora_core.evaluation.front import Front
     from palora_core.simplex import evaluation_preferences
     from palora_core.training.feed import first_inputs
 

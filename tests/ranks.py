@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from palora_core import distributed
 from palora_core.checkpoint import load
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.sources import whole_step
 from palora_core.storage.runs import Run
 from palora_core.tasks import Depth

@@ -76,7 +76,7 @@ FORBIDDEN = [
     ("networks", ("methods", "benchmarks", "training", "conditioning", "balancing")),
     ("storage", ("training", "methods", "benchmarks", "conditioning", "balancing", "tasks", "networks", "inputs")),
     ("serving", ("training", "methods", "benchmarks")),
-    ("front", ("training", "methods", "benchmarks")),
+    ("evaluation.front", ("training", "methods", "benchmarks")),
 ]
 
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from palora_core import indicators
 from palora_core.errors import UserError
-from palora_core.indicators import alignment, hypervolume, nondominated, spearman, spread
+from palora_core.evaluation import indicators
+from palora_core.evaluation.indicators import alignment, hypervolume, nondominated, spearman, spread
 
 FRONT = [[0.1, 0.9], [0.4, 0.5], [0.8, 0.2]]
 

@@ -3,12 +3,12 @@ import pytest
 import torch
 from torch import nn
 
-from palora_core import probing
 from palora_core.conditioning.lowrank import palorize
 from palora_core.errors import UserError
+from palora_core.evaluation import probing
+from palora_core.evaluation.probing import Plane
 from palora_core.networks.lenet import lenet
 from palora_core.networks.segnet import segnet
-from palora_core.probing import Plane
 from palora_core.tasks import LOSS, Classification, Depth, Normals, Regression, Segmentation
 
 

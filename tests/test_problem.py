@@ -14,7 +14,7 @@ import palora_core as pc
 from palora_core.config import method_from
 from palora_core.data import ArraySplit, DatasetSplit, LoaderSplit, as_split, iterate
 from palora_core.errors import UserError
-from palora_core.evaluation import evaluate
+from palora_core.evaluation.evaluate import evaluate
 from palora_core.problem import Problem
 from palora_core.sources import as_sources
 from palora_core.storage.runs import Run

@@ -191,7 +191,7 @@ def test_memory_stays_small_whatever_lies_there(tmp_path):
         "from pathlib import Path; from palora_core.storage.events import EventLog\n"
         "from palora_core.storage.npz import read_npz\n"
         "from palora_core.storage.reading import read_json\n"
-        "from palora_core.front import Front\n"
+        "from palora_core.evaluation.front import Front\n"
         "folder = Path(sys.argv[1]); tracemalloc.start()\n"
         "log = EventLog(folder).update(); assert len(log.events) < 2000\n"
         "for name in ('lists', 'values', 'large'):\n"
@@ -205,7 +205,7 @@ def test_memory_stays_small_whatever_lies_there(tmp_path):
 
 def test_a_front_of_twenty_thousand_points_is_sorted_in_little_memory():
     code = (
-        "from palora_core.indicators import hypervolume, nondominated\n"
+        "from palora_core.evaluation.indicators import hypervolume, nondominated\n"
         "points = np.abs(np.random.default_rng(0).normal(size=(20_000, 3)))\n"
         "points[:10_000] /= np.linalg.norm(points[:10_000], axis=1, keepdims=True)\n"
         "tracemalloc.start()\n"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.sweeps import Sweep, ablation, folder_name, grid, objectives, parse_parameters
 
 pytest.importorskip("optuna")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from palora_core.benchmarks.base import benchmarks
-from palora_core.front import Front
-from palora_core.tables import Result, baseline_of, delta_m, joined, paper_table, row
+from palora_core.evaluation.front import Front
+from palora_core.evaluation.tables import Result, baseline_of, delta_m, joined, paper_table, row
 
 STREETS = benchmarks.get("streets")()
 KEYS = ("segmentation/miou", "segmentation/pixel_accuracy", "depth/abs_err", "depth/rel_err")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.analysis.queries import partitions
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 
 # An edge counts at least this share of the mean one, so that every λ stays within reach where the front stands still.
 FLOOR = 0.05

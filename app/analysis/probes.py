@@ -13,8 +13,8 @@ import torch
 
 from app.analysis.queries import on_simplex
 from app.library.loading import LoadedModel
-from palora_core import probing
-from palora_core.probing import Plane
+from palora_core.evaluation import probing
+from palora_core.evaluation.probing import Plane
 from palora_core.serving import LiveNetwork
 from palora_core.tasks import LOSS, Metric, Task
 

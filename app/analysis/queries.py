@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.simplex import is_on_simplex, simplex_lattice
 from palora_core.tasks import LOSS, Metric, Task
 

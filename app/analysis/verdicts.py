@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from app.analysis.probes import Layer
-from palora_core.probing import is_forgotten
+from palora_core.evaluation.probing import is_forgotten
 
 Values = Mapping[str, Mapping[str, float]]
 

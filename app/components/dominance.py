@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from palora_core.front import Front
-from palora_core.indicators import hypervolume
+from palora_core.evaluation.front import Front
+from palora_core.evaluation.indicators import hypervolume
 
 # Beyond this number of tasks exact hypervolumes take too long for a page.
 MOST_TASKS = 5

@@ -14,7 +14,7 @@ from app.components.method_styles import MethodStyle, method_style, preference_c
 from app.components.plain import in_figure
 from app.components.quantities import Quantity
 from app.library.series import Series
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.tasks import LOSS
 
 # Names in a legend above the plot; more of them would take its height.

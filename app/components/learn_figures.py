@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from app.components.training_figures import COLOURS, GREY, MARKERS, styled
-from palora_core.indicators import hypervolume, nondominated
+from palora_core.evaluation.indicators import hypervolume, nondominated
 
 BARE = {"displayModeBar": False}
 LINE = {"color": "white", "width": 1}

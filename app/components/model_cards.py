@@ -15,7 +15,7 @@ from app.library.entries import IMPORTED, OWN, Entry
 from palora_core import checkpoint
 from palora_core.benchmarks.base import benchmarks
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.methods.base import methods
 
 WIDTH, HEIGHT, MARGIN = 250, 92, 10

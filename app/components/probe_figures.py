@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from app.components.training_figures import COLOURS, DASHES, MARKERS, pretty, styled
 from app.pictures.palettes import rgb
-from palora_core.probing import AdapterReport, depth_groups, is_forgotten
+from palora_core.evaluation.probing import AdapterReport, depth_groups, is_forgotten
 from palora_core.tasks import Metric, Task
 
 CHANCE = "rgba(128,128,128,0.9)"

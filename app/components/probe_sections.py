@@ -14,7 +14,7 @@ from app.components import probe_figures as figures
 from app.components.plain import plain
 from app.library.loading import LoadedModel
 from app.pictures.scenes import SAMPLE, labelled
-from palora_core import probing
+from palora_core.evaluation import probing
 
 SECTIONS = ("On and off the simplex", "Switch adapters off", "Inside the adapters")
 # Below the maps, answers follow every click; more pictures would make them wait.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.library.leaderboards import Leaderboard
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.tasks import LOSS, Metric
 
 

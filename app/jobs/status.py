@@ -19,7 +19,7 @@ from app.jobs.folders import created, folder_of, names
 from app.jobs.orders import read_order
 from app.library.entries import FRONT, file_stamp, without_paths
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.storage.cards import CARD, read_card
 from palora_core.storage.events import EVENTS, EventLog
 from palora_core.storage.notes import Note

@@ -17,7 +17,7 @@ from app.library.entries import FRONT, Entry, without_paths
 from palora_core import checkpoint
 from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.objectives import Objective
 from palora_core.storage.notes import Note
 from palora_core.storage.reading import is_file

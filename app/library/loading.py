@@ -24,7 +24,7 @@ from palora_core.checkpoint import NOT_BUILT
 from palora_core.conditioning.base import ParetoModel
 from palora_core.data import Split
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.inputs import as_input
 from palora_core.objectives import Objective
 from palora_core.storage.samples import Samples, load_samples

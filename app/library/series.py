@@ -14,7 +14,7 @@ from app.jobs.naming import option_name, option_told
 from app.library.leaderboards import EvaluatedModel
 from palora_core.config import method_from_dict, options
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.methods.base import methods
 from palora_core.training.options import TrainingOptions
 

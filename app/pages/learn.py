@@ -21,10 +21,11 @@ from app.components.toy_drag import show_toy, toy_data
 from app.library.loading import LoadedModel
 from app.services import services
 from app.settings import ROOT
-from palora_core import adapters, indicators, probing, samplers
+from palora_core import adapters, samplers
 from palora_core.errors import UserError
+from palora_core.evaluation import indicators, probing
+from palora_core.evaluation.probing import Plane
 from palora_core.networks.base import networks
-from palora_core.probing import Plane
 
 LESSONS = ROOT / "app" / "lessons"
 STORED = "Numbers to store: one network per trade-off, whole networks mixed, one network with adapters"

@@ -16,9 +16,9 @@ from app.folders import key_of
 from app.library.loading import LoadedModel
 from app.services import services
 from app.settings import ROOT
-from palora_core import probing
 from palora_core.errors import UserError
-from palora_core.probing import Plane
+from palora_core.evaluation import probing
+from palora_core.evaluation.probing import Plane
 
 TEXTS = ROOT / "app" / "texts"
 LESSONS = ROOT / "app" / "lessons"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from palora_core.batches import Batch
 from palora_core.data import Split, Targets
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.inputs import Input
 from palora_core.objectives import Metric, Objective
 from palora_core.problem import About, NamedNetwork, Problem

@@ -13,7 +13,7 @@ from palora_core.benchmarks._adult import People, bundled
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.gaps import RateGap
 from palora_core.inputs import Record
 from palora_core.meters import decision_measures

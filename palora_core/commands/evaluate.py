@@ -10,7 +10,7 @@ from palora_core.commands.console import add_common, target
 from palora_core.progress import Bar
 
 if TYPE_CHECKING:
-    from palora_core.front import Front
+    from palora_core.evaluation.front import Front
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate, write the front, print it."""
     from palora_core.checkpoint import benchmark_of, load
-    from palora_core.evaluation import evaluate
+    from palora_core.evaluation.evaluate import evaluate
     from palora_core.machine import choose_device, precision_dtype
     from palora_core.simplex import evaluation_preferences
 

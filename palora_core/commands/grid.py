@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train what is missing, then write and print the joint front."""
     from palora_core.benchmarks.base import benchmarks
-    from palora_core.front import Front
+    from palora_core.evaluation.front import Front
     from palora_core.simplex import evaluation_preferences
 
     grid = evaluation_preferences(len(benchmarks.get(args.benchmark)().tasks), args.points)

@@ -13,7 +13,7 @@ from palora_core.errors import UserError
 
 if TYPE_CHECKING:
     from palora_core.benchmarks.base import Benchmark
-    from palora_core.tables import Result
+    from palora_core.evaluation.tables import Result
 
 Row = dict[str, Any]
 Columns = list[tuple[str, str, float, int]]
@@ -51,8 +51,8 @@ def write_table(args: argparse.Namespace, wanted: list[str], folders: Mapping[tu
 
 def _finished(seeds: list[int], wanted: list[str], folders: Mapping[tuple[str, int], Path]) -> dict[str, list[Result]]:
     """The finished runs of every method."""
+    from palora_core.evaluation.tables import Result
     from palora_core.storage.runs import Run
-    from palora_core.tables import Result
 
     done = {method: [folders[method, seed] for seed in seeds] for method in wanted}
     found = {method: [f for f in own if Run(f).status() == "finished"] for method, own in done.items()}
@@ -61,7 +61,7 @@ def _finished(seeds: list[int], wanted: list[str], folders: Mapping[tuple[str, i
 
 def _rows(seeds: list[int], results: Mapping[str, list[Result]], benchmark: Benchmark) -> list[Row]:
     """A row per method; as in the paper: single-task learning, methods with one solution, methods with a front."""
-    from palora_core.tables import baseline_of, joined, row
+    from palora_core.evaluation.tables import baseline_of, joined, row
     from palora_core.tasks import Task
 
     singles = single_tasks("stl", len(benchmark.tasks))
@@ -94,7 +94,7 @@ def _columns(rows: list[Row], benchmark: Benchmark) -> Columns:
 
 
 def _text(rows: list[Row], training: Mapping[str, Any], benchmark: Benchmark) -> str:
-    from palora_core.tables import markdown, paper_table
+    from palora_core.evaluation.tables import markdown, paper_table
 
     first = (
         f"# {benchmark.title}{_changed(benchmark)}, by method\n\n"
@@ -114,8 +114,8 @@ def _changed(benchmark: Benchmark) -> str:
 
 def _published(benchmark: str, columns: Columns) -> str:
     """The published results of a benchmark, where we have them."""
+    from palora_core.evaluation.tables import markdown
     from palora_core.storage.reading import read_json
-    from palora_core.tables import markdown
 
     path = (home() or Path()) / "docs" / "published" / f"{benchmark}.json"
     if not path.is_file():

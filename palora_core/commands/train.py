@@ -104,7 +104,7 @@ def report(run: Run, program: str) -> None:
     if status.get("reason") != "finished":
         print(f"stopped at step {status['step']}; continue with: {program} --out {run.folder} --resume")
         return
-    from palora_core.front import Front
+    from palora_core.evaluation.front import Front
 
     summary = Front.load(run.folder / "front.json").summary()
     values = [f"{value:g}" for value in summary["reference"]]

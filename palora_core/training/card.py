@@ -10,7 +10,7 @@ from palora_core import plugins
 from palora_core.conditioning.base import ParetoModel
 from palora_core.config import to_dict
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.machine import describe
 from palora_core.methods.base import Method, methods
 from palora_core.problem import Problem

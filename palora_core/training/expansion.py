@@ -83,7 +83,7 @@ def growth(run: Run) -> Growth:
     events = [event for event in run.events() if event["kind"] == "front"]
     if run.status() != "finished" or not source or len(events) < 2:
         raise UserError(f"{run.folder} is not a finished expansion; run palora expand first.")
-    from palora_core.front import Front
+    from palora_core.evaluation.front import Front
 
     final = Front.load(run.folder / "front.json")
     return Growth(

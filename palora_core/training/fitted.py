@@ -8,7 +8,7 @@ from typing import Any
 
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.storage.cards import read_card
 from palora_core.storage.runs import Run
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.training.callbacks import Callbacks
 from palora_core.training.feed import LOADER
 

@@ -5,7 +5,7 @@ import pytest
 
 from app.analysis.even_steps import even_steps
 from app.analysis.queries import interpolate
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.simplex import simplex_lattice
 
 PARTS = 14

@@ -20,8 +20,8 @@ from app.library import leaderboards
 from app.library.leaderboards import EvaluatedModel, Leaderboard
 from app.library.series import explained, series
 from palora_core.config import to_dict
-from palora_core.front import Front
-from palora_core.indicators import hypervolume
+from palora_core.evaluation.front import Front
+from palora_core.evaluation.indicators import hypervolume
 from palora_core.methods.base import methods
 from palora_core.simplex import evaluation_preferences
 from tests.app.toy import Toy

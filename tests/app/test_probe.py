@@ -7,8 +7,8 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.components import probe_figures as figures
-from palora_core import probing
-from palora_core.probing import AdapterReport, Plane
+from palora_core.evaluation import probing
+from palora_core.evaluation.probing import AdapterReport, Plane
 from palora_core.tasks import Classification, Depth, Metric
 from tests.app.browsing import WAIT
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from app.analysis.queries import Wish, columns, find, interpolate, relative_bound
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.simplex import evaluation_preferences, simplex_lattice
 from palora_core.tasks import Depth, Regression, Segmentation
 

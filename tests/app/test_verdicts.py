@@ -7,7 +7,7 @@ import pytest
 
 from app.analysis import verdicts
 from app.analysis.probes import Layer
-from palora_core import probing
+from palora_core.evaluation import probing
 from palora_core.tasks import Classification, Depth
 
 

@@ -14,7 +14,7 @@ from palora_core.benchmarks.base import Benchmark, Recipe, benchmarks
 from palora_core.conditioning.lowrank import LowRank
 from palora_core.config import to_dict
 from palora_core.data import ArraySplit
-from palora_core.evaluation import evaluate
+from palora_core.evaluation.evaluate import evaluate
 from palora_core.inputs import RGB, Grey, Table
 from palora_core.methods.palora import PaLoRA
 from palora_core.networks.base import networks

@@ -10,7 +10,7 @@ from palora_core.benchmarks import _adult
 from palora_core.benchmarks.base import benchmarks
 from palora_core.benchmarks.fairness import HELD, Fairness
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.storage.runs import Run
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer
@@ -173,7 +173,7 @@ def test_three_sides_cannot_be_had_at_once(tmp_path):
 
 
 def test_every_method_is_asked_about_its_front_but_not_several_networks_at_once(tmp_path):
-    from palora_core.tables import Result, joined, row
+    from palora_core.evaluation.tables import Result, joined, row
 
     bench = Fairness(gaps="outcomes")
     metrics = {"income/accuracy": [0.8], "income/auroc": [0.9], "income/calibration_error": [0.1]}

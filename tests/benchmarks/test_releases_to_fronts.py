@@ -10,7 +10,7 @@ import torch
 from palora_core import simplex
 from palora_core.benchmarks.base import benchmarks
 from palora_core.checkpoint import load
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.preparation.base import preparers
 from palora_core.storage.runs import Run
 from palora_core.training.setup import configure

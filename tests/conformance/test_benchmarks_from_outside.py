@@ -12,7 +12,7 @@ import pytest
 from palora_core.benchmarks.base import Benchmark, Recipe, benchmarks
 from palora_core.checkpoint import load
 from palora_core.data import ArraySplit, Split
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.methods.base import methods
 from palora_core.storage.runs import Run
 from palora_core.tasks import Regression, Task

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from palora_core.balancing.epo import EPO
 from palora_core.benchmarks.base import benchmarks
 from palora_core.config import options as options_of
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.methods.base import methods
 from palora_core.simplex import evaluation_preferences
 from palora_core.storage.runs import Run

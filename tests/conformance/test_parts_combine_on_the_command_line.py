@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from palora_core.checkpoint import load
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 COMBINATIONS = [

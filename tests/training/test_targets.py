@@ -7,7 +7,7 @@ import torch
 
 from palora_core.data import ArraySplit
 from palora_core.errors import UserError
-from palora_core.evaluation import evaluate
+from palora_core.evaluation.evaluate import evaluate
 from palora_core.problem import NamedNetwork, Problem
 from palora_core.training.feed import Feed
 from palora_core.training.setup import configure

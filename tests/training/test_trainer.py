@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from palora_core.data import ArraySplit
 from palora_core.errors import UserError
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.storage.runs import Run
 from palora_core.training.feed import first_inputs
 from palora_core.training.options import TrainingOptions

@@ -11,7 +11,7 @@ import pytest
 from palora_core.checkpoint import load
 from palora_core.commands.evaluate import print_table
 from palora_core.commands.train import report
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.storage.runs import Run
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer

@@ -11,7 +11,7 @@ from app.analysis.even_steps import even_steps
 from app.analysis.queries import columns
 from app.assets import loader
 from app.library.loading import LoadedModel
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 
 _HERE = Path(__file__).resolve().parent
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.analysis.queries import interpolate, on_simplex
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 
 WIDTH, HEIGHT = 380, 300
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 48

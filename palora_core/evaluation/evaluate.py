@@ -16,7 +16,7 @@ from palora_core.conditioning.base import ParetoModel
 from palora_core.data import count_batches, head, iterate
 from palora_core.effects import effects
 from palora_core.errors import UserError
-from palora_core.front import Front, propose_reference
+from palora_core.evaluation.front import Front, propose_reference
 from palora_core.objectives import Accumulator, Convention, Objective, check_objectives
 from palora_core.serving import LiveNetwork
 from palora_core.simplex import evaluation_preferences

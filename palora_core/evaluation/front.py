@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from palora_core import indicators
 from palora_core.errors import UserError, quoted
+from palora_core.evaluation import indicators
 from palora_core.simplex import describe_preferences
 from palora_core.storage import schema
 from palora_core.storage.reading import MIB, Bounds, read_json

@@ -14,8 +14,8 @@ import numpy as np
 from palora_core.benchmarks.base import Benchmark
 from palora_core.checkpoint import read_card
 from palora_core.errors import UserError
-from palora_core.front import Front
-from palora_core.indicators import hypervolume
+from palora_core.evaluation.front import Front
+from palora_core.evaluation.indicators import hypervolume
 from palora_core.tasks import Metric
 
 
