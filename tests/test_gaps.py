@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from palora_core.errors import UserError
-from palora_core.gaps import RateGap
+from palora_core.objectives.gaps import RateGap
 from palora_core.tasks import Classification
 
 TASK = Classification("hired", 2)

@@ -14,10 +14,10 @@ from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Batch, Split, Targets
 from palora_core.errors import UserError
 from palora_core.evaluation.front import Front
-from palora_core.gaps import RateGap
 from palora_core.inputs import Record
-from palora_core.meters import decision_measures
 from palora_core.objectives import Metric, Objective
+from palora_core.objectives.decisions import decision_measures
+from palora_core.objectives.gaps import RateGap
 from palora_core.problem import Problem
 from palora_core.ranges import CountOrNone, NotNegative, Range, check_ranges
 from palora_core.tasks import Classification

@@ -7,7 +7,7 @@ import torch
 import torchmetrics.functional as reference
 
 from palora_core.errors import UserError
-from palora_core.meters import AUROC, CalibrationError, decision_measures
+from palora_core.objectives.decisions import AUROC, CalibrationError, decision_measures
 from palora_core.tasks import Classification
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from palora_core import batches
 from palora_core.batches import Batch
 from palora_core.errors import UserError
-from palora_core.meters import margin
 from palora_core.objectives import Convention, Metric, Objective, Sums, sum_dtype
+from palora_core.objectives.decisions import margin
 from palora_core.ranges import NotNegative, Range, check_ranges
 from palora_core.tasks import Task
 
