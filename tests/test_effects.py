@@ -15,9 +15,9 @@ import palora_core as pc
 from palora_core import commands
 from palora_core.data import ArraySplit, LoaderSplit, indexable
 from palora_core.effects import by_item, changes, effects
-from palora_core.evaluation import live_network
-from palora_core.samples import chosen_rows, load_samples, save_samples
+from palora_core.evaluation.evaluate import live_network
 from palora_core.sources import as_sources
+from palora_core.storage.samples import chosen_rows, load_samples, save_samples
 from palora_core.tasks import Classification, Normals, Regression, Segmentation
 from palora_core.training.options import TrainingOptions
 

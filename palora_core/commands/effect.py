@@ -19,7 +19,7 @@ from palora_core.errors import UserError
 from palora_core.progress import Bar
 
 if TYPE_CHECKING:
-    from palora_core.front import Front
+    from palora_core.evaluation.front import Front
     from palora_core.problem import Problem
 
 
@@ -57,11 +57,11 @@ def _measure(folder: Path, problems: Any, device: str) -> tuple[Path, Front, Any
     from palora_core import checkpoint
     from palora_core.data import indexable
     from palora_core.effects import by_item, effects
-    from palora_core.evaluation import live_network
-    from palora_core.files import write_json
-    from palora_core.front import Front
+    from palora_core.evaluation.evaluate import live_network
+    from palora_core.evaluation.front import Front
     from palora_core.machine import choose_device
-    from palora_core.reading import SMALL, read_json
+    from palora_core.storage.reading import SMALL, read_json
+    from palora_core.storage.writing import write_json
 
     model, card = checkpoint.load(folder)
     model = model.to(choose_device(device))
@@ -81,14 +81,14 @@ def _measure(folder: Path, problems: Any, device: str) -> tuple[Path, Front, Any
 
 
 def _write(changed: Any, split: Any, path: Path, count: int) -> None:
-    from palora_core.samples import save_samples
+    from palora_core.storage.samples import save_samples
 
     save_samples(path, split, count, changed() if changed else None)
 
 
 def _count(path: Path) -> int:
     """As many samples as there are, and not fewer than training keeps."""
-    from palora_core.samples import load_samples
+    from palora_core.storage.samples import load_samples
     from palora_core.training.options import TrainingOptions
 
     usual = TrainingOptions().samples
