@@ -94,7 +94,7 @@ def test_effects_are_told_in_their_own_unit():
     assert Classification("a", 2).effect_told(0.314) == "31.4 % of answers"
     assert Segmentation("a", 2).effect_told(0.07) == "7.0 % of pixels"
     assert Regression("a").effect_told(0.1234) == "by 12.3 %"
-    assert Normals("a").effect_told(8.7807) == "by 8.78°"
+    assert Normals("a").effect_told(8.7807) == "by 8.78 °"
 
 
 def test_the_command_measures_a_model_again(tmp_path, capsys):

@@ -12,6 +12,7 @@ from app.components.dominance import MOST_TASKS
 from app.components.quantities import Quantity
 from app.library.leaderboards import EvaluatedModel, Leaderboard
 from app.library.series import Series
+from palora_core.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ def columns(
         text = "How far the loss ranges over the non-dominated points."
         heading = f"spread {task.name.replace('_', ' ')}"
         found.append(Column(f"spread {task.name}", heading, 3, 0, _of_front("spread", t), text))
+    for task in (one for _, one in few if isinstance(one, Task)):
+        heading = f"{task.name.replace('_', ' ')} changed by λ [{task.effect_unit}]"
+        text = "How much predictions differ between the corners of λ" + (
+            f": share of {task.effect_of}." if task.effect_of else "."
+        )
+        found.append(Column(f"effect {task.name}", heading, 1, 0, _effect(task), text))
     for key, quantity in shown.items():
         if quantity.task < 6:
             better = 1 if quantity.metric.higher_is_better else -1
@@ -132,6 +139,16 @@ def _of_front(name: str, task: int) -> Callable[[EvaluatedModel], float | None]:
         if len(model.front.preferences) < 2:
             return None
         return float(getattr(model.front, name)()[task])
+
+    return value
+
+
+def _effect(task: Task) -> Callable[[EvaluatedModel], float | None]:
+    """Of those that λ steers: the effect on a task, fractions in percent."""
+
+    def value(model: EvaluatedModel) -> float | None:
+        effect = model.front.effect().get(task.name)
+        return None if effect is None else effect * (100 if task.effect_unit == "%" else 1)
 
     return value
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from app.analysis import effects
 from app.components.method_styles import method_style
+from app.library.cards import checked_benchmark
 from app.library.entries import IMPORTED, OWN, Entry
 from palora_core import checkpoint
 from palora_core.benchmarks.base import benchmarks
@@ -99,7 +101,7 @@ def facts(card: Mapping[str, Any], front: Front | None, benchmark: Any) -> dict[
         "Data": _data(card, benchmark),
         "Network": _network(card),
         "Training": _training(card),
-        "Front": quality(front) if front is not None else {},
+        "Front": {**quality(front), **_effect(card, front)} if front is not None else {},
         "Terms": _terms(card),
     }
     return {name: kept for name, section in sections.items() if (kept := {k: v for k, v in section.items() if v})}
@@ -169,6 +171,15 @@ def quality(front: Front) -> Facts:
         "Spearman": ", ".join(f"{v:.2f}" for v in alignment[:6]),
         "best loss": ", ".join(f"{n} {v:.4g}" for n, v in zip(names[:4], best)),
     }
+
+
+def _effect(card: Mapping[str, Any], front: Front) -> Facts:
+    """What λ changes between its corners; nothing of objectives that this program does not know."""
+    try:
+        objectives = checked_benchmark(card).tasks
+    except UserError:
+        return {}
+    return {"λ changes": "; ".join(f"{name}: {text}" for name, text in effects.told(front, objectives))}
 
 
 def _terms(card: Mapping[str, Any]) -> Facts:

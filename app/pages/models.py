@@ -140,13 +140,14 @@ def small(card: Card) -> None:
 
 
 def summary(card: Card) -> list[str]:
-    """Front and size in two lines."""
+    """Front, size and effect, a line each."""
     front = card.facts.get("Front", {})
     told = front.get("evaluated on", "not evaluated yet")
     if "hypervolume" in front:
         told = f"hypervolume {front['hypervolume']}"
-    size = card.facts["Network"].get("parameters")
-    return [told, size.replace(" on top of the plain network", " extra")] if size else [told]
+    size = card.facts["Network"].get("parameters", "").replace(" on top of the plain network", " extra")
+    changed = front.get("λ changes")
+    return [told, *([size] if size else []), *([f"λ changes {changed}"] if changed else [])]
 
 
 def badges(card: Card) -> None:

@@ -76,8 +76,8 @@ class Task(Objective):
         raise NotImplementedError
 
     def effect_told(self, value: float) -> str:
-        """An effect for people: "12.3 % of pixels", "by 8.1°"."""
-        number = f"{100 * value:.1f} %" if self.effect_unit == "%" else f"{value:.3g}{self.effect_unit}"
+        """An effect for people: "12.3 % of pixels", "by 8.1 °"."""
+        number = f"{100 * value:.1f} %" if self.effect_unit == "%" else f"{value:.3g} {self.effect_unit}"
         return f"{number} of {self.effect_of}" if self.effect_of else f"by {number}"
 
     def agrees(self, first: Tensor, second: Tensor) -> bool:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from app.analysis.effects import sentence
 from app.analysis.even_steps import even_steps
 from app.analysis.queries import columns
 from app.assets import loader
@@ -38,6 +39,7 @@ def explorer_data(
         "controllable": loaded.model.controllable,
         "pictures": loaded.input_view.pictured,
         "images": [{"id": image_id, "label": label} for image_id, label in images],
+        "chosen": _chosen(loaded),
         "image": view["image"],
         "preference": list(view["preference"]),
         "pinned": view.get("pinned"),
@@ -49,12 +51,13 @@ def explorer_data(
 
 
 def front_data(loaded: LoadedModel, front: Front) -> dict[str, Any]:
-    """The front as lists: preferences [K, T], columns, and which points are not dominated."""
+    """The front as lists: preferences [K, T], columns, which points are not dominated, what λ changes."""
     split = front.about.get("split", "test")
     return {
         "preferences": front.preferences.round(5).tolist(),
         "columns": [column.to_json() for column in columns(front, loaded.tasks)],
         "nondominated": front.nondominated().tolist(),
+        "effect": sentence(front, loaded.tasks),
         "about": f"{split} split, {len(front.preferences)} point{'s' * (len(front.preferences) != 1)}",
     }
 
@@ -72,6 +75,18 @@ def _component() -> Any:
     # Styles are not isolated: plotly puts its own rules into the document, where a shadow root would not see them.
     return st.components.v2.component(
         "palora_explorer", html=html, css=css, js=loader("explorer/main.js"), isolate_styles=False
+    )
+
+
+def _chosen(loaded: LoadedModel) -> str:
+    """By what rule the samples were chosen, for people."""
+    count = 0 if loaded.samples is None else loaded.samples.chosen
+    if not count or loaded.samples is None:
+        return ""
+    rest = len(loaded.samples) - count
+    return (
+        f"Samples 1 to {count} are those of the test split that λ changes most between corners, most first; the other "
+        f"{rest} are its first ones, as they come. Figures of the test split are of all its items."
     )
 
 

@@ -94,7 +94,8 @@ class Explorer {
     this.inputTold = element('div', { className: 'p-told', hidden: this.data.pictures });
     const body = element('div', { className: 'p-body', hidden: !this.data.pictures }, this.inputCanvas);
     this.notice = element('p', { className: 'p-notice', hidden: true });
-    this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, body, this.inputTold, this.notice, row);
+    const rule = element('p', { className: 'p-rule', textContent: this.data.chosen, hidden: !this.data.chosen });
+    this.inputPanel = element('section', { className: 'p-panel p-input', 'aria-label': 'Input' }, head, body, this.inputTold, this.notice, row, rule);
     const figures = this.find('figures');
     figures.append(this.inputPanel, ...this.panels.map((panel) => panel.node));
     const [count, drawn] = [this.tasks.length, this.panels.some((panel) => panel.canvas)];
@@ -113,6 +114,7 @@ class Explorer {
     if (card.hidden) return;
     if (this.tasks.length > 6) this.root.append(card); // many parallel axes need the whole width
     card.querySelector('.p-about').textContent = this.data.front.about;
+    Object.assign(this.find('effect'), { textContent: this.data.front.effect, hidden: !this.data.front.effect });
     const chosen = (preference) => {
       this.set(project(preference), performance.now());
       this.commit();
