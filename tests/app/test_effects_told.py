@@ -77,7 +77,9 @@ def test_compare_has_a_column_per_task_that_predicts(shipped):
     from app.components.quantities import quantities
     from app.library import leaderboards
 
-    board = next(one for one in leaderboards.read(shipped.entries())[0] if one.name == "fairness" and len(one.tasks) == 2)
+    board = next(
+        one for one in leaderboards.read(shipped.entries())[0] if one.name == "fairness" and len(one.tasks) == 2
+    )
     found = [column for column in front_table.columns(board, quantities(board)) if column.key.startswith("effect")]
     assert [(column.heading, column.better) for column in found] == [("income changed by λ [%]", 0)]
     value = found[0].of(next(c for c in board.models if c.id == "fairness-2"))
