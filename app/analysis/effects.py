@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.objectives import Metric, Objective
 from palora_core.tasks import Task
 

@@ -12,7 +12,7 @@ from app.analysis.effects import sentence, told
 from app.components import front_table, model_cards
 from app.components.explorer import explorer_data
 from app.library.models import ModelRegistry
-from palora_core.front import Front
+from palora_core.evaluation.front import Front
 from palora_core.objectives import Metric, Objective
 from palora_core.tasks import Classification, Depth
 
