@@ -60,7 +60,13 @@ class ActivePreference:
     """A cell shared by all λ-dependent layers of one model; its content belongs to the calling thread.
 
     Two threads may so run one model at two preferences at once.
+
+    Attributes:
+        compute: how the layers compute, for all threads, see :mod:`palora_core.compute`.
     """
+
+    def __init__(self, compute: str = "auto") -> None:
+        self.compute = compute
 
     @property
     def now(self) -> Active | None:
@@ -96,9 +102,9 @@ class ActivePreference:
         finally:
             _THREAD.active = before
 
-    def __reduce__(self) -> tuple[type[ActivePreference], tuple[()]]:
+    def __reduce__(self) -> tuple[type[ActivePreference], tuple[str]]:
         # Layers of one copied model still share one cell, since copies and pickles keep identity.
-        return ActivePreference, ()
+        return ActivePreference, (self.compute,)
 
 
 def _in_backward() -> bool:

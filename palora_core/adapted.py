@@ -1,4 +1,4 @@
-"""Layers with low-rank adapters: those whose weight is computed, and those that add a branch to what they compute."""
+"""Layers with low-rank adapters, whose weight is computed where somebody reads it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.nn import functional as F
 
 from palora_core.active import ActivePreference
 from palora_core.errors import UserError
@@ -35,6 +34,13 @@ class LowRankLayer(SwappedLayer):
     active: ActivePreference
 
     @property
+    def obstacle(self) -> str | None:
+        """Why this layer cannot run as branches (see :mod:`palora_core.compute`); None if it can."""
+        if getattr(self, "adapter_form", "") == "flat" and self.base_weight.dim() > 2:
+            return "its convolution is in flat form, try conv_form='kernel'"
+        return f"nobody knows how a {self.plain_class.__name__} uses its weight"
+
+    @property
     def adapter_scale(self) -> float:
         """α/r."""
         return self.adapter_alpha / self.adapter_rank
@@ -50,11 +56,17 @@ class LowRankLayer(SwappedLayer):
         active = self.active.now
         if active is None:
             return self.base_weight
-        if active.tensors is not None:
-            ready, own = active.tensors[id(self), "weight"], self.base_weight.dtype
+        ready = None if active.tensors is None else active.tensors.get((id(self), "weight"))
+        if ready is not None:
+            own = self.base_weight.dtype
             # Rounded for autocast already; a network may leave it for a part of its forward pass.
             rounded = ready.dtype != own and not torch.is_autocast_enabled(ready.device.type)
             return ready.to(own) if rounded else ready
+        if active.preference.dim() > 1:
+            raise UserError(
+                f"There is one preference per sample, and something reads the weight of a {self.plain_class.__name__}, "
+                "of which there is one per preference: give one λ [T], or leave that layer out with exclude=."
+            )
         return self.mixed_weight(active.preference)
 
     weight = weight.setter(refuse_value)  # type: ignore[attr-defined]
@@ -122,46 +134,3 @@ def adapter_dtype(layer: nn.Module) -> torch.dtype:
     declared = getattr(layer, "compute_dtype", None)
     found = [declared, *(p.dtype for p in layer.parameters(recurse=False) if type(p.data) is torch.Tensor)]
     return next((d for d in found if isinstance(d, torch.dtype) and d.is_floating_point), torch.get_default_dtype())
-
-
-class BranchedLayer(LowRankLayer):
-    """The same for a linear layer with a quantised weight, which nothing can be added to.
-
-    The layer computes W x as it does, and the adapters their own share: y = W x + α/r · Σ_t λ_t B_t (A_t x). It trains
-    and answers at any λ; a plain layer for one λ does not exist.
-    """
-
-    prefix: ClassVar[str] = "Branched"
-
-    in_features: int
-    out_features: int
-    weight = LowRankLayer.base_weight
-
-    @property
-    def weight_shape(self) -> torch.Size:
-        """[out, in]."""
-        return torch.Size((self.out_features, self.in_features))
-
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """The layer's own forward, and the adapters' branch while a preference is active."""
-        y, active = super().forward(x, *args, **kwargs), self.active.now
-        if active is None:
-            return y
-        scales = (self.adapter_scale * active.preference.to(self.adapter_a)).repeat_interleave(self.adapter_a.shape[1])
-        inner = F.linear(x.to(self.adapter_a.dtype), self.adapter_a.flatten(0, 1)) * scales
-        return y + F.linear(inner, self.adapter_b.transpose(0, 1).flatten(1)).to(y.dtype)
-
-    def mixed_weight(self, preference: Tensor) -> Tensor:
-        """None exists.
-
-        Raises:
-            UserError: always.
-        """
-        raise UserError(
-            f"A {self.plain_class.__name__} has a quantised weight ({self.base_weight.dtype}), which no adapter can be "
-            "added to: call model(x, preference), or dequantise the network before merging or serving it."
-        )
-
-    def deltas(self) -> Tensor:
-        """What the adapters add would have to be added to a quantised weight; see :meth:`mixed_weight`."""
-        return self.mixed_weight(self.adapter_a.new_zeros(len(self.adapter_a)))

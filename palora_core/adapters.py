@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from palora_core.active import ActivePreference
-from palora_core.adapted import BranchedLayer, LowRankLayer, adapter_dtype, is_opaque
+from palora_core.adapted import LowRankLayer, adapter_dtype, is_opaque
+from palora_core.branches import QuantisedBranches, mixin_for
 from palora_core.errors import UserError
 from palora_core.hosted import HOSTS, Host, HostedWeight, host_adapters
 from palora_core.raw_parameters import RawParameter
@@ -117,27 +118,45 @@ def insert_adapters(
     made: dict[int, LowRankLayer] = {}
     adapted: list[LowRankLayer] = []
     for (_, plain), (own_rank, own_alpha) in zip(chosen, options):
-        layers = _empty_layers(plain)
         # In a kernel of the other direction the flat form has no meaning.
         form = "kernel" if isinstance(plain, TRANSPOSED) else conv_form
+        layers = _empty_layers(plain, own_rank, form, bounded)
         for layer in layers:
             form = RAW_FORM if isinstance(layer, HostedWeight) else form
             first = made.setdefault(id(layer.base_weight), layer)
             if first is layer:
-                _fill(layer, num_tasks, own_rank, own_alpha, form, active, bounded)
+                _fill(layer, num_tasks, own_alpha, active, own_rank, form, bounded)
             else:
                 _tie(layer, first)
         adapted += layers
     return adapted
 
 
-def _empty_layers(plain: nn.Module | RawParameter) -> Sequence[LowRankLayer]:
+def _empty_layers(plain: nn.Module | RawParameter, rank: int, conv_form: str, bounded: bool) -> Sequence[LowRankLayer]:
     """What carries the adapters of a chosen layer or parameter, without tensors yet."""
     if isinstance(plain, RawParameter):
         return host_adapters(plain.owner, [plain.key])
     if isinstance(plain, HOSTS):
         return host_adapters(plain)
-    return [swap(plain, BranchedLayer) if is_opaque(plain) else swap(plain, LowRankLayer)]
+    _, (_, columns), (rows, _) = _form(plain, _plain_shape(plain), rank, conv_form, bounded)
+    return [swap(plain, mixin_for(plain, columns, rows))]
+
+
+def _plain_shape(plain: nn.Module) -> torch.Size:
+    """The shape of a layer's weight as a matrix or kernel; packed ones hide it."""
+    weight = plain._parameters["weight"]
+    assert weight is not None  # layers without are refused
+    packed = isinstance(plain, nn.Linear) and is_opaque(plain)
+    return torch.Size((plain.out_features, plain.in_features)) if packed else weight.shape  # type: ignore[arg-type]
+
+
+def _form(
+    layer: nn.Module, shape: torch.Size, rank: int, conv_form: str, bounded: bool
+) -> tuple[tuple[int, str], tuple[int, int], tuple[int, int]]:
+    """A layer's (rank, form), and the shapes of its factors."""
+    groups = getattr(layer, "groups", 1)
+    rank, conv_form = adapter_form(shape, groups, rank, conv_form, bounded)
+    return (rank, conv_form), *factor_shapes(shape, groups, rank, conv_form)
 
 
 def _tie(layer: LowRankLayer, first: LowRankLayer) -> None:
@@ -150,20 +169,18 @@ def _tie(layer: LowRankLayer, first: LowRankLayer) -> None:
 def _fill(
     layer: LowRankLayer,
     num_tasks: int,
-    rank: int,
     alpha: float,
-    conv_form: str,
     active: ActivePreference,
+    rank: int,
+    conv_form: str,
     bounded: bool,
 ) -> None:
     """Give a layer its adapters."""
-    weight, groups = layer.base_weight, getattr(layer, "groups", 1)
-    shape = layer.weight_shape
-    rank, conv_form = adapter_form(shape, groups, rank, conv_form, bounded)
-    shape_a, shape_b = factor_shapes(shape, groups, rank, conv_form)
+    weight = layer.base_weight
+    (rank, conv_form), shape_a, shape_b = _form(layer, layer.weight_shape, rank, conv_form, bounded)
     like: dict[str, Any] = {
         "device": weight.device,
-        "dtype": adapter_dtype(layer) if isinstance(layer, BranchedLayer) else weight.dtype,
+        "dtype": adapter_dtype(layer) if isinstance(layer, QuantisedBranches) else weight.dtype,
     }
     bound = 1 / math.sqrt(shape_a[1])  # Kaiming-uniform with a = √5, as torch initialises linear layers
     layer.adapter_a = nn.Parameter(torch.empty(num_tasks, *shape_a, **like).uniform_(-bound, bound))

@@ -34,6 +34,11 @@ class HostedWeight(LowRankLayer):
         return object.__reduce_ex__(self, protocol)
 
     @property
+    def obstacle(self) -> str | None:
+        """The host reads the matrix as a whole."""
+        return f"a {type(self.__dict__['at'][0]).__name__} reads its matrix as a whole"
+
+    @property
     def base_weight(self) -> nn.Parameter:
         """The host's own matrix, without adapters."""
         host, name = self.__dict__["at"]

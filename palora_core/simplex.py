@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,17 +108,35 @@ def check_preference(preference: Tensor | np.ndarray | Sequence[float], num_task
         UserError: If it has another shape, or holds anything but finite real numbers.
     """
     wanted = f"expected {num_tasks} finite numbers, one weight per task"
+    tensor = _numbers(preference, wanted)
+    if tuple(tensor.shape) != (num_tasks,):
+        found = f"{len(tensor)} numbers" if tensor.ndim == 1 else f"the shape {list(tensor.shape)}"
+        raise UserError(f"the preference has {found}; {wanted}")
+    return _finite(tensor, wanted)
+
+
+def check_preferences(preference: Tensor | np.ndarray | Sequence[Any], num_tasks: int) -> Tensor:
+    """The same for one preference [T] or several, one per sample [B, T]."""
+    wanted = f"expected {num_tasks} finite numbers, one weight per task, for all samples or for each"
+    tensor = _numbers(preference, wanted)
+    if tensor.ndim == 1:
+        return check_preference(preference, num_tasks)
+    if tensor.ndim != 2 or tensor.shape[1] != num_tasks or not len(tensor):
+        raise UserError(f"the preference has the shape {list(tensor.shape)}; {wanted}")
+    return _finite(tensor, wanted)
+
+
+def _numbers(preference: Any, wanted: str) -> Tensor:
     try:
         tensor = preference if isinstance(preference, Tensor) else torch.as_tensor(np.asarray(preference))
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise UserError(f"the preference {preference!r} is not made of numbers; {wanted}") from error
     if tensor.dtype == torch.bool or tensor.is_complex():
         raise UserError(f"the preference is of type {tensor.dtype}; {wanted}")
-    if tuple(tensor.shape) != (num_tasks,):
-        found = f"{len(tensor)} numbers" if tensor.ndim == 1 else f"the shape {list(tensor.shape)}"
-        raise UserError(f"the preference has {found}; {wanted}")
-    if not isinstance(preference, Tensor) or not tensor.is_floating_point():
-        tensor = tensor.float()
+    return tensor if isinstance(preference, Tensor) and tensor.is_floating_point() else tensor.float()
+
+
+def _finite(tensor: Tensor, wanted: str) -> Tensor:
     if has_values(tensor) and not bool(torch.isfinite(tensor).all()):
         raise UserError(f"the preference {tensor.tolist()} is not finite; {wanted}")
     return tensor

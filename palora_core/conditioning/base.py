@@ -19,7 +19,7 @@ from palora_core.fast_layers import restore_layers_, use_fast_layers_
 from palora_core.normalisation import AnchoredBatchNorm, match_statistics
 from palora_core.registry import Registry
 from palora_core.sharding import is_fsdp, is_sharded, whole
-from palora_core.simplex import check_preference
+from palora_core.simplex import check_preference, check_preferences
 
 conditionings: Registry = Registry("conditioning", package="palora_core.conditioning")
 
@@ -80,7 +80,7 @@ class ParetoModel(nn.Module):
 
     # -- use ---------------------------------------------------------------------------------------------------------
     def forward(self, *args: Any, preference: Any = None, **kwargs: Any) -> Any:
-        """What the network gives at one preference λ [T]; any real λ is allowed.
+        """What the network gives at one preference λ [T]; any real λ is allowed. Or at one per sample, λ [B, T].
 
         ``model(x, λ)`` or ``model(*args, preference=λ, **kwargs)``; all but λ goes to the network's own ``forward``.
         """
@@ -88,13 +88,14 @@ class ParetoModel(nn.Module):
             if len(args) + len(kwargs) < 2:
                 raise UserError("No preference was given; call model(inputs, preference) or model(…, preference=λ).")
             *args, preference = args  # type: ignore[assignment]
-        with self.active.use(*self._active_at(self.as_preference(preference))):
+        with self.active.use(*self._active_at(self._asked(preference))):
             return self.network(*args, **kwargs)
 
     @contextmanager
     def at(self, preference: Any) -> Iterator[nn.Module]:
-        """A block in which the network is that of λ [T], for anything it can do: ``with model.at(λ) as network: …``.
+        """A block in which the network is that of λ, for anything it can do: ``with model.at(λ) as network: …``.
 
+        λ is [T], or [B, T], one per sample (then the first axis of what layers read has to be that of the samples).
         Backward may run inside of the block or after it; gradient checkpointing is right in both.
 
         Raises:
@@ -105,7 +106,7 @@ class ParetoModel(nn.Module):
                 "The whole model is sharded, and FSDP2 gathers its weights only where the model itself is called; call "
                 "model(…, preference=λ), or call fully_shard on model.network and its parts instead of the model."
             )
-        with self.active.use(*self._active_at(self.as_preference(preference))):
+        with self.active.use(*self._active_at(self._asked(preference))):
             yield self.network
 
     def _active_at(self, preference: Tensor) -> Active:
@@ -140,7 +141,27 @@ class ParetoModel(nn.Module):
 
         Every layer reads it in a format of its own; the model's first floating-point parameter says how exact it is.
         """
-        checked = check_preference(preference, self.num_tasks)
+        return self._placed(check_preference(preference, self.num_tasks))
+
+    def _asked(self, preference: Any) -> Tensor:
+        """A caller's λ [T] or, one per sample, [B, T], like :meth:`as_preference`."""
+        checked = self._placed(check_preferences(preference, self.num_tasks))
+        if checked.dim() > 1:
+            self._check_per_sample()
+        return checked
+
+    def _check_per_sample(self) -> None:
+        """Refuse one preference per sample.
+
+        Raises:
+            UserError: saying what cannot have it.
+        """
+        raise UserError(
+            f"{type(self).__name__} takes one preference [{self.num_tasks}] for a whole batch; only low-rank adapters "
+            "can have one per sample."
+        )
+
+    def _placed(self, checked: Tensor) -> Tensor:
         like = next((p for p in self.parameters() if p.is_floating_point()), None)
         if like is None:
             return checked

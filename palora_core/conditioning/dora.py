@@ -32,6 +32,8 @@ class DoRALayer(LowRankLayer):
 
     prefix: ClassVar[str] = "DoRA"
 
+    obstacle = "DoRA divides by norms of its weight"  # type: ignore[assignment]
+
     magnitude: Tensor
     norm_gradient: bool
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from palora_core.adapted import BranchedLayer
 from palora_core.adapters import LowRankLayer, insert_adapters
+from palora_core.compute import COMPUTE, are_merged_leaves
 from palora_core.conditioning._factors import DeltaWeight, FactoredWeight
 from palora_core.conditioning._merged import merged_passes
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
@@ -86,6 +86,31 @@ class LowRankModel(ParetoModel):
         names = {layer: name for name, layer in self.network.named_modules()}
         return {layer.weight_name(names[layer]): (layer.base_weight, layer.deltas()) for layer in self.layers}
 
+    @property
+    def compute(self) -> str:
+        """How layers compute, ``"auto"``, ``"merged"`` or ``"branches"``: see :mod:`palora_core.compute`."""
+        return self.active.compute
+
+    @compute.setter
+    def compute(self, value: str) -> None:
+        if value not in COMPUTE:
+            raise UserError(f"compute must be one of {', '.join(COMPUTE)}, found {value!r}.")
+        self.active.compute = value
+
+    def _check_per_sample(self) -> None:
+        names = {layer: name for name, layer in self.network.named_modules()}
+        unable = [f"{names[layer]} ({layer.obstacle})" for layer in self.layers if layer.obstacle is not None]
+        if unable:
+            more = f" and {len(unable) - 3} more" if len(unable) > 3 else ""
+            raise UserError(
+                f"These layers have one weight for a whole batch, and so cannot have a preference per sample: "
+                f"{', '.join(unable[:3])}{more}; give one λ [{self.num_tasks}], or leave them out with exclude=."
+            )
+        if self.compute == "merged":
+            raise UserError(
+                'compute="merged" makes one weight for a whole batch; one preference per sample needs "auto".'
+            )
+
     def _merge_into(self, network: nn.Module, preference: Tensor) -> None:
         made: dict[int, tuple[Tensor, nn.Parameter]] = {}  # the base is kept, so that its identity stays its own
         for layer in [module for module in network.modules() if isinstance(module, LowRankLayer)]:
@@ -96,9 +121,9 @@ class LowRankModel(ParetoModel):
             layer.plain_(made[id(base)][1])
 
     def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
-        """On merged weights: one leaf per layer and λ, one chain-rule step to W, A and B at the end."""
+        """On merged weights, one leaf per layer and λ, one chain-rule step to W, A and B at the end; or as branches."""
         merged = FactoredWeight if self.num_tasks > MANY_TASKS else DeltaWeight
-        mixed = [tied for tied in self.groups() if not isinstance(tied[0], BranchedLayer)]
+        mixed = [tied for tied in self.groups() if are_merged_leaves(tied)]
         return merged_passes(self, lambda: [merged(tied) for tied in mixed], dtype)
 
 
@@ -171,6 +196,7 @@ def palorize(
     select: Selection = None,
     exclude: Selection = None,
     freeze_base: bool = False,
+    compute: Literal["auto", "merged", "branches"] = "auto",
 ) -> LowRankModel:
     """Give a copy of any network T task-specific low-rank adapters per layer: W(λ) = W + α/r · Σ_t λ_t B_t A_t.
 
@@ -190,11 +216,14 @@ def palorize(
             weight are named in full: ``["*", "blocks.*.proj_weight"]`` (``"*"``: all layers).
         exclude: which of these do not.
         freeze_base: train the adapters only.
+        compute: ``"merged"`` makes every layer run on its weight W(λ), ``"branches"`` every one that can add the
+            adapters' share to what it computes; both give the same. By default see :mod:`palora_core.compute`.
 
     Raises:
         UserError: see :func:`palora_core.adapters.insert_adapters`.
     """
     model = LowRankModel(copy.deepcopy(network), num_tasks)
+    model.compute = compute
     how = (num_tasks, rank, alpha, conv_form, model.active)
     insert_adapters(model.network, *how, select, exclude, kinds=is_product)
     if freeze_base:

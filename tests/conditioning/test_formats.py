@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import palora_core as pc
-from palora_core.adapted import BranchedLayer
+from palora_core.branches import QuantisedBranches
 from tests.conditioning.test_conformance import NAMES, T, conditioning, difference, images, make
 
 P, Q = [0.2, 0.5, 0.3], [0.7, 0.1, 0.2]
@@ -93,7 +93,7 @@ def test_quantised_layers_have_floating_adapters_and_right_gradients(layer):
 
 def test_what_quantised_layers_cannot_do_is_said():
     model = filled(Coded(Eight))
-    assert isinstance(model.network.first, BranchedLayer)
+    assert isinstance(model.network.first, QuantisedBranches)
     for attempt in (lambda: model.merge(P), lambda: pc.LiveNetwork(model)):
         with pytest.raises(pc.UserError, match="quantised"):
             attempt()
