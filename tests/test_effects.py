@@ -12,10 +12,13 @@ import torch
 from torch import nn
 
 import palora_core as pc
-from palora_core import commands
+from palora_core import commands, distributed
 from palora_core.data import ArraySplit, LoaderSplit, indexable
-from palora_core.effects import by_item, changes, effects
-from palora_core.evaluation.evaluate import live_network
+from palora_core.effects import Comparison, by_item, compare, effects
+from palora_core.evaluation.evaluate import evaluate, live_network
+from palora_core.evaluation.front_sums import FrontSums
+from palora_core.serving import LiveNetwork
+from palora_core.simplex import evaluation_preferences
 from palora_core.sources import as_sources
 from palora_core.storage.samples import chosen_rows, load_samples, save_samples
 from palora_core.tasks import Classification, Normals, Regression, Segmentation
@@ -47,9 +50,13 @@ def measured():
     return live_network(model.eval(), sources), sources, objectives, x
 
 
+def changes(live, split, objectives, batch_size):
+    return compare(live, split, Comparison(dict(enumerate(objectives)), len(objectives)), batch_size).changes()
+
+
 def test_items_add_up_to_the_effect_of_the_front(measured):
     live, sources, objectives, x = measured
-    found = changes(live, sources[0].split, dict(enumerate(objectives)), 2, 16)
+    found = changes(live, sources[0].split, objectives, 16)
     assert found.shape == (40, 2, 2) and (found.diagonal(dim1=1, dim2=2) == 0).all()
     first, second = (live(x, corner)["number"].squeeze(1) for corner in torch.eye(2))
     expected = objectives[0].effect(first[:, None], second[:, None])
@@ -58,10 +65,96 @@ def test_items_add_up_to_the_effect_of_the_front(measured):
     assert told == pytest.approx({"number": float(expected.mean()), "class": float(found[:, 1, 0].mean())})
 
 
+class Counted(ArraySplit):
+    """Counts the items that are read."""
+
+    def batch(self, indices):
+        self.read.append(len(indices))
+        return super().batch(indices)
+
+
+@pytest.fixture
+def counted(measured, monkeypatch):
+    """evaluate() on a split, with (passes, merges, items read from the split) of it."""
+    _, sources, objectives, _ = measured
+
+    def run(model, preferences=None, batch_size=6):
+        split = Counted(sources[0].split.inputs, sources[0].split.targets)
+        object.__setattr__(split, "read", [])
+        passed, merged = [], []
+        call, mix = LiveNetwork.__call__, LiveNetwork._mix
+        with monkeypatch.context() as patch:
+            patch.setattr(LiveNetwork, "_mix", lambda self, weights: (merged.append(weights), mix(self, weights))[1])
+            patch.setattr(LiveNetwork, "__call__", lambda self, x, λ: (passed.append(λ), call(self, x, λ))[1])
+            patch.setattr(LiveNetwork, "_agrees", lambda self, example, outputs: True)
+            front = evaluate(model, split, objectives, (9.0, 9.0), preferences, batch_size)
+        return front, (len(passed), len(merged), sum(split.read))
+
+    return run
+
+
+def test_a_front_compares_what_its_own_passes_gave(measured, counted):
+    live, sources, objectives, _ = measured
+    front, (passes, merges, items) = counted(live.model)
+    assert (passes, items) == (
+        11 * 7,
+        40 + 2,
+    )  # every λ once on each of 7 batches, and two to look at the network
+    assert merges <= 11 + 2  # λ by λ; the first batch alone shows how large predictions are
+    assert front.effect() == effects(live, sources, objectives, 6)
+    plain = evaluate(live.model, sources, objectives, (9.0, 9.0), torch.tensor([[0.5, 0.5]]), 6)
+    assert plain.objectives.tolist() == [front.objectives[5].tolist()] and plain.effect() == front.effect()
+
+
+def test_corners_that_are_no_points_of_a_front_are_passed_for_its_effect_alone(measured, counted):
+    live, sources, objectives, _ = measured
+    grid = torch.tensor([[0.0, 1.0], [0.3, 0.7], [0.0, 1.0]])
+    front, (passes, _, _) = counted(live.model, grid)
+    assert passes == (3 + 1) * 7
+    assert front.effect() == effects(live, sources, objectives, 6)
+    assert front.objectives[0].tolist() == front.objectives[2].tolist()
+
+
+@pytest.mark.parametrize("kept", [1, 300, 2**20])
+@pytest.mark.parametrize("most", [1, 13, 2048])
+def test_the_effect_is_the_same_however_little_is_kept_and_ends_with_the_items_asked_for(
+    measured, counted, monkeypatch, kept, most
+):
+    live, _, objectives, x = measured
+    monkeypatch.setattr("palora_core.effects.KEPT_BYTES", kept)
+    monkeypatch.setattr(Comparison.__init__, "__defaults__", (most,))
+    front, (passes, _, _) = counted(live.model)
+    assert passes == 11 * 7
+    first, second = (live(x[:most], corner) for corner in torch.eye(2))
+    assert front.effect() == pytest.approx(
+        {task.name: float(task.effect(first[task.name], second[task.name]).mean()) for task in objectives}
+    )
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_take_turns_and_the_front_is_that_of_one_process(measured, monkeypatch, ranks):
+    live, sources, objectives, _ = measured
+    whole = evaluate(live.model, sources, objectives, (9.0, 9.0), None, 6)
+    monkeypatch.setattr(distributed, "world_size", lambda: ranks)
+    points, parts = [], []
+    with monkeypatch.context() as patch:
+        patch.setattr(distributed, "gathered", lambda items: list(items))
+        for rank in range(ranks):
+            patch.setattr(distributed, "rank", lambda rank=rank: rank)
+            sums = FrontSums(live, sources, objectives, evaluation_preferences(2), "exact", compared=True)
+            sums.add(6)
+            points += sums.compute()
+            parts.append(sums._comparisons[0]._found)
+    assert [[one["loss"] for one in row] for row in points] == whole.objectives.tolist()
+    assert all(len(part) in (7 // ranks, 7 // ranks + 1) for part in parts)
+    monkeypatch.setattr(distributed, "gathered", lambda items: [part for every in reversed(parts) for part in every])
+    assert sums.effects() == whole.effect()
+
+
 def test_every_task_counts_in_multiples_of_its_mean(measured):
     live, sources, objectives, _ = measured
     score = by_item(live, sources[0].split, objectives, 7)
-    found = changes(live, sources[0].split, dict(enumerate(objectives)), 2, 40)
+    found = changes(live, sources[0].split, objectives, 40)
     number, classes = found[:, 0, 1], found[:, 1, 0]
     assert torch.allclose(score, number / number.mean() + classes / classes.mean(), rtol=1e-4)
     assert float(score.mean()) == pytest.approx(2, rel=1e-4)
