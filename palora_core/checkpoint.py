@@ -19,6 +19,7 @@ from palora_core.conditioning.base import ParetoModel
 from palora_core.conditioning.lowrank import LowRankModel, with_described_adapters
 from palora_core.config import from_dict, method_from_dict, require
 from palora_core.errors import UserError, quoted
+from palora_core.machine import without_memory
 from palora_core.networks.base import networks
 from palora_core.normalisation import match_statistics
 from palora_core.storage.cards import CARD, CARD_FORMAT, OWN, own_card, read_card
@@ -205,7 +206,7 @@ def check_fit(card: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: they are not those of one model, or the file is damaged.
     """
-    with torch.device("meta"):
+    with without_memory():
         build(card, shapes(path))
 
 

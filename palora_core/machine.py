@@ -5,16 +5,19 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from palora_core.errors import UserError
 
+_DRAWN = {"normal_", "uniform_", "bernoulli_", "exponential_", "erfinv_"}  # what initialisations draw by
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -95,6 +98,24 @@ def channels_last_(module: nn.Module) -> None:
     module._apply(laid_out)  # what module.to() is made of, which refuses 5-D tensors
     if hasattr(module, "memory_format"):
         module.memory_format = torch.channels_last  # type: ignore[assignment]
+
+
+class _NotDrawn(TorchFunctionMode):
+    """Tensors without memory are not filled with random numbers: torch would import its compiler, for seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tensor = args[0] if args else kwargs.get("tensor")  # torch.nn.init hands it over by name
+        if getattr(func, "__name__", "") in _DRAWN and isinstance(tensor, Tensor) and tensor.is_meta:
+            return tensor
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """A block in which networks are built for their names and shapes alone."""
+    with torch.device("meta"), _NotDrawn():
+        yield
 
 
 @cache

@@ -1,6 +1,8 @@
 """Model folders: round trips, and one sentence for each kind of damage."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,14 @@ from safetensors.torch import load_file, save_file
 
 from palora_core import checkpoint
 from palora_core.errors import UserError
+from palora_core.machine import without_memory
+from palora_core.networks.base import networks
 from palora_core.storage.runs import Run
 from palora_core.training.setup import configure
 from palora_core.training.start import load_start
 from palora_core.training.trainer import Trainer
+
+ROOT = Path(__file__).resolve().parent.parent
 
 LAMBDA = torch.tensor([0.3, 0.7])
 
@@ -182,3 +188,20 @@ def test_plain_weights_that_are_damaged_or_code_are_refused(trained, model):
     for name in ("damaged.pt", "list.pt", "code.pt", "missing.pt"):
         with pytest.raises(UserError, match=name.partition(".")[0]):
             load_start(network, model / name)
+
+
+@pytest.mark.slow
+def test_looking_at_a_card_leaves_the_compiler_alone():
+    """Initialising tensors without memory imports it: more than a second before a first model is there."""
+    code = (
+        "import sys; import palora_core as pc; pc.load('trained_models/streets'); print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", list(networks))
+def test_networks_are_built_without_memory(name):
+    with without_memory():
+        built = networks.get(name)({"a": 3, "b": 2}, **({"inputs": 4} if name == "mlp" else {}))
+    assert all(parameter.is_meta for parameter in built.parameters())

@@ -15,6 +15,7 @@ from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.checkpoint import read_card
 from palora_core.config import PARTS, method_from, options, override
 from palora_core.errors import UserError
+from palora_core.machine import without_memory
 from palora_core.methods.base import Method
 from palora_core.problem import Problem
 from palora_core.training.options import TrainingOptions
@@ -77,7 +78,7 @@ def check_fit(tasks: int, method: Method, training: TrainingOptions) -> None:
 
 def shape_of(bench: Benchmark) -> nn.Module:
     """The benchmark's network on the meta device: names and shapes, no weights."""
-    with torch.device("meta"):
+    with without_memory():
         return bench.problem().build(pretrained=False)
 
 

@@ -284,14 +284,12 @@ export class FrontPlot {
 
   /** Lay a mark over the plane at λ; it is hidden without λ and outside of what is in sight. */
   lay(mark, preference) {
-    mark.toggleAttribute('hidden', true);
     const { xaxis, yaxis } = this.plot._fullLayout;
     const [x, y] = preference ? this.axes.map((axis) => this.at(axis, preference)) : [null, null];
-    if (x == null || y == null || !xaxis) return;
-    const [across, down] = [xaxis.l2p(x), yaxis.l2p(y)];
+    const there = x != null && y != null && xaxis;
+    const [across, down] = there ? [xaxis.l2p(x), yaxis.l2p(y)] : [-Infinity, -Infinity];
     const seen = across > -2 && down > -2 && across < xaxis._length + 2 && down < yaxis._length + 2;
-    if (!seen) return;
-    mark.toggleAttribute('hidden', false);
-    mark.style.translate = `${xaxis._offset + across}px ${yaxis._offset + down}px`;
+    mark.toggleAttribute('hidden', !seen);
+    if (seen) mark.style.translate = `${xaxis._offset + across}px ${yaxis._offset + down}px`;
   }
 }

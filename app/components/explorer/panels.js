@@ -60,14 +60,14 @@ class Panel {
     const before = kept && (split == null ? kept.here?.[metric.name] : kept.onSplit?.[metric.key]);
     const change = before == null ? null : (split ?? item) - before;
     write(delta, change == null ? '' : difference(change, unit));
-    delta.dataset.better = !change ? '' : change > 0 === metric.higher;
+    write(delta, !change ? '' : `${change > 0 === metric.higher}`, 'data-better');
     const also = item != null && first && split != null;
     write(note, split == null ? ' here' : also && !kept ? ` (here ${withUnit(item, unit)})` : '');
     const told = [`${metric.label}: ${metric.higher ? 'higher' : 'lower'} is better`];
     if (before != null) told.push(`pinned ${withUnit(before, unit)}`);
     const hereBefore = kept?.here?.[metric.name];
     if (also && hereBefore != null) told.push(`here ${withUnit(item, unit)}, pinned ${withUnit(hereBefore, unit)}`);
-    node.title = told.join('; ');
+    write(node, told.join('; '), 'title');
     return true;
   }
 }
@@ -78,9 +78,11 @@ const difference = (value, unit) => {
   return ` ${Number(size) === 0 ? '±' : value > 0 ? '+' : '−'}${size}`;
 };
 
-/** Text that is as it should be is left alone: writing it makes the browser lay the page out again. */
-function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+/** A text, or an attribute, that is as it should be is left alone: writing it has the browser style the page again. */
+function write(node, text, attribute = null) {
+  if (attribute === null) {
+    if (node.textContent !== text) node.textContent = text;
+  } else if (node.getAttribute(attribute) !== text) node.setAttribute(attribute, text);
 }
 
 /** A task with a picture. */
