@@ -631,6 +631,7 @@ def test_tokens_equal_torchmetrics():
 def test_chance_is_finite_and_a_prediction_has_no_effect_on_itself(task, make):
     prediction, target = make(3)
     assert all(math.isfinite(value) for value in task.chance(target).values())
+    assert int(task._count(target)) == int(task._terms(prediction, target)[1])
     assert task.effect(prediction, prediction).tolist() == pytest.approx([0] * len(prediction), abs=0.05)
     assert task.agrees(prediction, prediction) and task.effect(prediction, -prediction - 1).mean() > 0
 

@@ -69,6 +69,10 @@ class Objective:
         items = batches.count(outputs)
         return loss * items, torch.tensor(items, device=loss.device)
 
+    def count(self, batch: Batch) -> Tensor:
+        """The number that :meth:`terms` gives, before there are outputs: what a batch weighs among those of a step."""
+        return torch.tensor(batches.count(batch[0]))
+
     def sums(self, outputs: Any, batch: Batch) -> Sums:
         """All sums over a batch, ``"loss"`` and ``"count"`` among them, outside the graph."""
         with torch.no_grad():

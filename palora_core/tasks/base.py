@@ -54,6 +54,10 @@ class Task(Objective):
         """Sum of the loss over the valid elements, and their number: two scalars."""
         raise NotImplementedError
 
+    def _count(self, target: Tensor) -> Tensor:
+        """The number of valid elements alone, which no prediction changes."""
+        return self._terms(self.constant_answer(target), target)[1]
+
     def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
         """Further sums over the batch that the metrics are made of."""
         return {}
@@ -147,6 +151,10 @@ class Task(Objective):
         target = self.target_of(batch)
         self._check(target)
         return self._terms(self.prediction_of(outputs), target)
+
+    def count(self, batch: Batch) -> Tensor:
+        """The number of valid elements."""
+        return self._count(self.target_of(batch))
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """The training loss: mean over the valid elements of the batch, and 0 (with a gradient of 0) without any."""

@@ -69,6 +69,9 @@ class Segmentation(Task):
         labels = self._labels(prediction, target)
         return cross_entropy_terms(prediction, labels, self.ignore_index)
 
+    def _count(self, target: Tensor) -> Tensor:
+        return (target != self.ignore_index).sum()
+
     def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
         labels = self._labels(prediction, target)
         return {"confusion": confusion_matrix(_best(prediction), labels, self.num_classes, self.ignore_index)}

@@ -62,6 +62,9 @@ class Tokens(Task):
         self._fit(prediction, target)
         return cross_entropy_terms(prediction.transpose(1, 2), target.long(), self.ignore_index)
 
+    def _count(self, target: Tensor) -> Tensor:
+        return (target != self.ignore_index).sum()
+
     def _measure(self, prediction: Tensor, target: Tensor) -> Sums:
         self._fit(prediction, target)
         return {

@@ -45,6 +45,7 @@ class Engine:
         held_out: HeldOut | None = None,
         lr: float = 0.0,
         scale: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> tuple[Tensor, Step]:
         """Accumulate the gradients of Σ_m λ_mᵀL(λ_m) (or whatever the balancer makes of it) in ``.grad``.
 
@@ -54,6 +55,7 @@ class Engine:
             held_out: gives held-out batches, for balancers that learn from one.
             lr: the current learning rate, for balancers that unroll a step.
             scale: what the gradients of the losses are multiplied by (fp16), for balancers that weigh losses only.
+            weights: what the batch weighs per objective [T] among those of its step; alike if None.
 
         Returns:
             (losses [M, T] without graph, the last pass's step).
@@ -66,10 +68,10 @@ class Engine:
             return [self.caller(forward, portion.batch[0]) for portion in portions]
 
     @torch.no_grad()
-    def losses_at(self, portions: Portions, preference: Tensor) -> Tensor:
+    def losses_at(self, portions: Portions, preference: Tensor, weights: Tensor | None = None) -> Tensor:
         """The losses [T] of the model as it is now, at one λ [T], without graph."""
         outputs = self.outputs(partial(self.model, preference=preference), portions)
-        return torch.stack(objective_losses(self.objectives, outputs, portions))
+        return torch.stack(objective_losses(self.objectives, outputs, portions, weights=weights))
 
     @cached_property
     def device(self) -> torch.device:
@@ -87,18 +89,19 @@ class Sequential(Engine):
         held_out: HeldOut | None = None,
         lr: float = 0.0,
         scale: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> tuple[Tensor, Step]:
         """As :meth:`Engine.__call__`, for every conditioning and every balancer."""
         model, dtype = self.model, self.dtype
         rows: list[Tensor] = []
         names = [one.name for one in self.objectives]
-        self.balancer.begin_step(preferences, lambda at: self.losses_at(portions, at))
+        self.balancer.begin_step(preferences, lambda at: self.losses_at(portions, at, weights))
         rounded = dtype if self.balancer.scalar and dtype != torch.float32 else None
         with model.accumulate(rounded, average=False) as at:  # whoever runs the loop averages, statistics included
             for preference in preferences:
                 one = at(preference)
                 outputs = self.outputs(one.forward, portions)
-                losses = scaled(objective_losses(self.objectives, outputs, portions), scale)
+                losses = scaled(objective_losses(self.objectives, outputs, portions, weights=weights), scale)
                 probe = self._held_out_losses(one, held_out) if held_out else None
                 seen = outputs[0] if len(outputs) == 1 else outputs
                 step = Step(losses, one, model, seen, probe, lr, names)

@@ -11,14 +11,18 @@ from torch import Tensor
 from palora_core import distributed
 from palora_core.batches import Batch
 from palora_core.errors import UserError
-from palora_core.objectives import Objective, combine
+from palora_core.objectives import Objective, combine, sum_dtype
 from palora_core.sources import Portion
 
 Portions = Sequence[Portion]
 
 
 def objective_losses(
-    objectives: Sequence[Objective], outputs: Sequence[Any], portions: Portions, joined: bool = True
+    objectives: Sequence[Objective],
+    outputs: Sequence[Any],
+    portions: Portions,
+    joined: bool = True,
+    weights: Tensor | None = None,
 ) -> list[Tensor]:
     """The T losses, each with a graph of its own; on several ranks those of the global batch where ``joined``.
 
@@ -27,6 +31,7 @@ def objective_losses(
         outputs: the network's, for each portion.
         portions: the batches they belong to; an objective is measured on those that feed it.
         joined: whether ranks hold parts of one batch.
+        weights: what the batch weighs per objective [T] among those of its step, see :func:`batch_weights`.
     """
     fed = [
         [(found, portion.batch) for found, portion in zip(outputs, portions) if t in portion.objectives]
@@ -42,7 +47,39 @@ def objective_losses(
             f"The objective {constant[0]!r} does not depend on the network (its value has no gradient); compute it "
             "from the outputs, without detach() or argmax()."
         )
-    return losses
+    return losses if weights is None else [loss * weight for loss, weight in zip(losses, weights.to(losses[0]))]
+
+
+def batch_weights(objectives: Sequence[Objective], batches: Sequence[Portions]) -> list[Tensor | None]:
+    """What each of G accumulated batches weighs per objective [T]: its items over the mean of all batches.
+
+    The mean over batches of weighted means is the mean over all items with a valid target, however these are spread
+    over batches and ranks.
+
+    Raises:
+        UserError: a task that does not tell from its target alone how many elements are valid.
+    """
+    if len(batches) == 1:
+        return [None]
+    counts = torch.stack(
+        [torch.stack([_count(objectives, t, parts) for t in range(len(objectives))]) for parts in batches]
+    )
+    counts = counts.to(sum_dtype(counts))
+    distributed.average_([counts])
+    mean = counts.mean(0)
+    return list(torch.where(mean > 0, counts / mean, 1.0))
+
+
+def _count(objectives: Sequence[Objective], t: int, portions: Portions) -> Tensor:
+    one = objectives[t]
+    try:
+        found = [one.count(portion.batch) for portion in portions if t in portion.objectives]
+    except NotImplementedError:
+        raise UserError(
+            f"accumulate averages over items, and the task {one.name!r} ({one.kind}) does not say how many of a target "
+            "are valid; define its _count(target), or constant_answer(target)."
+        ) from None
+    return torch.stack(found).sum()
 
 
 class _Scaled(torch.autograd.Function):

@@ -28,7 +28,7 @@ class TrainingOptions:
         lr_factor: see lr_milestones.
         warmup: steps in which the learning rate rises to its full value, below 1 a fraction of training.
         clip_norm: largest norm of all gradients together; longer ones are scaled down. 0 for no limit.
-        accumulate: batches whose gradients are averaged into one step, each counting alike.
+        accumulate: batches of one step; its losses are means over all their items with a valid target.
         ema: decay of a moving average of the weights, which is evaluated and saved in their place; 0 for none.
         seed: of initialisation, order, augmentation and preferences.
         precision: of forward passes; auto is bf16 where the hardware has it, fp16 scales the gradients (GPUs only).

@@ -56,13 +56,14 @@ class Stacked(Engine):
         held_out: HeldOut | None = None,
         lr: float = 0.0,
         scale: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> tuple[Tensor, Step]:
         """As :class:`palora_core.training.engine.Sequential`, for Σ_m λ_mᵀL(λ_m) only (see :func:`obstacle`)."""
         (portion,) = portions
         batch, model = portion.batch, self.model
         layers, norms = model.layers, batch_norms(model.network)
         preferences = preferences.to(next(model.parameters()))
-        weights = [merged(layer, preferences) for layer in layers]
+        merges = [merged(layer, preferences) for layer in layers]
         names = {id(module): name for name, module in model.network.named_modules()}
         buffers = {f"{names[id(norm)]}.{key}": _copies(norm, key, len(preferences)) for norm in norms for key in _KEPT}
 
@@ -72,8 +73,9 @@ class Stacked(Engine):
                 return self.caller(lambda *a, **k: functional_call(model.network, statistics, a, k), batch[0])
 
         with autocast(self.device, self.dtype):
-            outputs = vmap(one, randomness="different")(preferences, weights, buffers)
+            outputs = vmap(one, randomness="different")(preferences, merges, buffers)
         losses = torch.stack([_losses(one, outputs, batch) for one in self.objectives], 1)
+        losses = losses if weights is None else losses * weights.to(losses)
         scaled([(preferences.to(losses) * losses).sum()], scale)[0].backward()
         extra = model.regulariser()
         if extra is not None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from palora_core import distributed, normalisation
 from palora_core.balancing.base import Step
 from palora_core.errors import UserError
+from palora_core.training.losses import batch_weights
 
 if TYPE_CHECKING:
     from palora_core.training.losses import Portions
@@ -47,19 +48,22 @@ class Steps:
         trainer.model.train()
         trainer.model.progress(trainer.tau)
         trainer.update.begin(trainer.step)
-        losses, last = self._gradients(batches, preferences)
+        weights = batch_weights(trainer.objectives, batches)
+        losses, last = self._gradients(batches, preferences, weights)
         distributed.average_(self._shared_by_ranks())
         norm = trainer.update.measure()
         self._check(losses, norm)
         trainer.update.apply(norm)
-        self._after(batches[-1], last)
+        self._after(batches[-1], last, weights[-1])
         trainer.step += 1
         return losses, preferences
 
-    def _gradients(self, batches: Sequence[Portions], preferences: Tensor) -> tuple[Tensor, Step]:
+    def _gradients(
+        self, batches: Sequence[Portions], preferences: Tensor, weights: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Step]:
         """Add up the gradients of all batches; their mean losses [M, T] and the last pass."""
         trainer, rows = self.trainer, []
-        for portions in batches:
+        for portions, weight in zip(batches, weights):
             try:
                 found, last = trainer.engine(
                     portions,
@@ -67,6 +71,7 @@ class Steps:
                     lambda: trainer.feed.held_out(trainer.step),
                     trainer.update.lr,
                     trainer.update.scale,
+                    weight,
                 )
             except (FloatingPointError, torch.linalg.LinAlgError) as error:  # a solver was given NaN
                 values = trainer.engine.losses_at(portions, preferences[-1])[None]
@@ -79,11 +84,11 @@ class Steps:
             rows.append(found)
         return rows[0] if len(rows) == 1 else torch.stack(rows).mean(0), last
 
-    def _after(self, portions: Portions, last: Step) -> None:
+    def _after(self, portions: Portions, last: Step, weights: Tensor | None) -> None:
         """Let the balancer look at what the step has changed."""
         trainer = self.trainer
         try:
-            trainer.balancer.after_step(last, lambda: trainer.engine.losses_at(portions, last.preference))
+            trainer.balancer.after_step(last, lambda: trainer.engine.losses_at(portions, last.preference, weights))
         except FloatingPointError as error:
             values = trainer.engine.losses_at(portions, last.preference)[None]
             raise self._diverged("The losses", values) from error

@@ -10,9 +10,11 @@ from torch.optim import lr_scheduler as schedulers
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import palora_core as pc
+from palora_core.data import LoaderSplit
 from palora_core.errors import UserError
 from palora_core.problem import Problem
 from palora_core.storage.runs import Run
+from palora_core.tasks import Regression
 from palora_core.training.live import Live
 from palora_core.training.setup import configure_problem
 from palora_core.training.trainer import Trainer
@@ -155,6 +157,44 @@ def test_accumulated_batches_are_one_batch_of_all_their_items(tmp_path):
     for state in states[1:]:
         for name, tensor in states[0].items():
             torch.testing.assert_close(state[name], tensor, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("method", ["ls", "palora", "uw"])
+def test_accumulated_batches_of_any_size_are_one_batch_of_their_items_with_a_label(tmp_path, method):
+    """Batches of 3, 7 and 6 items, of which some have no label for one task; a mean of means is another number."""
+    x, targets = arrays(16)
+    targets = {name: values.double().clone() for name, values in targets.items()}
+    targets["a"][[0, 1, 5, 6, 7]] = torch.nan
+    cuts = [slice(0, 3), slice(3, 10), slice(10, 16)]
+    parts = LoaderSplit([(x[rows].double(), {n: values[rows] for n, values in targets.items()}) for rows in cuts])
+    whole = LoaderSplit([(x.double(), targets)])
+    states, rows = [], []
+    for loader, settings in ((whole, {}), (parts, {"accumulate": 3})):
+        torch.manual_seed(0)
+        one = Problem(Net().double(), [Regression("a"), Regression("b")], loader, whole, whole)
+        chosen, options = configure_problem(one, method, {**BASE, "epochs": 3, "seed": 1, **settings})
+        work = Trainer(Run(tmp_path / str(len(states))), one, chosen, options, device="cpu")
+        found = []
+        work.reporter.step = lambda losses, _, found=found: found.append(losses)
+        work.start()
+        assert work.total_steps == 3
+        states.append(work.model.state_dict())
+        rows.append(torch.stack(found))
+    torch.testing.assert_close(rows[1], rows[0], rtol=1e-6, atol=1e-7)
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(states[1][name], tensor, rtol=1e-6, atol=1e-7)
+
+
+def test_a_task_that_cannot_count_is_named(tmp_path):
+    class Blind(Regression):
+        def constant_answer(self, target):
+            raise NotImplementedError
+
+    x, targets = arrays(16)
+    one = Problem(Net(), [Blind("a"), Regression("b")], (x, targets), (x, targets), (x, targets))
+    chosen, options = configure_problem(one, "ls", {**BASE, "accumulate": 2})
+    with pytest.raises(UserError, match=r"accumulate averages over items, and the task 'a' .* define its _count"):
+        Trainer(Run(tmp_path / "run"), one, chosen, options, device="cpu").start()
 
 
 def test_accumulation_takes_every_item_of_an_epoch_once(tmp_path):
