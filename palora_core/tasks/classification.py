@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from palora_core.objectives import Convention, Metric, Sums
+from palora_core.tasks._classes import ClassTask
 from palora_core.tasks._tensors import common_class, cross_entropy_terms
-from palora_core.tasks.base import VALUES_AGREE, Task, check_classes, check_labels, tasks
+from palora_core.tasks.base import VALUES_AGREE, tasks
 
 
 @tasks.register("classification")
 @dataclass(frozen=True)
-class Classification(Task):
+class Classification(ClassTask):
     """One class per sample: cross-entropy on logits [B, C], labels [B].
 
     Args:
@@ -22,19 +23,6 @@ class Classification(Task):
         ignore_index: Label of samples that count nowhere.
         classes: Their names, where they have any.
     """
-
-    num_classes: int
-    ignore_index: int = -1
-    classes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_classes(self, self.classes, self.num_classes)
-
-    @property
-    def out_channels(self) -> int:
-        """C, one logit per class."""
-        return self.num_classes
 
     @property
     def summed_metrics(self) -> tuple[Metric, ...]:
@@ -63,9 +51,6 @@ class Classification(Task):
     def least_uncertainty(self, items: int) -> float:
         """Where all of n are right, up to 3/n of all could be wrong (the rule of three)."""
         return 3 / items
-
-    def _check(self, target: Tensor) -> None:
-        check_labels(self, target, self.num_classes, self.ignore_index)
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         return cross_entropy_terms(prediction, self._labels(prediction, target), self.ignore_index)

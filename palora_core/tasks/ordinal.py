@@ -7,13 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from palora_core.objectives import Convention, Metric, Sums
+from palora_core.tasks._classes import ClassTask
 from palora_core.tasks._tensors import single
-from palora_core.tasks.base import VALUES_AGREE, Task, check_classes, check_labels, tasks
+from palora_core.tasks.base import VALUES_AGREE, tasks
 
 
 @tasks.register("ordinal")
 @dataclass(frozen=True)
-class Ordinal(Task):
+class Ordinal(ClassTask):
     """A grade from 0 to K − 1: binary cross-entropy on the K − 1 logits [B, K − 1] of "above grade k", grades [B].
 
     The predicted grade is the number of questions answered with yes (Cao, Mirjalili, Raschka: Rank consistent ordinal
@@ -24,14 +25,6 @@ class Ordinal(Task):
         ignore_index: Grade of samples that count nowhere.
         classes: Names of the grades, where they have any.
     """
-
-    num_classes: int
-    ignore_index: int = -1
-    classes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_classes(self, self.classes, self.num_classes)
 
     @property
     def out_channels(self) -> int:
@@ -64,9 +57,6 @@ class Ordinal(Task):
     def grades(self, prediction: Tensor) -> Tensor:
         """The predicted grades [B] of logits [B, K − 1]."""
         return (prediction > 0).sum(1)
-
-    def _check(self, target: Tensor) -> None:
-        check_labels(self, target, self.num_classes, self.ignore_index)
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         grades, known = self._known(prediction, target)

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 
 from palora_core.objectives import Convention, Metric, Sums
+from palora_core.tasks._classes import ClassTask
 from palora_core.tasks._tensors import common_class, cross_entropy_terms
-from palora_core.tasks.base import Task, check_classes, check_labels, tasks
+from palora_core.tasks.base import tasks
 
 LABELS_AGREE = 0.995  # share of pixels
 
 
 @tasks.register("segmentation")
 @dataclass(frozen=True)
-class Segmentation(Task):
+class Segmentation(ClassTask):
     """One class per pixel: cross-entropy on logits [B, C, H, W], labels [B, H, W] or [B, 1, H, W].
 
     Args:
@@ -24,19 +25,6 @@ class Segmentation(Task):
         ignore_index: Label of pixels that count nowhere.
         classes: Their names, where they have any.
     """
-
-    num_classes: int
-    ignore_index: int = -1
-    classes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_classes(self, self.classes, self.num_classes)
-
-    @property
-    def out_channels(self) -> int:
-        """C, one logit per class."""
-        return self.num_classes
 
     @property
     def summed_metrics(self) -> tuple[Metric, ...]:
@@ -61,9 +49,6 @@ class Segmentation(Task):
     def agrees(self, first: Tensor, second: Tensor) -> bool:
         """All but a few labels equal."""
         return bool(1 - self.effect(first, second).mean() >= LABELS_AGREE)
-
-    def _check(self, target: Tensor) -> None:
-        check_labels(self, target, self.num_classes, self.ignore_index)
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         labels = self._labels(prediction, target)

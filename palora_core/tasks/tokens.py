@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 
 from palora_core.objectives import Convention, Metric, Sums
+from palora_core.tasks._classes import ClassTask
 from palora_core.tasks._tensors import common_class, cross_entropy_terms
-from palora_core.tasks.base import Task, check_classes, check_labels, tasks
+from palora_core.tasks.base import tasks
 from palora_core.tasks.segmentation import LABELS_AGREE, confusion_matrix
 
 
 @tasks.register("tokens")
 @dataclass(frozen=True)
-class Tokens(Task):
+class Tokens(ClassTask):
     """One class per token: cross-entropy on logits [B, L, C], labels [B, L].
 
     Args:
@@ -23,18 +24,7 @@ class Tokens(Task):
         classes: Their names, where they have any.
     """
 
-    num_classes: int
     ignore_index: int = -100
-    classes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_classes(self, self.classes, self.num_classes)
-
-    @property
-    def out_channels(self) -> int:
-        """C, one logit per class."""
-        return self.num_classes
 
     @property
     def summed_metrics(self) -> tuple[Metric, ...]:
@@ -54,9 +44,6 @@ class Tokens(Task):
     def agrees(self, first: Tensor, second: Tensor) -> bool:
         """All but a few labels equal."""
         return bool(1 - self.effect(first, second).mean() >= LABELS_AGREE)
-
-    def _check(self, target: Tensor) -> None:
-        check_labels(self, target, self.num_classes, self.ignore_index)
 
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         self._fit(prediction, target)
