@@ -6,7 +6,9 @@ import { Connection } from './connection.js';
 import { FrontPlot } from './front.js';
 import { decode, Gallery, origin, say, tell } from './gallery.js';
 import { Pad } from './pad.js';
-import { element, PicturePanel, pixelsOf, ValuePanel } from './panels.js';
+import { element, ValuePanel } from './panels.js';
+import { PicturePanel } from './picture_panel.js';
+import { pixelsOf } from './pixels.js';
 import { centre, formatAll, Interpolator, project, rounded, Scale } from './simplex.js';
 import { Sliders } from './sliders.js';
 

@@ -4,7 +4,9 @@ import { pageHere, write } from '../address_bar/address.js';
 import '../kinds/index.js';
 import { Connection } from '../explorer/connection.js';
 import { decode, Gallery, origin, say } from '../explorer/gallery.js';
-import { PicturePanel, pixelsOf, ValuePanel } from '../explorer/panels.js';
+import { ValuePanel } from '../explorer/panels.js';
+import { PicturePanel } from '../explorer/picture_panel.js';
+import { pixelsOf } from '../explorer/pixels.js';
 import { rounded } from '../explorer/simplex.js';
 import { Geometry, PlaneMap, table } from './plane.js';
 
