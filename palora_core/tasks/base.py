@@ -14,6 +14,7 @@ from palora_core.batches import Batch
 from palora_core.errors import UserError
 from palora_core.objectives import Convention, Objective, Sums, sum_dtype
 from palora_core.registry import Kinds
+from palora_core.tasks._tensors import foreign_label
 
 tasks = Kinds("task", package="palora_core.tasks")
 
@@ -179,3 +180,28 @@ class Task(Objective):
     def _reject(self, prediction: Tensor, target: Tensor, wanted: str) -> UserError:
         found = f"a prediction {list(prediction.shape)} and a target {list(target.shape)}"
         return UserError(f"task {self.name!r} ({self.kind}) got {found}; expected {wanted}")
+
+
+def check_classes(task: Task, classes: tuple[str, ...], num_classes: int) -> None:
+    """Refuse another number of names than there are classes; none at all is fine.
+
+    Raises:
+        UserError: naming the task and both numbers.
+    """
+    if classes and len(classes) != num_classes:
+        raise UserError(f"task {task.name!r} ({task.kind}) has {len(classes)} names for {num_classes} classes.")
+
+
+def check_labels(task: Task, target: Tensor, num_classes: int, ignore_index: int) -> None:
+    """Refuse labels on the CPU that are neither a class nor ``ignore_index``.
+
+    Raises:
+        UserError: naming the task, the label and ``ignore_index``.
+    """
+    found = foreign_label(target, num_classes, ignore_index) if target.is_cpu else None
+    if found is not None:
+        raise UserError(
+            f"task {task.name!r} ({task.kind}) got the label {found:g}; expected a class from 0 to {num_classes - 1}, "
+            f"or ignore_index {ignore_index} where there is none. Correct the labels, or give the task "
+            f"ignore_index={found:g} if that marks what is not labelled."
+        )

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from palora_core.objectives import Convention, Metric, Sums, sum_dtype
-from palora_core.tasks._classes import check_classes, check_labels
 from palora_core.tasks._tensors import single
-from palora_core.tasks.base import VALUES_AGREE, Task, tasks
+from palora_core.tasks.base import VALUES_AGREE, Task, check_classes, check_labels, tasks
 
 
 @tasks.register("multilabel")
