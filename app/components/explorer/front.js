@@ -1,14 +1,12 @@
-// The evaluated front as a plotly figure that is built once; only the marker of the current preference moves.
+// The evaluated front beside the pictures: a figure that is built once; only the marker of the current preference moves.
 
 import { plotly } from '../plotly.js';
+import { FrontFigure, short } from './front_figure.js';
 import { element } from './panels.js';
-import { formatAll, Interpolator, mixed, withUnit } from './simplex.js';
+import { Interpolator } from './simplex.js';
 
 // Without the bar of buttons: it would cover points in the corner. Drag zooms, a double click shows everything.
 const CONFIG = { displayModeBar: false, responsive: true };
-
-/** λ in few words, however many tasks there are. */
-const short = (p) => (p.length > 6 ? formatAll(p.slice(0, 6)).replace(')', ', …)') : formatAll(p));
 
 export class FrontPlot {
   /** now() is λ, chosen(λ) is called when a point is clicked or reached with a key. */
@@ -89,8 +87,9 @@ export class FrontPlot {
     const names = this.kind === 'lines' ? 'all losses' : this.axes.slice(0, this.kind === '3d' ? 3 : 2).map((a) => this.front.columns[a].label).join(' against ');
     this.stage.setAttribute('aria-label', `Front: ${names}. The arrow keys step from point to point`);
     const colours = this.colours();
-    const { data, layout } = { '2d': () => this.flat(colours), '3d': () => this.space(colours), lines: () => this.lines(colours) }[this.kind]();
-    await Plotly.react(this.plot, data, { ...this.common(colours), ...layout }, CONFIG);
+    const { data, layout, scaled } = new FrontFigure(this.front, this.tasks, this.axes, colours).of(this.kind);
+    this.scaled = scaled;
+    await Plotly.react(this.plot, data, layout, CONFIG);
     this.plot.removeAllListeners?.('plotly_click');
     this.plot.on('plotly_click', (event) => this.clicked(event));
     this.plot.removeAllListeners?.('plotly_afterplot');
@@ -121,134 +120,6 @@ export class FrontPlot {
     if (!point) return;
     const k = Number(Array.isArray(point.customdata) || ArrayBuffer.isView(point.customdata) ? point.customdata[0] : point.customdata);
     if (this.front.preferences[k]) this.chosen(this.front.preferences[k]);
-  }
-
-  common(colours) {
-    return {
-      font: { color: colours.text, family: colours.font, size: 11 },
-      paper_bgcolor: 'rgba(0,0,0,0)',
-      plot_bgcolor: 'rgba(0,0,0,0)',
-      margin: { l: 52, r: 10, t: 8, b: 42 },
-      showlegend: false,
-      hovermode: 'closest',
-      // The zoom belongs to the axes: it outlives a change of theme, not a change of what is shown.
-      uirevision: `${this.kind} ${this.axes}`,
-      dragmode: matchMedia('(pointer: coarse)').matches ? false : 'zoom',
-    };
-  }
-
-  title(column, upright) {
-    // Axis titles of y are turned: an arrow to the right then points up.
-    const better = column.higher ? (upright ? '→ better' : 'better →') : upright ? 'better ←' : '← better';
-    const unit = column.unit ? ` [${column.unit}]` : '';
-    return column.higher || upright ? `${column.label}${unit}  ${better}` : `${better}  ${column.label}${unit}`;
-  }
-
-  values(index) {
-    const column = this.front.columns[index];
-    return column.values.map((v) => (v == null ? null : column.unit === '%' ? 100 * v : v));
-  }
-
-  axis(index, colours, upright = false) {
-    const column = this.front.columns[index];
-    return {
-      title: { text: this.title(column, upright), font: { size: 11.5 }, standoff: 6 },
-      gridcolor: colours.line,
-      linecolor: colours.line,
-      zeroline: false,
-      automargin: true,
-      nticks: 6,
-    };
-  }
-
-  /** Points take the colours of their preference where T = 3: one channel per task, kept light enough to see. */
-  pointColours(colours) {
-    if (this.tasks.length !== 3) return colours.point;
-    return this.front.preferences.map(mixed);
-  }
-
-  hover(axes) {
-    return this.front.preferences.map((p) => {
-      const lines = axes.map((a) => {
-        const column = this.front.columns[a];
-        return `${column.label} ${withUnit(column.values[this.front.preferences.indexOf(p)], column.unit)}`;
-      });
-      return `λ = ${formatAll(p)}<br>${lines.join('<br>')}`;
-    });
-  }
-
-  points(axes, colours) {
-    const dominated = this.front.nondominated.map((good) => !good);
-    return {
-      mode: this.tasks.length === 2 ? 'lines+markers' : 'markers',
-      customdata: this.front.preferences.map((_, k) => k),
-      text: this.hover(axes),
-      hovertemplate: '%{text}<extra></extra>',
-      line: { color: colours.point, width: 1.5 },
-      marker: {
-        size: 9,
-        color: this.pointColours(colours),
-        symbol: dominated.map((bad) => (bad ? 'circle-open' : 'circle')),
-        line: { width: 1.2, color: this.tasks.length === 3 ? colours.paper : colours.point },
-      },
-    };
-  }
-
-  flat(colours) {
-    const [x, y] = this.axes;
-    const trace = { type: 'scatter', x: this.values(x), y: this.values(y), ...this.points([x, y], colours) };
-    return { data: [trace], layout: { xaxis: this.axis(x, colours), yaxis: this.axis(y, colours, true) } };
-  }
-
-  space(colours) {
-    const [x, y, z] = this.axes;
-    const data = { type: 'scatter3d', x: this.values(x), y: this.values(y), z: this.values(z), ...this.points([x, y, z], colours) };
-    data.marker = { ...data.marker, size: 4, symbol: 'circle', line: { width: 0 } };
-    const here = { size: 7, symbol: 'diamond', color: colours.here, line: { width: 2, color: colours.text } };
-    const marker = { type: 'scatter3d', mode: 'markers', x: [0], y: [0], z: [0], hoverinfo: 'skip', marker: here };
-    const scene = Object.fromEntries([['xaxis', x], ['yaxis', y], ['zaxis', z]].map(([name, i]) => [name, this.spaceAxis(i, colours)]));
-    // Far enough away that ticks and titles are inside the figure.
-    const camera = { eye: { x: 1.75, y: 1.6, z: 1.05 }, center: { x: 0, y: 0, z: -0.1 } };
-    const layout = { scene: { ...scene, camera, dragmode: 'turntable', aspectmode: 'manual', aspectratio: { x: 0.8, y: 0.8, z: 0.8 } }, dragmode: 'turntable', margin: { l: 0, r: 0, t: 0, b: 0 } };
-    const kept = { ...marker, marker: { size: 9, symbol: 'diamond-open', color: colours.text, line: { width: 2, color: colours.text } } };
-    return { data: [data, marker, kept], layout };
-  }
-
-  spaceAxis(index, colours) {
-    const column = this.front.columns[index];
-    const unit = column.unit ? ` [${column.unit}]` : '';
-    const [grid, font] = [{ gridcolor: colours.line, zeroline: false, showspikes: false }, { size: 10, color: colours.text, family: colours.font }];
-    return { title: { text: `${column.label}${unit}`, font: { ...font, size: 11 } }, tickfont: font, nticks: 4, ...grid };
-  }
-
-  /** More than three tasks: one line per preference over all objectives, each scaled from best to worst. */
-  lines(colours) {
-    const shown = this.tasks.map((task) => this.front.columns.findIndex((c) => c.key === `${task.name}/loss`));
-    this.scaled = shown.map((index) => {
-      const known = this.front.columns[index].values.filter((v) => v != null);
-      const [low, high] = [Math.min(...known), Math.max(...known)];
-      return { index, scale: (v) => (v - low) / (high - low || 1) };
-    });
-    const names = this.tasks.map((task) => task.title);
-    const [x, y, k, text] = [[], [], [], []];
-    const hover = this.front.preferences.map((p) => `λ = ${short(p)}`);
-    this.front.preferences.forEach((_, point) => {
-      this.scaled.forEach(({ index, scale }, t) => {
-        x.push(names[t]);
-        y.push(scale(this.front.columns[index].values[point]));
-        k.push(point);
-        text.push(hover[point]);
-      });
-      [x, y, k, text].forEach((list) => list.push(null));
-    });
-    const all = {
-      type: 'scatter', mode: 'lines+markers', x, y, customdata: k, text, hovertemplate: '%{text}<extra></extra>',
-      line: { color: colours.point, width: 1 }, marker: { size: 5 }, opacity: 0.35, connectgaps: false,
-    };
-    const now = { type: 'scatter', mode: 'lines+markers', x: names, y: names.map(() => null), hoverinfo: 'skip', line: { color: colours.text, width: 2.5 }, marker: { size: 7, symbol: 'diamond' } };
-    const kept = { ...now, line: { ...now.line, width: 1.5, dash: 'dot' }, marker: { size: 8, symbol: 'x-thin-open' } };
-    const yaxis = { title: { text: 'loss, best 0 to worst 1' }, gridcolor: colours.line, zeroline: false, range: [-0.05, 1.05] };
-    return { data: [all, now, kept], layout: { xaxis: { gridcolor: colours.line, tickangle: names.length > 6 ? -60 : 0, automargin: true }, yaxis } };
   }
 
   /** Move the marker to λ, and the cross to the pinned one if there is one. */
