@@ -14,7 +14,7 @@ from torch import nn
 import palora_core as pc
 from palora_core import commands, distributed
 from palora_core.data import ArraySplit, LoaderSplit, indexable
-from palora_core.effects import Comparison, by_item, compare, effects
+from palora_core.evaluation.effects import Comparison, by_item, compare, effects
 from palora_core.evaluation.evaluate import evaluate, live_network
 from palora_core.evaluation.front_sums import FrontSums
 from palora_core.serving import LiveNetwork
@@ -121,7 +121,7 @@ def test_the_effect_is_the_same_however_little_is_kept_and_ends_with_the_items_a
     measured, counted, monkeypatch, kept, most
 ):
     live, _, objectives, x = measured
-    monkeypatch.setattr("palora_core.effects.KEPT_BYTES", kept)
+    monkeypatch.setattr("palora_core.evaluation.effects.KEPT_BYTES", kept)
     monkeypatch.setattr(Comparison.__init__, "__defaults__", (most,))
     front, (passes, _, _) = counted(live.model)
     assert passes == 11 * 7

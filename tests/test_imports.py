@@ -76,6 +76,7 @@ FORBIDDEN = [
     ("networks", ("methods", "benchmarks", "training", "conditioning", "balancing")),
     ("storage", ("training", "methods", "benchmarks", "conditioning", "balancing", "tasks", "networks", "inputs")),
     ("serving", ("training", "methods", "benchmarks")),
+    ("objectives", ("evaluation", "storage", "training", "methods", "benchmarks", "conditioning", "balancing")),
     ("evaluation.front", ("training", "methods", "benchmarks")),
 ]
 

@@ -1,8 +1,8 @@
 """How much λ changes the predictions of models, and their samples by it: ``palora effect trained_models/rooms``.
 
 Training does this at its end; the command does it again for models that are there: their fronts and cards get the
-effect, and their samples are chosen by the rule of :func:`palora_core.effects.by_item`. A folder of several models
-shares its samples; they are chosen for the one that λ steers to the largest hypervolume.
+effect, and their samples are chosen by the rule of :func:`palora_core.evaluation.effects.by_item`. A folder of several
+models shares its samples; they are chosen for the one that λ steers to the largest hypervolume.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _measure(folder: Path, problems: Any, device: str) -> tuple[Path, Front, Any
     """Write the effect into front and card; the model's folder, its front, and what writes samples for it."""
     from palora_core import checkpoint
     from palora_core.data import indexable
-    from palora_core.effects import by_item, effects
+    from palora_core.evaluation.effects import by_item, effects
     from palora_core.evaluation.evaluate import live_network
     from palora_core.evaluation.front import Front
     from palora_core.machine import choose_device

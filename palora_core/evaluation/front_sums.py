@@ -11,7 +11,7 @@ from torch import Tensor
 from palora_core import batches, distributed
 from palora_core.batches import Batch
 from palora_core.data import count_batches, iterate
-from palora_core.effects import Comparison, Predictions, comparisons, joined, tasks_among
+from palora_core.evaluation.effects import Comparison, Predictions, comparisons, joined, tasks_among
 from palora_core.objectives import Convention, Objective
 from palora_core.serving import LiveNetwork
 from palora_core.sources import Source
@@ -72,7 +72,7 @@ class FrontSums:
         return distributed.gathered([[accumulator.compute() for accumulator in row] for row in self._sums])
 
     def effects(self) -> dict[str, float]:
-        """How much λ changes each task's predictions, see :func:`palora_core.effects.joined`."""
+        """How much λ changes each task's predictions, see :func:`palora_core.evaluation.effects.joined`."""
         return joined(self._comparisons, self.objectives)
 
     def _check(self, source: Source, group: Sequence[Batch]) -> None:

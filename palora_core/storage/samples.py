@@ -1,7 +1,8 @@
 """Samples that travel with a model, as ``samples.npz``: items of its test split.
 
-The first half are those that λ changes most, in that order (:func:`palora_core.effects.by_item`): what a person is to
-look at. No figure may be computed on these alone, so the other half are the first items of the split, as they come.
+The first half are those that λ changes most, in that order (:func:`palora_core.evaluation.effects.by_item`): what a
+person is to look at. No figure may be computed on these alone, so the other half are the first items of the split, as
+they come.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def chosen_rows(effect: Tensor, count: int, items: int) -> tuple[Tensor, int]:
     """Which of a split's items become samples, and how many of these, the first ones, for how much λ changes them.
 
     Args:
-        effect: per item [N] of the first of them, see :func:`palora_core.effects.by_item`; perhaps empty.
+        effect: per item [N] of the first of them, see :func:`palora_core.evaluation.effects.by_item`; perhaps empty.
         count: how many samples are wanted.
         items: how many items there are.
     """

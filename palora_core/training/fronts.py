@@ -9,7 +9,7 @@ from torch import Tensor
 
 from palora_core import checkpoint, distributed, normalisation
 from palora_core.data import Split, indexable
-from palora_core.effects import by_item
+from palora_core.evaluation.effects import by_item
 from palora_core.evaluation.evaluate import evaluate, live_network
 from palora_core.evaluation.front import Front
 from palora_core.machine import autocast
