@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from palora_core import distributed
 from palora_core.balancing.base import GradientBalancer, Step, balancers
-from palora_core.balancing.learnt import LearntVector
+from palora_core.balancing.learnt import LearntVector, LearntWeights
 from palora_core.errors import UserError
 from palora_core.ranges import NotNegative, Positive
 
 
 @balancers.register("auto_lambda")
 @dataclass
-class AutoLambda(GradientBalancer):
+class AutoLambda(LearntWeights, GradientBalancer):
     """Σ_t w_t L_t, w by Adam on Σ_s L_s(held out) after θ' = θ − lr·Σ_t w_t ∇L_t (Liu, James, Davison, Johns 2022).
 
     The look-ahead step is linear in w, so ∂/∂w_t is exactly −lr·⟨∇L_t(θ), ∇L_held(θ')⟩. The T gradients are at hand
@@ -30,29 +29,19 @@ class AutoLambda(GradientBalancer):
         weights_lr: Adam's learning rate for w.
     """
 
-    state: ClassVar[tuple[str, ...]] = ("learnt",)
     start: Positive = 0.1
     weights_lr: NotNegative = 1e-4
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Equal weights."""
-        self.task_weights = LearntVector([self.start] * num_tasks, self.weights_lr, 0.0, device)
-
-    @property
-    def learnt(self) -> dict[str, Any]:
-        """w and its optimizer."""
-        return self.task_weights.state
-
-    @learnt.setter
-    def learnt(self, state: dict[str, Any]) -> None:
-        self.task_weights.state = state
+        self.vector = LearntVector([self.start] * num_tasks, self.weights_lr, 0.0, device)
 
     def backward(self, step: Step) -> Tensor | None:
         """Learn w, then combine the gradients with it."""
         shared, specific = step.task_gradients()
         scale = step.preference * len(step.losses)
-        self.task_weights.descend(self.meta_gradient(step, shared, specific, scale))
-        weights = self.task_weights.values.to(scale) * scale
+        self.vector.descend(self.meta_gradient(step, shared, specific, scale))
+        weights = self.vector.values.to(scale) * scale
         self.combine(step, shared, specific, weights, weights)
         return weights
 
@@ -60,7 +49,7 @@ class AutoLambda(GradientBalancer):
         self, step: Step, shared: Sequence[Sequence[Tensor]], specific: Sequence[Sequence[Tensor]], scale: Tensor
     ) -> Tensor:
         """Derivative [T] by w of the T·λ-weighted held-out losses after the look-ahead step."""
-        weights = self.task_weights.values.to(scale) * scale
+        weights = self.vector.values.to(scale) * scale
         held_shared, held_specific = self._held_out_gradients(step, shared, specific, weights)
         products = step.gramian([*shared, held_shared])[:-1, -1].clone()
         for task, (own, held) in enumerate(zip(specific, held_specific)):

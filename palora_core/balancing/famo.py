@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from palora_core.balancing.base import Step, balancers
-from palora_core.balancing.learnt import LearntVector
+from palora_core.balancing.learnt import LearntVector, LearntWeights
 from palora_core.balancing.losses import LossBalancer, silent
 from palora_core.ranges import NotNegative
 
@@ -19,7 +18,7 @@ _TINY = 1e-8
 
 @balancers.register("famo")
 @dataclass
-class Famo(LossBalancer):
+class Famo(LearntWeights, LossBalancer):
     """c Σ_t z_t log L_t, z = softmax(ξ), 1/c = Σ_t z_t / L_t (Liu, Feng, Stone, Liu: FAMO, NeurIPS 2023).
 
     After the optimizer's step ξ moves by Adam along z's Jacobian times the fall of the log-losses on the same batch,
@@ -31,23 +30,13 @@ class Famo(LossBalancer):
         minimum: lower bound of all losses.
     """
 
-    state: ClassVar[tuple[str, ...]] = ("learnt",)
     weights_lr: NotNegative = 0.025
     decay: NotNegative = 1e-3
     minimum: float = 0.0
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """ξ = 0: equal weights."""
-        self.logits = LearntVector([0.0] * num_tasks, self.weights_lr, self.decay, device)
-
-    @property
-    def learnt(self) -> dict[str, Any]:
-        """ξ and its optimizer."""
-        return self.logits.state
-
-    @learnt.setter
-    def learnt(self, state: dict[str, Any]) -> None:
-        self.logits.state = state
+        self.vector = LearntVector([0.0] * num_tasks, self.weights_lr, self.decay, device)
 
     def objective(self, losses: Tensor, preference: Tensor) -> Tensor:
         """The weighted logarithms, normalised so that the tasks' weights are a convex combination at the centre."""
@@ -70,11 +59,11 @@ class Famo(LossBalancer):
         left_out = silent(before) | silent(now)
         change = torch.where(left_out, 0, self._log(before) - self._log(now))
         shares = self._shares(left_out)
-        self.logits.descend(shares * (change - (shares * change).sum()))
+        self.vector.descend(shares * (change - (shares * change).sum()))
 
     def _shares(self, left_out: Tensor) -> Tensor:
         """z [T] over the tasks that are not left out; zeros where all are."""
-        return self.logits.values.masked_fill(left_out & ~left_out.all(), -torch.inf).softmax(dim=0) * ~left_out
+        return self.vector.values.masked_fill(left_out & ~left_out.all(), -torch.inf).softmax(dim=0) * ~left_out
 
     def _log(self, losses: Tensor) -> Tensor:
         return torch.log(losses - self.minimum + _TINY)

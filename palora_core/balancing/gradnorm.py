@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from palora_core.balancing.base import GradientBalancer, Step, balancers
-from palora_core.balancing.learnt import LearntVector
+from palora_core.balancing.learnt import LearntVector, LearntWeights
 from palora_core.ranges import NotNegative
 
 
 @balancers.register("gradnorm")
 @dataclass
-class GradNorm(GradientBalancer):
+class GradNorm(LearntWeights, GradientBalancer):
     """Σ_t w_t L_t, w learnt on Σ_t |w_t‖∇L_t‖ − n̄ r_t^a|, then rescaled to sum T (Chen et al.: GradNorm, ICML 2018).
 
     n̄ is the mean of the w_t‖∇L_t‖ and r_t the task's inverse training rate: L_t over its first value, divided by the
@@ -35,18 +35,9 @@ class GradNorm(GradientBalancer):
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Equal weights; no first losses yet."""
-        self.task_weights = LearntVector([1.0] * num_tasks, self.weights_lr, 0.0, device)
+        self.vector = LearntVector([1.0] * num_tasks, self.weights_lr, 0.0, device)
         self.gradient = torch.zeros(num_tasks, device=device)
         self.first: list[float] = []
-
-    @property
-    def learnt(self) -> dict[str, Any]:
-        """w and its optimizer."""
-        return self.task_weights.state
-
-    @learnt.setter
-    def learnt(self, state: dict[str, Any]) -> None:
-        self.task_weights.state = state
 
     def weights(self, gramian: Tensor, step: Step) -> Tensor:
         """The present w; collects its gradient for the end of the step."""
@@ -56,7 +47,7 @@ class GradNorm(GradientBalancer):
         norms = gramian.diagonal().clamp_min(0).sqrt()
         if not torch.isfinite(norms).all():
             raise FloatingPointError("the norms of the task gradients are not finite")
-        present = self.task_weights.values.to(norms)
+        present = self.vector.values.to(norms)
         here = losses != 0
         if here.any():
             self.gradient[here] += self._pull(losses[here], here, present[here] * norms[here], norms[here])
@@ -74,7 +65,7 @@ class GradNorm(GradientBalancer):
 
     def after_step(self, step: Step, losses_now: Callable[[], Tensor]) -> None:
         """Move w, keep it positive and of sum T."""
-        self.task_weights.descend(self.gradient)
-        values = self.task_weights.values
+        self.vector.descend(self.gradient)
+        values = self.vector.values
         values.clamp_(min=1e-3).mul_(len(values) / values.sum())
         self.gradient.zero_()

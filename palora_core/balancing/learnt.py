@@ -54,6 +54,22 @@ class LearntVector:
         self.optimizer.load_state_dict(whole)
 
 
+class LearntWeights:
+    """Mixin of balancers that learn what they weigh by: ``setup`` makes ``vector``, kept in checkpoints."""
+
+    state: ClassVar[tuple[str, ...]] = ("learnt",)
+    vector: LearntVector
+
+    @property
+    def learnt(self) -> dict[str, Any]:
+        """The vector and its optimizer."""
+        return self.vector.state
+
+    @learnt.setter
+    def learnt(self, state: dict[str, Any]) -> None:
+        self.vector.state = state
+
+
 class Randomness:
     """A random generator seeded like the run, apart from it, with a state that fits in a checkpoint.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from palora_core.balancing.base import Step, accumulate_gradient, balancers
+from palora_core.balancing.base import Step, balancers
 from palora_core.balancing.linear import GradientNormalised
 from palora_core.ranges import NotNegative, Positive
 
@@ -72,22 +72,15 @@ class MultiForward(GradientNormalised):
 
     def backward(self, step: Step) -> Tensor:
         """One backward pass of the weighted sum, or one per task where gradients are normalised."""
-        added = self._added(step)
-        if not self.normalise:
-            weights = step.preference + added
-            sum(weight * loss for weight, loss in zip(weights, step.losses)).backward()
-            return weights
-        shared, specific = step.task_gradients()
-        norms = step.gramian(shared).diagonal().clamp_min(0).sqrt()
-        weights = step.preference / (norms + self.xi) + added
-        if not torch.isfinite(torch.stack([weights, norms.to(weights)])).all():
-            raise FloatingPointError("the norms of the task gradients are not finite")
-        for task, weight in enumerate(weights.tolist()):
-            for leaf, gradient in zip(
-                [*step.forward_pass.shared, *step.forward_pass.specific[task]], [*shared[task], *specific[task]]
-            ):
-                accumulate_gradient(leaf, gradient, weight)
+        if self.normalise:
+            return super().backward(step)
+        weights = step.preference + self._added(step)
+        sum(weight * loss for weight, loss in zip(weights, step.losses)).backward()
         return weights
+
+    def weights(self, step: Step, norms: Tensor) -> Tensor:
+        """λ_t / (‖∇L_t‖ + ξ), and what the plan adds."""
+        return super().weights(step, norms) + self._added(step)
 
     def _added(self, step: Step) -> Tensor:
         """What the plan adds to the weights of this pass: zeros where there is no plan."""

@@ -46,7 +46,7 @@ def test_meta_gradient_is_that_of_the_unrolled_step(loop, num_tasks):
 def test_weights_move_towards_what_helps_held_out_data(loop):
     run = loop(AutoLambda(weights_lr=0.01), 2)
     step = run.gradients(0, torch.full((1, 2), 0.5).double())
-    assert run.balancer.task_weights.values.min() > 0.1  # more of both tasks lowers the held-out losses of both
+    assert run.balancer.vector.values.min() > 0.1  # more of both tasks lowers the held-out losses of both
     assert step.held_out is not None
 
 

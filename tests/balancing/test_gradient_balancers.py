@@ -239,7 +239,7 @@ def test_gradnorm_follows_the_gradient_of_its_objective(direction, jacobian):
     (expected,) = torch.autograd.grad((scaled - target).abs().sum(), weights)
     torch.testing.assert_close(balancer.gradient.double(), expected, rtol=1e-5, atol=1e-6)
     balancer.after_step(None, None)
-    assert float(balancer.task_weights.values.sum()) == pytest.approx(3)
+    assert float(balancer.vector.values.sum()) == pytest.approx(3)
 
 
 def test_nash_reuses_its_solution_between_updates_and_still_clips(loop):

@@ -123,7 +123,7 @@ def test_famo_is_torchjds_over_several_steps(num_tasks):
         assert float(weights.sum()) == pytest.approx(1, rel=1e-4)
         ours.after_step(step, lambda after=after: after)
         theirs.update(after)
-        torch.testing.assert_close(ours.logits.values, theirs._w.data)
+        torch.testing.assert_close(ours.vector.values, theirs._w.data)
 
 
 def test_random_weights_are_a_softmax_of_normals_drawn_anew():
