@@ -7,7 +7,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.analysis import toys
-from app.components import learn_figures as figures
+from app.components.learn import figures
 from app.components.toy_drag import GRID, toy_data
 from palora_core.evaluation.indicators import hypervolume
 from palora_core.networks.lenet import lenet
