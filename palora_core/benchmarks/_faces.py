@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
+from palora_core.batches import Batch
 from palora_core.benchmarks._backbones import pictures
 from palora_core.benchmarks.base import Benchmark
-from palora_core.data import Batch, Targets
+from palora_core.data import Targets
 from palora_core.errors import UserError
 from palora_core.inputs import RGB
 from palora_core.ranges import Range, check_ranges

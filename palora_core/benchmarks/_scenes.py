@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from palora_core import scenes
+from palora_core.batches import Batch
 from palora_core.benchmarks._backbones import Dense, dense_network, pictures
 from palora_core.benchmarks.base import Benchmark, Progress
-from palora_core.data import ArraySplit, Batch, Split, Targets
+from palora_core.data import ArraySplit, Split, Targets
 from palora_core.errors import UserError
 from palora_core.inputs import RGB
 from palora_core.ranges import CountOrNone, Range

@@ -9,8 +9,9 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from palora_core.batches import Batch
 from palora_core.benchmarks.base import Benchmark, Progress
-from palora_core.data import ArraySplit, Batch, Split, Targets
+from palora_core.data import ArraySplit, Split, Targets
 from palora_core.errors import UserError
 from palora_core.inputs import Table
 from palora_core.ranges import Range

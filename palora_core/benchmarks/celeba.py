@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from palora_core.batches import Batch
 from palora_core.benchmarks._faces import Faces
 from palora_core.benchmarks.base import Progress, Recipe, benchmarks
-from palora_core.data import ArraySplit, Batch, Split, Targets
+from palora_core.data import ArraySplit, Split, Targets
 from palora_core.preparation.celeba import ATTRIBUTES
 from palora_core.storage.prepared import Prepared
 from palora_core.tasks import Classification, Task

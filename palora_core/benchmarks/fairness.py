@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor
 
+from palora_core.batches import Batch
 from palora_core.benchmarks._adult import People, bundled
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
-from palora_core.data import ArraySplit, Batch, Split, Targets
+from palora_core.data import ArraySplit, Split, Targets
 from palora_core.errors import UserError
 from palora_core.evaluation.front import Front
 from palora_core.inputs import Record

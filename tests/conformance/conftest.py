@@ -16,12 +16,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import releases
 
 from palora_core import simplex
+from palora_core.batches import Batch
 from palora_core.benchmarks import _faces
 from palora_core.benchmarks.celeba import CelebA
 from palora_core.benchmarks.cityscapes import CityScapes
 from palora_core.benchmarks.nyuv2 import NYUv2
 from palora_core.benchmarks.utkface import UTKFace
-from palora_core.data import Batch, Targets
+from palora_core.data import Targets
 from palora_core.preparation.base import preparers
 
 RELEASES = {
