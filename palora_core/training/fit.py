@@ -67,28 +67,32 @@ def fit(
     Raises:
         UserError: something that cannot be trained as asked for, named, as far as possible before anything is written.
     """
+    if resume and out is None:
+        raise UserError("resume=True needs the run folder to go on with; give out=.")
     asked = {"epochs": epochs, "optimizer": optimizer, "schedule": schedule}
     settings |= {name: value for name, value in asked.items() if value is not None and not callable(value)}
     parts = {"conditioning": conditioning, "balancer": balancer, "sampler": sampler}
     parts = {name: part for name, part in parts.items() if part is not None}
     live = live_of(optimizer, schedule, [*callbacks, *map(logger, loggers)], settings)
-    if resume and out is None:
-        raise UserError("resume=True needs the run folder to go on with; give out=.")
     joined = distributed.world_size() > 1
     device = distributed.start(device)
     bar = progress if callable(progress) else Bar(shown=bool(progress) and distributed.is_main())
     request = Request(problem, method, settings, parts, live, device, bar, Path(data or data_folder()))
-    run = Run(Path(out) if out is not None else request.folder())
+    fitted = _fitted(_trained(request, Run(Path(out) if out is not None else request.folder()), resume))
+    if not joined:
+        distributed.finish()
+    return fitted
+
+
+def _trained(request: Request, run: Run, resume: bool) -> Trainer:
+    """The trainer after the training, or where it was stopped."""
     trainer = request.resumed(run) if resume else request.begun(run)
     try:
         trainer.resume() if resume else trainer.start()
     finally:
-        if isinstance(bar, Bar):
-            bar.close()
-    fitted = _fitted(trainer)
-    if not joined:
-        distributed.finish()
-    return fitted
+        if isinstance(request.progress, Bar):
+            request.progress.close()
+    return trainer
 
 
 def _fitted(trainer: Trainer) -> Fitted:
