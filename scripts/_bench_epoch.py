@@ -116,7 +116,8 @@ def epoch(repetitions: int, budget: float) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         trainers = {name: _trainer(benchmark, Path(folder) / name, name) for name in FORMATS}
         name, options = benchmark.network
-        research = ResearchWay(networks.get(name)(**options), trainers["fp32"].splits)
+        splits = {split: sources[0].split for split, sources in trainers["fp32"].problem.sources.items()}
+        research = ResearchWay(networks.get(name)(**options), splits)
         variants: dict[str, Callable[[], object]] = {"research": research.epoch}
         variants |= {name: _one_epoch(trainer) for name, trainer in trainers.items()}
         times = interleaved(variants, repetitions, budget)

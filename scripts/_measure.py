@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass
@@ -49,20 +49,21 @@ def interleaved(
 
 @dataclass
 class Figure:
-    """One line of the report: what, the figure, the goal (``≤``), and how it was measured."""
+    """One line of the report: what, the figure, the goal (``≤``), how it was measured, on which day and machine."""
 
     name: str
     value: float
     goal: float | None
     unit: str = "×"
     note: str = ""
+    measured: str = ""
 
     @property
     def reached(self) -> bool | None:
         return None if self.goal is None else self.value <= self.goal
 
     def as_dict(self) -> dict[str, object]:
-        return {"name": self.name, "value": self.value, "goal": self.goal, "unit": self.unit, "note": self.note}
+        return asdict(self)
 
 
 def table(figures: list[Figure]) -> str:

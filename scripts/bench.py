@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from _cli import ROOT, main
@@ -39,6 +41,7 @@ def run() -> None:
 
     torch.set_num_threads(1)
     result = {"machine": describe(), "figures": []}
+    measured = f"{date.today()}, {result['machine']['processor']}"
     if args.out.exists():
         result["figures"] = json.loads(args.out.read_text())["figures"]
     for part in args.parts or PARTS:
@@ -46,7 +49,7 @@ def run() -> None:
         print(table(figures), flush=True)
         names = {figure.name for figure in figures}
         kept = [figure for figure in result["figures"] if figure["name"] not in names]
-        result["figures"] = kept + [figure.as_dict() for figure in figures]
+        result["figures"] = kept + [replace(figure, measured=measured).as_dict() for figure in figures]
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(result, indent=1) + "\n")  # after every part: the later ones take minutes
     print(f"written to {args.out} after {time.monotonic() - began:.0f} s")
@@ -70,7 +73,13 @@ def write_readme(figures: list[dict]) -> None:
     before, _, rest = text.partition(MARKS[0])
     after = rest.partition(MARKS[1])[2]
     shown = [Figure(**figure) for figure in figures if figure["goal"] is not None]
-    path.write_text(f"{before}{MARKS[0]}\n{table(shown)}\n{MARKS[1]}{after}")
+    days = sorted({figure.measured for figure in shown}, reverse=True)
+    told = []
+    for day in days:  # figures of other days and machines stay until they are measured again, and say so
+        lines = table([figure for figure in shown if figure.measured == day])
+        told.append(f"Measured {day}:\n\n{lines}" if day else lines)
+    text = "\n\n".join(told)
+    path.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
 
 
 def bench_core(args: argparse.Namespace, result: dict) -> list:

@@ -60,9 +60,21 @@ def test_the_readme_gets_the_figures_between_its_marks(tmp_path, monkeypatch):
     bench.write_readme([shown.as_dict(), Figure("without a goal", 1.0, None).as_dict()])
     text = readme.read_text()
     assert text == f"before\n{bench.MARKS[0]}\n{table([shown])}\n{bench.MARKS[1]}\nafter\n"
+    days = [Figure("speed", 0.5, 0.6, measured="2026-11-22, a"), Figure("size", 2.0, 1.0, measured="2026-11-30, b")]
+    bench.write_readme([figure.as_dict() for figure in days])
+    later = f"Measured 2026-11-30, b:\n\n{table(days[1:])}\n\nMeasured 2026-11-22, a:\n\n{table(days[:1])}"
+    assert readme.read_text() == f"before\n{bench.MARKS[0]}\n{later}\n{bench.MARKS[1]}\nafter\n"
     readme.write_text("no marks")
     bench.write_readme([shown.as_dict()])
     assert readme.read_text() == "no marks"
+
+
+@pytest.mark.slow
+def test_an_epoch_is_compared_with_the_research_codes_way(monkeypatch):
+    for name, value in {"TRAIN": 64, "VALIDATION": 32, "BATCH": 32, "FORMATS": ("fp32",)}.items():
+        monkeypatch.setattr(_bench_epoch, name, value)
+    (figure,) = _bench_epoch.epoch(1, 1.0)
+    assert 0 < figure.value < 10
 
 
 @pytest.mark.slow
