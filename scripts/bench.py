@@ -1,7 +1,7 @@
 """Measure speed and memory as ratios within one run: ``python scripts/bench.py [core] [full] [epoch] …``.
 
 Prints goal beside figure, writes JSON and the README's table. All parts together take less than ten minutes on two
-cores; ``scaling`` only by name. ``gpu`` says so where there is none.
+cores; ``scaling`` and ``large`` (needs the extra llm) only by name. ``gpu`` says so where there is none.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from pathlib import Path
 from _cli import ROOT, main
 
 PARTS = ("core", "full", "epoch", "scenes", "start", "dashboard", "gpu")
+NAMED = ("scaling", "large")
 MARKS = "<!-- bench:start -->", "<!-- bench:end -->"
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Goal beside figure, as ratios within one run.")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, "scaling", []], help=f"default: {' '.join(PARTS)}")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, *NAMED, []], help=f"default: {' '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="few repetitions, to see that it runs")
     parser.add_argument("--out", type=Path, default=parser_default())
     return parser.parse_args()
@@ -148,6 +149,16 @@ def bench_scaling(args: argparse.Namespace, result: dict) -> list:
     from _bench_scaling import scaling
 
     return scaling(ROOT / "docs" / "results" if not args.quick else args.out.parent, args.quick)
+
+
+def bench_large(args: argparse.Namespace, result: dict) -> list:
+    """Frozen bases of 0.1 to 1.5 billion parameters against PEFT's LoRA; ``--quick`` leaves out the largest."""
+    from _bench_large import CASES, SMALL, figures, per_sample
+
+    found = per_sample(9, 20)
+    for name in SMALL if args.quick else CASES:
+        found += figures(name, 3 if args.quick else 7, 60 if args.quick else 120)
+    return found
 
 
 def bench_gpu(args: argparse.Namespace, result: dict) -> list:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from palora_core.conditioning._prefix import Prefix
 from palora_core.conditioning.base import ParetoModel, Pass
 from palora_core.errors import UserError
 from palora_core.machine import full_precision, keep_freed_memory
@@ -173,10 +174,17 @@ class MergedPasses:
         model: whose parameters are trained.
         tensors: what becomes a leaf per pass; other parameters of the model are leaves themselves.
         dtype: the passes' format under autocast, for leaves that it would round anyway; None keeps all as they are.
+        prefix: computes what does not depend on λ once for all passes; None computes it in each.
     """
 
-    def __init__(self, model: ParetoModel, tensors: Sequence[MergedTensor], dtype: torch.dtype | None = None) -> None:
-        self.model, self.dtype = model, dtype
+    def __init__(
+        self,
+        model: ParetoModel,
+        tensors: Sequence[MergedTensor],
+        dtype: torch.dtype | None = None,
+        prefix: Prefix | None = None,
+    ) -> None:
+        self.model, self.dtype, self.prefix = model, dtype, prefix
         self.tensors = [tensor for tensor in tensors if any(source.requires_grad for source in tensor.sources)]
         self.frozen = [tensor for tensor in tensors if not any(source.requires_grad for source in tensor.sources)]
         self.open: list[_Open] = []
@@ -205,7 +213,8 @@ class MergedPasses:
         values = {place: leaf for tensor, leaf in pairs for place in tensor.places}
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            with self.model.active.use(preference, values):
+            once = nullcontext() if self.prefix is None else self.prefix.remembering()
+            with self.model.active.use(preference, values), once:
                 return self.model.network(*args, **kwargs)
 
         def leaves(places: list[Any]) -> list[Tensor]:
@@ -257,6 +266,8 @@ class MergedPasses:
     @torch.no_grad()
     def finish(self) -> None:
         """Write the collected gradients to ``.grad`` of the model's parameters (added to what is there)."""
+        if self.prefix is not None:
+            self.prefix.clear()
         self.collect()
         for one in self.open:
             self._let_go(one)
@@ -279,14 +290,17 @@ def _move(tensor: MergedTensor, preference: Tensor, leaf: Tensor) -> None:
 
 @contextmanager
 def merged_passes(
-    model: ParetoModel, tensors: Callable[[], Sequence[MergedTensor]], dtype: torch.dtype | None
+    model: ParetoModel, tensors: Callable[[], Sequence[MergedTensor]], dtype: torch.dtype | None, once: bool = False
 ) -> Iterator[Callable[[Any], Pass]]:
-    """The block behind :meth:`ParetoModel.accumulate` for a model of merged tensors, which ``tensors`` makes."""
+    """The block behind :meth:`ParetoModel.accumulate` for a model of merged tensors, which ``tensors`` makes.
+
+    With ``once``, what does not depend on λ is computed in the first pass only.
+    """
     like = next(model.parameters())
     if like.device.type == "cpu":
         keep_freed_memory()
     with full_precision(like):
-        passes = MergedPasses(model, tensors(), dtype)
+        passes = MergedPasses(model, tensors(), dtype, Prefix(model.network) if once else None)
     yield passes.at
     passes.finish()
 

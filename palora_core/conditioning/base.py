@@ -175,7 +175,7 @@ class ParetoModel(nn.Module):
     # -- training ----------------------------------------------------------------------------------------------------
     @contextmanager
     def accumulate(
-        self, dtype: torch.dtype | None = None, average: bool | None = None
+        self, dtype: torch.dtype | None = None, average: bool | None = None, passes: int | None = None
     ) -> Iterator[Callable[[Any], Pass]]:
         """A block in which gradients of several passes are collected: ``with model.accumulate() as at: at(λ)``.
 
@@ -187,6 +187,8 @@ class ParetoModel(nn.Module):
                 already, and so are their gradients: for whoever only calls ``backward`` (see ``Balancer.scalar``).
             average: on several ranks, whether the gradients become their mean over the ranks when the block ends;
                 wrappers like DDP do not see them. FSDP2 averages by itself.
+            passes: how many passes there will be, if that is known. From the first of several, results of frozen parts
+                below the first adapted layer are kept for the others, see :mod:`palora_core.conditioning._prefix`.
 
         Raises:
             UserError: several ranks, and ``average`` does not say who averages.
@@ -200,12 +202,12 @@ class ParetoModel(nn.Module):
         if sharded:
             yield self._sharded_pass
             return
-        with self._passes(dtype) as at:
+        with self._passes(dtype, passes != 1) as at:
             yield at
         if average:
             distributed.average_gradients_([p for p in self.parameters() if p.requires_grad])
 
-    def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
+    def _passes(self, dtype: torch.dtype | None, once: bool) -> AbstractContextManager[Callable[[Any], Pass]]:
         """The block behind :meth:`accumulate`; here passes go through autograd."""
         return nullcontext(self.plain_pass)
 

@@ -73,9 +73,9 @@ class DoRAModel(LowRankModel):
         magnitudes = {id(layer.magnitude): layer.magnitude.numel() for layer in self._dora_layers()}
         return super().num_adapter_parameters + sum(magnitudes.values())
 
-    def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
+    def _passes(self, dtype: torch.dtype | None, once: bool) -> AbstractContextManager[Callable[[Any], Pass]]:
         """On merged weights; the chain rule to W, A, B and m runs once a step."""
-        return merged_passes(self, lambda: [DoRAWeight(tied) for tied in self.groups()], dtype)
+        return merged_passes(self, lambda: [DoRAWeight(tied) for tied in self.groups()], dtype, once)
 
     def _dora_layers(self) -> list[DoRALayer]:
         return [layer for layer in self.layers if isinstance(layer, DoRALayer)]

@@ -78,10 +78,12 @@ class EnsembleModel(GeneratedModel):
             values |= dict.fromkeys(places, mix(members, preference))
         return values
 
-    def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
+    def _passes(self, dtype: torch.dtype | None, once: bool) -> AbstractContextManager[Callable[[Any], Pass]]:
         """Passes on mixed weights as leaves: ∂/∂θ_t = Σ_m λ_mt g_m, exactly, with one network's activations alive."""
         channels_last = self.memory_format == torch.channels_last
-        return merged_passes(self, lambda: [Members(at, m, channels_last) for m, at in self._places().values()], dtype)
+        return merged_passes(
+            self, lambda: [Members(at, m, channels_last) for m, at in self._places().values()], dtype, once
+        )
 
     def basis(self) -> Mapping[str, tuple[Tensor, Tensor]]:
         """Every parameter: (zero, its members [T, *shape])."""

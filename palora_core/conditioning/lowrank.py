@@ -120,11 +120,11 @@ class LowRankModel(ParetoModel):
                 made[id(base)] = base, nn.Parameter(mixed, requires_grad=base.requires_grad)
             layer.plain_(made[id(base)][1])
 
-    def _passes(self, dtype: torch.dtype | None) -> AbstractContextManager[Callable[[Any], Pass]]:
+    def _passes(self, dtype: torch.dtype | None, once: bool) -> AbstractContextManager[Callable[[Any], Pass]]:
         """On merged weights, one leaf per layer and λ, one chain-rule step to W, A and B at the end; or as branches."""
         merged = FactoredWeight if self.num_tasks > MANY_TASKS else DeltaWeight
         mixed = [tied for tied in self.groups() if are_merged_leaves(tied)]
-        return merged_passes(self, lambda: [merged(tied) for tied in mixed], dtype)
+        return merged_passes(self, lambda: [merged(tied) for tied in mixed], dtype, once)
 
 
 @conditionings.register("lowrank")

@@ -97,7 +97,9 @@ class Sequential(Engine):
         names = [one.name for one in self.objectives]
         self.balancer.begin_step(preferences, lambda at: self.losses_at(portions, at, weights))
         rounded = dtype if self.balancer.scalar and dtype != torch.float32 else None
-        with model.accumulate(rounded, average=False) as at:  # whoever runs the loop averages, statistics included
+        with model.accumulate(
+            rounded, False, len(preferences)
+        ) as at:  # whoever runs the loop averages, statistics included
             for preference in preferences:
                 one = at(preference)
                 outputs = self.outputs(one.forward, portions)
