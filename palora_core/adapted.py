@@ -62,12 +62,7 @@ class LowRankLayer(SwappedLayer):
             # Rounded for autocast already; a network may leave it for a part of its forward pass.
             rounded = ready.dtype != own and not torch.is_autocast_enabled(ready.device.type)
             return ready.to(own) if rounded else ready
-        if active.preference.dim() > 1:
-            raise UserError(
-                f"There is one preference per sample, and something reads the weight of a {self.plain_class.__name__}, "
-                "of which there is one per preference: give one λ [T], or leave that layer out with exclude=."
-            )
-        return self.mixed_weight(active.preference)
+        return self.computed_weight(active.preference)
 
     weight = weight.setter(refuse_value)  # type: ignore[attr-defined]
 
@@ -84,6 +79,19 @@ class LowRankLayer(SwappedLayer):
     def weight_name(self, path: str) -> str:
         """The weight's name in the network, ``path`` being the layer's."""
         return f"{path}.weight".lstrip(".")
+
+    def computed_weight(self, preference: Tensor) -> Tensor:
+        """:meth:`mixed_weight`, for whoever reads ``weight``.
+
+        Raises:
+            UserError: there is one λ per sample, and so no one weight.
+        """
+        if preference.dim() > 1:
+            raise UserError(
+                f"There is one preference per sample, and something reads the weight of a {self.plain_class.__name__}, "
+                "of which there is one per preference: give one λ [T], or leave that layer out with exclude=."
+            )
+        return self.mixed_weight(preference)
 
     def mixed_weight(self, preference: Tensor) -> Tensor:
         """W + α/r · Σ_t λ_t B_t A_t for λ [T], shaped like W; one matrix product of inner size T·rank."""

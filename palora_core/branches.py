@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from palora_core.adapted import LowRankLayer, is_opaque
 from palora_core.compute import as_branches
+from palora_core.deferred import Deferred
 from palora_core.errors import UserError
 from palora_core.product import branch, product
 
@@ -20,6 +22,8 @@ class BranchingLayer(LowRankLayer):
     """Base of layers that can run as branches; :mod:`palora_core.compute` says when they do."""
 
     obstacle = None
+    # Whether several rows in a row of what it reads belong to one sample, see palora_core.rows.
+    folds = False
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The layer's own forward on W(λ), or on W with the adapters' branch."""
@@ -29,6 +33,18 @@ class BranchingLayer(LowRankLayer):
             y: Tensor = super().forward(x, *args, **kwargs)
             return y
         return self.branched(x, self.scales(active.preference, x))
+
+    def plain_(self, weight: Tensor) -> None:
+        """As for every layer."""
+        super().plain_(weight)
+        self.__dict__.pop("folds", None)
+
+    def computed_weight(self, preference: Tensor) -> Tensor:
+        """W(λ), not before somebody computes with it where the layer itself does not need it."""
+        make = functools.partial(super().computed_weight, preference)
+        base = self.base_weight
+        needed = preference.dim() == 1 and base.requires_grad
+        return make() if needed or torch.compiler.is_compiling() else Deferred.like(base, make)
 
     def tokens(self, x: Tensor) -> int:
         """How many times the weight is applied to a part of ``x``."""
@@ -45,11 +61,14 @@ class BranchingLayer(LowRankLayer):
             UserError: ``x`` does not have one row per λ.
         """
         own = self.adapter_scale * preference.to(self.adapter_a)
-        if own.dim() > 1 and (x.dim() < 2 or len(x) != len(own)):
-            raise UserError(
-                f"The preference has {len(own)} rows, one per sample, but a {self.plain_class.__name__} with adapters "
-                f"reads an input of shape {list(x.shape)}: give one λ [T], or leave that layer out with exclude=."
-            )
+        if own.dim() > 1 and not (x.dim() and len(x) == len(own)):
+            if not (self.folds and x.dim() and len(x) % len(own) == 0):
+                raise UserError(
+                    f"The preference has {len(own)} rows, one per sample, but a {self.plain_class.__name__} with "
+                    f"adapters reads an input of shape {list(x.shape)}: give one λ [T], or one row for each of its "
+                    "rows, or leave that layer out with exclude=."
+                )
+            own = own.repeat_interleave(len(x) // len(own), 0)
         rank = self.adapter_a.shape[1]
         return own.unsqueeze(-1).expand(*own.shape, rank).flatten(-2)
 

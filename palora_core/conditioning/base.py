@@ -88,7 +88,10 @@ class ParetoModel(nn.Module):
             if len(args) + len(kwargs) < 2:
                 raise UserError("No preference was given; call model(inputs, preference) or model(…, preference=λ).")
             *args, preference = args  # type: ignore[assignment]
-        with self.active.use(*self._active_at(self._asked(preference))):
+        preference = self._asked(preference)
+        if preference.dim() > 1:
+            self._check_samples(preference, args, kwargs)
+        with self.active.use(*self._active_at(preference)):
             return self.network(*args, **kwargs)
 
     @contextmanager
@@ -106,7 +109,8 @@ class ParetoModel(nn.Module):
                 "The whole model is sharded, and FSDP2 gathers its weights only where the model itself is called; call "
                 "model(…, preference=λ), or call fully_shard on model.network and its parts instead of the model."
             )
-        with self.active.use(*self._active_at(self._asked(preference))):
+        preference = self._asked(preference)
+        with self.active.use(*self._active_at(preference)), self._checking_samples(preference):
             yield self.network
 
     def _active_at(self, preference: Tensor) -> Active:
@@ -146,9 +150,28 @@ class ParetoModel(nn.Module):
     def _asked(self, preference: Any) -> Tensor:
         """A caller's λ [T] or, one per sample, [B, T], like :meth:`as_preference`."""
         checked = self._placed(check_preferences(preference, self.num_tasks))
+        if checked.dim() > 1 and len(checked) == 1:
+            return checked[0]
         if checked.dim() > 1:
             self._check_per_sample()
         return checked
+
+    def _check_samples(self, preference: Tensor, args: Any, kwargs: Any) -> None:
+        """Refuse a call in which a layer would not see the samples that λ [B, T] is for."""
+
+    @contextmanager
+    def _checking_samples(self, preference: Tensor) -> Iterator[None]:
+        """A block in which the first call of the network itself is checked likewise."""
+        if preference.dim() == 1:
+            yield
+            return
+        handle = self.network.register_forward_pre_hook(
+            lambda _, args, kwargs: self._check_samples(preference, args, kwargs), with_kwargs=True
+        )
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def _check_per_sample(self) -> None:
         """Refuse one preference per sample.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from palora_core.adapters import LowRankLayer, insert_adapters
+from palora_core.branches import BranchingLayer
 from palora_core.compute import COMPUTE, are_merged_leaves
 from palora_core.conditioning._factors import DeltaWeight, FactoredWeight
 from palora_core.conditioning._merged import merged_passes
@@ -22,7 +23,9 @@ from palora_core.coverage import Coverage
 from palora_core.errors import UserError, quoted
 from palora_core.hosted import hosted_name
 from palora_core.ranges import Range
+from palora_core.rows import misplaced
 from palora_core.selection import Selection, Selector, is_product
+from palora_core.simplex import has_values
 
 # Up to here T deltas are made once a step and mixed by one product per λ, which is as fast where M is several. With
 # more tasks they would be most of the memory (40 tasks on a ResNet-18: 3.6 GB), and reading them most of the time.
@@ -37,6 +40,7 @@ class LowRankModel(ParetoModel):
 
     def __init__(self, network: nn.Module, num_tasks: int, adapter_lr_scale: float | None = None) -> None:
         super().__init__(network, num_tasks)
+        self.samples_checked = False  # whether layers are known to see the samples, see palora_core.rows
         self.adapter_lr_scale = float(num_tasks if adapter_lr_scale is None else adapter_lr_scale)
 
     def describe(self) -> dict[str, Any]:
@@ -109,6 +113,22 @@ class LowRankModel(ParetoModel):
         if self.compute == "merged":
             raise UserError(
                 'compute="merged" makes one weight for a whole batch; one preference per sample needs "auto".'
+            )
+
+    def _check_samples(self, preference: Tensor, args: Any, kwargs: Any) -> None:
+        """By two more passes, once; see :mod:`palora_core.rows`."""
+        if self.samples_checked or not has_values(preference):
+            return
+        self.samples_checked = True  # before: the passes call the network, too
+        names = {layer: name for name, layer in self.network.named_modules() if isinstance(layer, BranchingLayer)}
+        with self.active.use(preference[0]):
+            found = misplaced(self.network, list(names), len(preference), args, kwargs)
+        if found:
+            self.samples_checked = False
+            raise UserError(
+                f"The preference has {len(preference)} rows, one per sample, but samples are not the first axis "
+                f"of what the layer {names[found[0]]!r} reads: give one λ [{self.num_tasks}], or leave that layer "
+                "out with exclude=."
             )
 
     def _merge_into(self, network: nn.Module, preference: Tensor) -> None:
