@@ -62,7 +62,7 @@ class ActivePreference:
     Two threads may so run one model at two preferences at once.
 
     Attributes:
-        compute: how the layers compute, for all threads, see :mod:`palora_core.compute`.
+        compute: how the layers compute, for all threads, see :mod:`palora_core.adapters.compute`.
     """
 
     def __init__(self, compute: str = "auto") -> None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from palora_core.adapted import is_opaque
 from palora_core.adapters import LowRankLayer, insert_adapters
+from palora_core.adapters.layer import is_opaque
 from palora_core.conditioning._factors import places_of
 from palora_core.conditioning._merged import AffineTensor, is_channels_last, merged_passes
 from palora_core.conditioning.base import Conditioning, Pass, conditionings

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from palora_core.adapters import LowRankLayer, insert_adapters
-from palora_core.branches import BranchingLayer
-from palora_core.compute import COMPUTE, are_merged_leaves
+from palora_core.adapters.branches import BranchingLayer
+from palora_core.adapters.compute import COMPUTE, are_merged_leaves
+from palora_core.adapters.coverage import Coverage
+from palora_core.adapters.hosted import hosted_name
+from palora_core.adapters.rows import misplaced
+from palora_core.adapters.selection import Selection, Selector, is_product
 from palora_core.conditioning._factors import DeltaWeight, FactoredWeight
 from palora_core.conditioning._merged import merged_passes
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
-from palora_core.coverage import Coverage
 from palora_core.errors import UserError, quoted
-from palora_core.hosted import hosted_name
 from palora_core.ranges import Range
-from palora_core.rows import misplaced
-from palora_core.selection import Selection, Selector, is_product
 from palora_core.simplex import has_values
 
 # Up to here T deltas are made once a step and mixed by one product per λ, which is as fast where M is several. With
@@ -40,7 +40,7 @@ class LowRankModel(ParetoModel):
 
     def __init__(self, network: nn.Module, num_tasks: int, adapter_lr_scale: float | None = None) -> None:
         super().__init__(network, num_tasks)
-        self.samples_checked = False  # whether layers are known to see the samples, see palora_core.rows
+        self.samples_checked = False  # whether layers are known to see the samples, see palora_core.adapters.rows
         self.adapter_lr_scale = float(num_tasks if adapter_lr_scale is None else adapter_lr_scale)
 
     def describe(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class LowRankModel(ParetoModel):
 
     @property
     def compute(self) -> str:
-        """How layers compute, ``"auto"``, ``"merged"`` or ``"branches"``: see :mod:`palora_core.compute`."""
+        """How layers compute, ``"auto"``, ``"merged"`` or ``"branches"``: see :mod:`palora_core.adapters.compute`."""
         return self.active.compute
 
     @compute.setter
@@ -116,7 +116,7 @@ class LowRankModel(ParetoModel):
             )
 
     def _check_samples(self, preference: Tensor, args: Any, kwargs: Any) -> None:
-        """By two more passes, once; see :mod:`palora_core.rows`."""
+        """By two more passes, once; see :mod:`palora_core.adapters.rows`."""
         if self.samples_checked or not has_values(preference):
             return
         self.samples_checked = True  # before: the passes call the network, too
@@ -237,7 +237,7 @@ def palorize(
         exclude: which of these do not.
         freeze_base: train the adapters only.
         compute: ``"merged"`` makes every layer run on its weight W(λ), ``"branches"`` every one that can add the
-            adapters' share to what it computes; both give the same. By default see :mod:`palora_core.compute`.
+            adapters' share to what it computes; both give the same. By default see :mod:`palora_core.adapters.compute`.
 
     Raises:
         UserError: see :func:`palora_core.adapters.insert_adapters`.

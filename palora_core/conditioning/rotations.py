@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from palora_core.adapters.selection import ADAPTABLE
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
 from palora_core.errors import UserError
 from palora_core.ranges import Range
-from palora_core.selection import ADAPTABLE
 from palora_core.sharding import is_sharded_tensor
 from palora_core.swapping import SwappedLayer, refuse_value, swap
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import palora_core as pc
-from palora_core.branches import BranchingLayer
+from palora_core.adapters.branches import BranchingLayer
 
 BATCH = 4
 LAYERS = {

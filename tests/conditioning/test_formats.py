@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import palora_core as pc
-from palora_core.branches import QuantisedBranches
+from palora_core.adapters.branches import QuantisedBranches
 from tests.conditioning.test_conformance import NAMES, T, conditioning, difference, images, make
 
 P, Q = [0.2, 0.5, 0.3], [0.7, 0.1, 0.2]

@@ -9,20 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from palora_core.adapted import LowRankLayer, is_opaque
-from palora_core.compute import as_branches
-from palora_core.deferred import Deferred
+from palora_core.adapters.compute import as_branches
+from palora_core.adapters.deferred import Deferred
+from palora_core.adapters.layer import LowRankLayer, is_opaque
+from palora_core.adapters.product import branch, product
 from palora_core.errors import UserError
-from palora_core.product import branch, product
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class BranchingLayer(LowRankLayer):
-    """Base of layers that can run as branches; :mod:`palora_core.compute` says when they do."""
+    """Base of layers that can run as branches; :mod:`palora_core.adapters.compute` says when they do."""
 
     obstacle = None
-    # Whether several rows in a row of what it reads belong to one sample, see palora_core.rows.
+    # Whether several rows in a row of what it reads belong to one sample, see palora_core.adapters.rows.
     folds = False
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -79,7 +79,7 @@ class LinearBranches(BranchingLayer):
     bias: Tensor | None
 
     def branched(self, x: Tensor, scales: Tensor) -> Tensor:
-        """One operation, see :mod:`palora_core.product`."""
+        """One operation, see :mod:`palora_core.adapters.product`."""
         down, up = self.adapter_a, self.adapter_b.transpose(1, 2)
         return product(x, self.base_weight, self.bias, down, up, fitting(scales, x))
 

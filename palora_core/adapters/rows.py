@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from palora_core.branches import BranchingLayer
+from palora_core.adapters.branches import BranchingLayer
 
 Seen = dict[BranchingLayer, list[Tensor]]
 

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from palora_core.adapted import LowRankLayer
+    from palora_core.adapters.layer import LowRankLayer
 
 COMPUTE = ("auto", "merged", "branches")
 FEWER = 8  # see 5.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from palora_core.adapted import LowRankLayer
+from palora_core.adapters.layer import LowRankLayer
 from palora_core.swapping import SwappedLayer, swap
 
 HOSTS = (nn.MultiheadAttention, nn.LSTM, nn.GRU, nn.RNN)

@@ -35,7 +35,7 @@ class LowRankLayer(SwappedLayer):
 
     @property
     def obstacle(self) -> str | None:
-        """Why this layer cannot run as branches (see :mod:`palora_core.compute`); None if it can."""
+        """Why this layer cannot run as branches (see :mod:`palora_core.adapters.compute`); None if it can."""
         if getattr(self, "adapter_form", "") == "flat" and self.base_weight.dim() > 2:
             return "its convolution is in flat form, try conv_form='kernel'"
         return f"nobody knows how a {self.plain_class.__name__} uses its weight"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from palora_core.adapters import LowRankLayer
-from palora_core.hosted import CHILD
-from palora_core.selection import is_adaptable, is_product
+from palora_core.adapters.hosted import CHILD
+from palora_core.adapters.layer import LowRankLayer
+from palora_core.adapters.selection import is_adaptable, is_product
 from palora_core.swapping import SwappedLayer
 
 LITTLE = 0.5  # share of the weights below which a person is told

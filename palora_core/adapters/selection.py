@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from palora_core.adapted import is_opaque
+from palora_core.adapters.hosted import HOSTS, hosted_weights
+from palora_core.adapters.layer import is_opaque
+from palora_core.adapters.raw_parameters import RawParameter, chosen_parameters
 from palora_core.errors import UserError, quoted
-from palora_core.hosted import HOSTS, hosted_weights
-from palora_core.raw_parameters import RawParameter, chosen_parameters
 
 ADAPTABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

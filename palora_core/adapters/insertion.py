@@ -1,4 +1,4 @@
-"""Task-specific low-rank adapters: W(λ) = W + α/r · Σ_t λ_t B_t A_t (Eq. 1) inside any linear or convolution layer."""
+"""Give layers their adapters: shapes of the factors, forms of convolutions, tied weights."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from palora_core.active import ActivePreference
-from palora_core.adapted import LowRankLayer, adapter_dtype, is_opaque
-from palora_core.branches import QuantisedBranches, mixin_for
+from palora_core.adapters.branches import QuantisedBranches, mixin_for
+from palora_core.adapters.hosted import HOSTS, Host, HostedWeight, host_adapters
+from palora_core.adapters.layer import LowRankLayer, adapter_dtype, is_opaque
+from palora_core.adapters.raw_parameters import RawParameter
+from palora_core.adapters.selection import TRANSPOSED, Selection, check_adaptable, chosen_layers, is_plain, value_of
 from palora_core.errors import UserError
-from palora_core.hosted import HOSTS, Host, HostedWeight, host_adapters
-from palora_core.raw_parameters import RawParameter
-from palora_core.selection import TRANSPOSED, Selection, check_adaptable, chosen_layers, is_plain, value_of
 from palora_core.swapping import swap
 
 __all__ = ["CONV_FORMS", "LowRankLayer", "adapter_form", "factor_shapes", "insert_adapters"]
@@ -93,11 +93,11 @@ def insert_adapters(
         alpha: α of Eq. 1; the adapters are scaled by α/r. Or a mapping, as for the rank.
         conv_form: ``"flat"`` or ``"kernel"``, see :func:`factor_shapes`.
         active: the cell the layers read λ from; a new one if None.
-        select: which layers get adapters, see :func:`palora_core.selection.chosen_layers`; all by default. Names or
-            patterns that fit no layer may mean parameters, see :mod:`palora_core.raw_parameters`.
+        select: which layers get adapters, see :func:`palora_core.adapters.selection.chosen_layers`; all by default.
+            Names or patterns that fit no layer may mean parameters, see :mod:`palora_core.adapters.raw_parameters`.
         exclude: which of these do not.
         bounded: grouped convolutions get no more adapter than weight, see :func:`adapter_form`.
-        kinds: what gets adapters if nothing is selected, see :mod:`palora_core.selection`.
+        kinds: what gets adapters if nothing is selected, see :mod:`palora_core.adapters.selection`.
 
     Returns:
         The adapted layers in module order.

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
+from palora_core.adapters.hosted import CHILD
 from palora_core.errors import UserError, quoted
-from palora_core.hosted import CHILD
 
 
 @dataclass(frozen=True)
