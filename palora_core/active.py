@@ -102,6 +102,16 @@ class ActivePreference:
         finally:
             _THREAD.active = before
 
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """A block in which nothing is active, inside of a pass, too: the layers are those of the network put in."""
+        before = _THREAD.active
+        _THREAD.active = {cell: one for cell, one in before.items() if cell is not self}
+        try:
+            yield
+        finally:
+            _THREAD.active = before
+
     def __reduce__(self) -> tuple[type[ActivePreference], tuple[str]]:
         # Layers of one copied model still share one cell, since copies and pickles keep identity.
         return ActivePreference, (self.compute,)

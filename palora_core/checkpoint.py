@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from palora_core import identity
+from palora_core import distributed, identity
 from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.conditioning.base import ParetoModel
 from palora_core.conditioning.lowrank import LowRankModel, with_described_adapters
@@ -22,6 +22,7 @@ from palora_core.errors import UserError, quoted
 from palora_core.machine import without_memory
 from palora_core.networks.base import networks
 from palora_core.normalisation import match_statistics
+from palora_core.sharding import is_sharded, whole
 from palora_core.storage.cards import CARD, CARD_FORMAT, OWN, own_card, read_card
 from palora_core.storage.writing import sha256, write_atomically, write_json
 
@@ -71,9 +72,15 @@ def save(
         adapters_only: leave out the base network's tensors, of which hashes are kept: :func:`load` then asks for the
             same base as ``network=``.
 
+    Of a sharded model (FSDP2) all ranks have to call; one of them gathers and writes.
+
     Returns:
         The card as written, with ``format`` and ``weights_sha256``.
     """
+    if is_sharded(model):
+        gathered = whole(model)
+        written = [save(folder, gathered, card, weights, adapters_only)] if distributed.is_main() else []
+        return distributed.gathered(written)[0]
     folder = Path(folder)
     state = storable(model.state_dict())
     told = own_card(model, card or {})

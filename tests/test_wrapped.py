@@ -46,6 +46,13 @@ def test_fsdp2_trains_and_merges(ranks, rank, name, wrapping):
     assert "fully_shard" in found["refused"] and "loss.backward" in found["leaves"]
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_frozen_base_in_shards_is_never_merged_and_its_adapters_are_saved(ranks, rank):
+    found = ranks[rank]["frozen"]
+    assert found.pop("card") == "from shards"
+    assert found and all(value < 1e-10 for value in found.values()), found
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_data_parallel_is_refused(name):
     with pytest.raises(pc.UserError, match="DataParallel"):

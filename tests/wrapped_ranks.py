@@ -17,7 +17,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+import palora_core as pc
 from palora_core import distributed
+from palora_core.adapters import LowRankLayer
 from palora_core.errors import UserError
 from tests.conditioning.test_conformance import NAMES, T, conditioning
 from tests.ranks import fork_ranks
@@ -151,6 +153,50 @@ def with_fsdp(name, rank, nested):
     return report
 
 
+def frozen_base(rank, root):
+    """Branches on shards: gradients, λ per sample, merging, and adapters saved and loaded, against one process."""
+
+    def made():
+        torch.manual_seed(0)
+        network = Net()
+        model = pc.palorize(network, T, 2, freeze_base=True)
+        for layer in model.layers:
+            torch.nn.init.normal_(layer.adapter_b)
+        return network.double(), model.double()
+
+    network, plain = made()
+    for preference in (P, Q):
+        loss_of(plain(inputs(), preference)).backward()
+    wanted, report = gradients(plain), {}
+
+    def sharded():
+        _, model = made()
+        for part in (*model.network.trunk, *model.network.heads.values()):
+            if list(part.parameters()):
+                fully_shard(part, mesh=MESH[0])
+        return fully_shard(model, mesh=MESH[0])
+
+    mixed, LowRankLayer.mixed_weight = LowRankLayer.mixed_weight, None  # whoever merges here fails
+    model = sharded()
+    for preference in (P, Q):
+        loss_of(model(inputs(rank), preference)).backward()
+    report["forward"] = difference(gradients(model), wanted)
+    model = sharded()
+    collected(model, inputs(rank), together=False)
+    report["accumulate"] = difference(gradients(model), wanted)
+    rows = torch.stack([P, Q]).repeat(2, 1)
+    found = model(inputs(rank), rows)
+    LowRankLayer.mixed_weight = mixed
+    one_by_one = [plain(x[None], row) for x, row in zip(inputs(rank), rows)]
+    report["per sample"] = max(float((found[t] - torch.cat([y[t] for y in one_by_one])).abs().max()) for t in found)
+    card = pc.save(root / "adapters", model, {"title": "from shards"}, adapters_only=True)
+    again, _ = pc.load(root / "adapters", network=network)
+    report["loaded"] = max(float((again(inputs(), P)[t] - y).abs().max()) for t, y in plain(inputs(), P).items())
+    report["merged"] = max(float((model.merge(P)(inputs())[t] - y).abs().max()) for t, y in plain(inputs(), P).items())
+    report["card"] = card["title"]
+    return report
+
+
 def attempt(function, *arguments):
     try:
         return function(*arguments)
@@ -167,6 +213,7 @@ def on_a_rank(root):
         report["ddp"][name] = attempt(with_ddp, name, rank)
         report["fsdp"][name] = attempt(with_fsdp, name, rank, False)
         report["nested"][name] = attempt(with_fsdp, name, rank, True)
+    report["frozen"] = attempt(frozen_base, rank, root)
     (root / f"rank{rank}.json").write_text(json.dumps(report))
     distributed.finish()
 

@@ -27,7 +27,7 @@ Seen = dict[BranchingLayer, list[Tensor]]
 def misplaced(network: nn.Module, layers: Sequence[BranchingLayer], count: int, args: Any, kwargs: Any) -> list[Any]:
     """The layers that do not see ``count`` samples in order along their first axis, of those that this call reaches.
 
-    λ has to be one for all while this runs. Layers that fold samples and what belongs to each into the first axis, the
+    No λ may be active while this runs. Layers that fold samples and what belongs to each into the first axis, the
     samples outside, are told so (``layer.folds``).
     """
     order = torch.arange(count).roll(1)

@@ -121,7 +121,7 @@ class LowRankModel(ParetoModel):
             return
         self.samples_checked = True  # before: the passes call the network, too
         names = {layer: name for name, layer in self.network.named_modules() if isinstance(layer, BranchingLayer)}
-        with self.active.use(preference[0]):
+        with self.active.idle():
             found = misplaced(self.network, list(names), len(preference), args, kwargs)
         if found:
             self.samples_checked = False
