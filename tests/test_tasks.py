@@ -112,6 +112,7 @@ CASES = [
     (Quantile("price", unit="€", scale=3.0), quantile_batch),
     (KeyPoints("places", num_points=4), keypoints_batch),
     (Tokens("tags", num_classes=4), tokens_batch),
+    (Depth("depth", objective="log"), depth_batch),
 ]
 every_task = pytest.mark.parametrize(("task", "make"), CASES, ids=lambda value: getattr(value, "kind", ""))
 
@@ -294,6 +295,19 @@ def test_depth_by_hand():
     assert torch.equal(
         Depth("depth").loss(prediction, on(target.squeeze(1))), Depth("depth").loss(prediction, on(target))
     )
+
+
+def test_the_logarithmic_loss_of_depth_counts_a_pictures_scale_little():
+    task = Depth("depth", objective="log")
+    target = torch.tensor([1.0, 2.0, 4.0, 0.0]).reshape(1, 1, 2, 2)
+    twice = task.loss(2 * target + (target == 0), on(target))
+    assert twice.item() == pytest.approx(0.3 * math.log(2))
+    turned = target.clone().flatten()[[2, 1, 0, 3]].reshape(1, 1, 2, 2)
+    assert task.loss(turned + (target == 0), on(target)).item() == pytest.approx(2 / 3 * math.log(4))
+    both = torch.cat([target, target]), torch.cat([target, torch.zeros_like(target)])
+    assert task.loss(both[0], on(both[1])).item() == 0
+    with pytest.raises(UserError, match=r"objective is 'l2'; expected 'l1' or 'log'"):
+        Depth("depth", objective="l2")
 
 
 def test_depth_averages_pixels_exactly_or_batches_as_published():

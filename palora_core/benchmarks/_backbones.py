@@ -13,14 +13,16 @@ Dense = Literal["segnet", "deeplab", "mobilenet"]
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def dense_network(backbone: Dense, outputs: Mapping[str, int], width: float, pretrained: bool) -> tuple[str, dict]:
-    """Registry name and options of a network with predictions per pixel."""
+def dense_network(
+    backbone: Dense, outputs: Mapping[str, int], width: float, pretrained: bool, **mobile: Any
+) -> tuple[str, dict]:
+    """Registry name and options of a network with predictions per pixel; those in ``mobile`` are MobileNetV2's."""
     if backbone == "segnet":
         if pretrained:
             raise UserError("SegNet has no ImageNet weights; set backbone=deeplab or backbone=mobilenet.")
         return "segnet", {"outputs": outputs, "width": width}
     options: dict[str, Any] = {"outputs": outputs, "pretrained": pretrained}
-    return backbone, options | ({"dense": True} if backbone == "mobilenet" else {})
+    return backbone, options | ({"dense": True, **mobile} if backbone == "mobilenet" else {})
 
 
 def pictures(size: tuple[int, int], pretrained: bool) -> RGB:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +16,8 @@ from palora_core.benchmarks.base import Benchmark, Progress
 from palora_core.data import ArraySplit, Split, Targets
 from palora_core.errors import UserError
 from palora_core.inputs import RGB
-from palora_core.ranges import CountOrNone, Range
+from palora_core.ranges import CountOrNone, Range, check_ranges
+from palora_core.tasks import Depth, Normals, Segmentation, Task
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class GeneratedScenes(Benchmark):
         backbone: the paper's SegNet; DeepLabV3 on ResNet-50 or MobileNetV2 of torchvision, with one head per task.
         width: factor on SegNet's channels; 1 is the paper's size.
         pretrained: start DeepLabV3 or MobileNetV2 from ImageNet weights that lie in TORCH_HOME.
+        shared: channels at the end of MobileNetV2's decoder that the tasks compete for, each read by one 1×1 layer.
+        depth_loss: l1 takes differences as the paper does, log those of logarithms, so that near and far count alike.
         train_images: scenes to train on.
         val_images: scenes to validate on.
         test_images: scenes to test on.
@@ -42,26 +45,54 @@ class GeneratedScenes(Benchmark):
         "perception system. Real photos are outside its training data."
     )
     kind: ClassVar[str]
+    unit: ClassVar[str]
+    inverse: ClassVar[bool]
+    worst: ClassVar[tuple[float, float, float]]
 
     height: Annotated[int, Range(32, 4096)] = 96
     image_width: Annotated[int, Range(32, 4096)] = 128
     backbone: Dense = "segnet"
     width: Annotated[float, Range(0, 8, open_low=True)] = 0.25
     pretrained: bool = False
+    shared: Annotated[int, Range(1, 4096)] = 32
+    depth_loss: Literal["l1", "log"] = "l1"
     train_images: Annotated[int, Range(1, 1_000_000)] = 800
     val_images: Annotated[int, Range(1, 1_000_000)] = 100
     test_images: Annotated[int, Range(1, 1_000_000)] = 200
     data_seed: CountOrNone = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         for name in ("height", "image_width"):
             if getattr(self, name) < 32 or getattr(self, name) % 32:
                 raise UserError(f"{name} must be a multiple of 32, found {getattr(self, name)}.")
 
     @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Segmentation, depth and, where the benchmark has them, normals."""
+        classes, found = scenes.CLASSES[self.kind], []
+        found.append(Segmentation("segmentation", len(classes), classes=classes))
+        found.append(Depth("depth", unit=self.unit, inverse=self.inverse, objective=self.depth_loss))
+        return (*found, Normals("normals")) if self.has_normals else tuple(found)
+
+    @property
+    def has_normals(self) -> bool:
+        """Whether surface normals are a task."""
+        return True
+
+    @property
+    def reference(self) -> tuple[float, ...]:
+        """What a network that sees nothing reaches: ``worst``, and 1 for logarithms of depth."""
+        segmentation, depth, normals = self.worst
+        found = segmentation, 1.0 if self.depth_loss == "log" else depth, normals
+        return found[: len(self.tasks)]
+
+    @property
     def network(self) -> tuple[str, dict[str, Any]]:
         """The backbone with one head per task."""
-        return dense_network(self.backbone, self.outputs, self.width, self.pretrained)
+        positive = ["depth"] if self.depth_loss == "log" else []
+        mobile = {"shared": self.shared, "positive": positive}
+        return dense_network(self.backbone, self.outputs, self.width, self.pretrained, **mobile)
 
     @property
     def input_kind(self) -> RGB:
@@ -82,7 +113,7 @@ class GeneratedScenes(Benchmark):
             self.kind, split, count, self.height, self.image_width, self.data_seed, Path(data), progress=report
         )
         targets = {"segmentation": made.labels[:count], "depth": made.depths[:count]}
-        if made.normals is not None:
+        if self.has_normals:
             targets["normals"] = made.normals[:count]
         return ArraySplit(made.images[:count], targets, self.convert)
 

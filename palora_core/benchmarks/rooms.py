@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
+import torch
+
+from palora_core.benchmarks import _sensor
+from palora_core.benchmarks._photos import photo_like, turned
 from palora_core.benchmarks._scenes import GeneratedScenes
-from palora_core.benchmarks.base import Recipe, benchmarks
-from palora_core.scenes import ROOM_CLASSES
-from palora_core.tasks import Depth, Normals, Segmentation, Task
+from palora_core.benchmarks.base import Progress, Recipe, benchmarks
+from palora_core.data import Batch
 
 
 @benchmarks.register("rooms")
 @dataclass(frozen=True)
 class Rooms(GeneratedScenes):
-    """Three tasks on generated rooms, in the form of NYUv2's: 13 classes, depth, normals."""
+    """Three tasks on generated rooms, in the form of NYUv2's: 13 classes, depth, normals.
+
+    Attributes:
+        real_frames: train on a depth camera's frames as well, which have depth and normals and no classes; half of
+            every batch is real then. ``prepare rooms`` makes them. The test split stays the generated one.
+        photo_like: training pictures get the faults of photographs and are seen by a camera that is turned a little.
+    """
 
     title: ClassVar[str] = "Rooms (synthetic)"
     summary: ClassVar[str] = "Synthetic indoor scenes from our own generator: 13 classes, depth in metres, normals."
     citation: ClassVar[str] = "Our own generator; task set after Silberman et al.: NYUv2, ECCV 2012"
     kind: ClassVar[str] = "rooms"
+    unit: ClassVar[str] = "m"
+    inverse: ClassVar[bool] = False
+    worst: ClassVar[tuple[float, float, float]] = (2.5, 1.5, 1.2)
     recipe: ClassVar[Recipe] = Recipe(
         epochs=30,
         batch_size=8,
@@ -35,13 +48,23 @@ class Rooms(GeneratedScenes):
         },
     )
 
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """Segmentation, depth, normals."""
-        segmentation = Segmentation("segmentation", len(ROOM_CLASSES), classes=ROOM_CLASSES)
-        return segmentation, Depth("depth", unit="m"), Normals("normals")
+    real_frames: bool = False
+    photo_like: bool = False
 
-    @property
-    def reference(self) -> tuple[float, ...]:
-        """Cross-entropy 2.5, depth error 1.5 m, normals' L1 1.2: what a network that sees nothing reaches."""
-        return 2.5, 1.5, 1.2
+    def load(self, data: Path, progress: Progress | None = None) -> dict[str, Any]:
+        """The generated rooms, and real ones in training and validation where they are asked for."""
+        made: dict[str, Any] = super().load(data, progress)
+        if self.real_frames:
+            real = _sensor.frames(data, self.height, self.image_width)
+            rows = _sensor.places(len(real.images))
+            for split in ("train", "val"):
+                made[split] = _sensor.Interleaved(made[split], real.split(rows[split], self.convert))
+        return made
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Flips; photographs' faults and turns of the camera where they are asked for."""
+        x, targets = super().augment(batch, generator)
+        if not self.photo_like:
+            return x, targets
+        pictures, targets = turned(self.input_kind.restored(x), targets, generator)
+        return self.input_kind.scaled(photo_like(pictures, generator)), targets

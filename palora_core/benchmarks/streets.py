@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from palora_core.benchmarks._scenes import GeneratedScenes
 from palora_core.benchmarks.base import Recipe, benchmarks
-from palora_core.scenes import STREET_CLASSES
-from palora_core.tasks import Depth, Segmentation, Task
+from palora_core.ranges import Range
 
 
 @benchmarks.register("streets")
 @dataclass(frozen=True)
 class Streets(GeneratedScenes):
-    """Two tasks on generated streets, in the form of CityScapes': 7 classes and inverse depth."""
+    """Two tasks on generated streets, in the form of CityScapes': 7 classes and inverse depth; normals if asked for.
+
+    Attributes:
+        image_width: image columns, a multiple of 32.
+        normals: surface normals as a third task.
+    """
 
     title: ClassVar[str] = "Streets (synthetic)"
     summary: ClassVar[str] = "Synthetic driving scenes from our own generator: 7 classes and inverse depth in 1/m."
     citation: ClassVar[str] = "Our own generator; task set after Cordts et al.: Cityscapes, CVPR 2016"
     kind: ClassVar[str] = "streets"
+    unit: ClassVar[str] = "1/m"
+    inverse: ClassVar[bool] = True
+    worst: ClassVar[tuple[float, float, float]] = (2.0, 0.1, 1.2)
     recipe: ClassVar[Recipe] = Recipe(
         epochs=30,
         batch_size=8,
@@ -30,15 +37,10 @@ class Streets(GeneratedScenes):
         methods={"palora": {"rank": 4, "num_preferences": 5}},
     )
 
-    image_width: int = 192
+    image_width: Annotated[int, Range(32, 4096)] = 192
+    normals: bool = False
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
-        """Segmentation, inverse depth."""
-        segmentation = Segmentation("segmentation", len(STREET_CLASSES), classes=STREET_CLASSES)
-        return segmentation, Depth("depth", unit="1/m", inverse=True)
-
-    @property
-    def reference(self) -> tuple[float, ...]:
-        """Cross-entropy 2 and inverse-depth error 0.1 / m: what a network that sees nothing reaches."""
-        return 2.0, 0.1
+    def has_normals(self) -> bool:
+        """Whether normals were asked for."""
+        return self.normals

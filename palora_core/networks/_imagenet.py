@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ def imagenet_state(versions: Any) -> dict[str, Tensor]:
     return state
 
 
-def fill(module: nn.Module, state: Mapping[str, Tensor], but: str, strip: str = "") -> None:
-    """Load ``state`` into ``module``, without the classifier, whose names begin with ``but``.
+def fill(module: nn.Module, state: Mapping[str, Tensor], but: Sequence[str], strip: str = "") -> None:
+    """Load ``state`` into ``module``, without the classifier and whatever else begins like one of ``but``.
 
     Args:
         module: takes all its parameters and buffers from ``state``.
@@ -57,7 +57,7 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], but: str, strip: str = 
     Raises:
         UserError: the weights are another network's.
     """
-    wanted = {name.removeprefix(strip): tensor for name, tensor in state.items() if not name.startswith(but)}
+    wanted = {name.removeprefix(strip): tensor for name, tensor in state.items() if not name.startswith(tuple(but))}
     try:
         module.load_state_dict(wanted)
     except RuntimeError as error:

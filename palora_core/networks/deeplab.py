@@ -48,7 +48,7 @@ def deeplab(outputs: Mapping[str, int], pretrained: bool = False) -> MultiTaskNe
 
     backbone = Backbone()
     if pretrained:
-        fill(backbone, imagenet_state(ResNet50_Weights), "fc.")
+        fill(backbone, imagenet_state(ResNet50_Weights), ["fc."])
     up: dict[str, Any] = {"scale_factor": STRIDE, "mode": "bilinear", "align_corners": False}
     heads = {
         task: nn.Sequential(DeepLabHead(CHANNELS, channels), nn.Upsample(**up)) for task, channels in outputs.items()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palora_core.networks._imagenet import fill, imagenet_state
 from palora_core.networks.base import MultiTaskNetwork, networks
 
-STRIDE = 8
-FINE = 7  # the first blocks, up to stride 8
-FINE_CHANNELS, COARSE_CHANNELS, MIXED = 32, 1280, 64
+STRIDE = 2  # of the finest features
+POOLED, COARSE = 1280, 320  # channels of the last convolution and of the last block
+LAST = 18  # blocks; the last convolution is for whole images
+SKIPS = {13: 96, 6: 32, 3: 24, 1: 16}  # the last block of strides 16, 8, 4 and 2 → its channels
+WIDTHS = (96, 64, 48, 32)  # of the decoder at strides 32, 16, 8 and 4; at stride 2 all tasks share a few
 
 
 def _features() -> nn.Sequential:
@@ -35,42 +38,79 @@ class PooledTrunk(nn.Module):
 
 
 class DenseTrunk(nn.Module):
-    """MobileNetV2's features at strides 8 and 32, mixed at stride 8: [B, 64, H / 8, W / 8]."""
+    """MobileNetV2's blocks and a decoder back to stride 2, as in U-Net: [B, shared, H / 2, W / 2].
 
-    def __init__(self) -> None:
+    Args:
+        shared: channels that all heads read.
+    """
+
+    def __init__(self, shared: int) -> None:
         super().__init__()
-        self.features = _features()
-        self.fine = nn.Conv2d(FINE_CHANNELS, MIXED, 1)
-        self.coarse = nn.Conv2d(COARSE_CHANNELS, MIXED, 1)
+        self.features = _features()[:LAST]
+        skips = (0, *SKIPS.values())
+        below, widths = (COARSE, *WIDTHS), (*WIDTHS, shared)
+        self.decoder = nn.ModuleList(_mixed(a + skip, b) for a, skip, b in zip(below, skips, widths))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shared features of images [B, 3, H, W]; H and W are multiples of 8."""
-        fine = self.features[:FINE](x)
-        coarse = self.coarse(self.features[FINE:](fine))
-        raised = F.interpolate(coarse, fine.shape[-2:], mode="bilinear", align_corners=False)
-        return F.relu(self.fine(fine) + raised)
+        """Shared features of images [B, 3, H, W]; H and W are even."""
+        kept = []
+        for number, block in enumerate(self.features):
+            x = block(x)
+            if number in SKIPS:
+                kept.append(x)
+        x = self.decoder[0](x)
+        for stage, finer in zip(list(self.decoder)[1:], reversed(kept)):
+            raised = F.interpolate(x, finer.shape[-2:], mode="bilinear", align_corners=False)
+            x = stage(torch.cat([raised, finer], 1))
+        return x
 
 
-def _dense_head(channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        *(nn.Conv2d(MIXED, MIXED, 3, padding=1), nn.ReLU(), nn.Conv2d(MIXED, channels, 1)),
-        nn.Upsample(scale_factor=STRIDE, mode="bilinear", align_corners=False),
-    )
+class Exponential(nn.Module):
+    """e to the power of its input: a quantity that is positive, learnt in steps of its size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Element by element."""
+        return x.exp()
+
+
+def _mixed(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def _dense_head(inputs: int, channels: int, positive: bool) -> nn.Sequential:
+    raised = nn.Upsample(scale_factor=STRIDE, mode="bilinear", align_corners=False)
+    return nn.Sequential(nn.Conv2d(inputs, channels, 1), *([Exponential()] if positive else []), raised)
 
 
 @networks.register("mobilenet")
-def mobilenet(outputs: Mapping[str, int], dense: bool = False, pretrained: bool = False) -> MultiTaskNetwork:
+def mobilenet(
+    outputs: Mapping[str, int],
+    dense: bool = False,
+    pretrained: bool = False,
+    shared: int = 32,
+    positive: Collection[str] = (),
+) -> MultiTaskNetwork:
     """MobileNetV2 (Sandler et al., CVPR 2018) with one head per task.
 
     Args:
         outputs: task name → number of outputs, or of output channels.
         dense: predictions per pixel instead of per image.
         pretrained: start the features from torchvision's ImageNet weights in TORCH_HOME.
+        shared: channels that dense heads read, each by one 1×1 convolution; with a few the tasks compete for them.
+        positive: dense tasks that predict quantities above 0 (distances).
     """
-    trunk = DenseTrunk() if dense else PooledTrunk()
+    trunk = DenseTrunk(shared) if dense else PooledTrunk()
     if pretrained:
         from torchvision.models import MobileNet_V2_Weights
 
-        fill(trunk.features, imagenet_state(MobileNet_V2_Weights), "classifier.", strip="features.")
-    make = _dense_head if dense else lambda count: nn.Linear(COARSE_CHANNELS, count)
-    return MultiTaskNetwork(trunk, {task: make(count) for task, count in outputs.items()})
+        fill(
+            trunk.features,
+            imagenet_state(MobileNet_V2_Weights),
+            ("classifier.", *(["features.18."] if dense else [])),
+            strip="features.",
+        )
+    heads = {
+        task: _dense_head(shared, count, task in positive) if dense else nn.Linear(POOLED, count)
+        for task, count in outputs.items()
+    }
+    return MultiTaskNetwork(trunk, heads)

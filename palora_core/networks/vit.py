@@ -39,5 +39,5 @@ def vit(outputs: Mapping[str, int], size: int = 224, layers: int = 12, pretraine
         state = imagenet_state(ViT_B_16_Weights)
         if "encoder.pos_embedding" in state:
             state = interpolate_embeddings(size, PATCH, state)
-        fill(trunk, state, "heads.")
+        fill(trunk, state, ["heads."])
     return MultiTaskNetwork(trunk, {task: nn.Linear(WIDTH, count) for task, count in outputs.items()})

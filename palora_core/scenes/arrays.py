@@ -47,7 +47,7 @@ class Field:
         return np.ascontiguousarray(value, self.dtype)
 
 
-def fields(kind: str, height: int, width: int) -> tuple[Field, ...]:
+def fields(height: int, width: int) -> tuple[Field, ...]:
     """The arrays of a cache.
 
     Depth is stored as float16: its error is at most 1/2048 of the depth (2 mm at 4 m), a tenth of a depth sensor's
@@ -55,13 +55,12 @@ def fields(kind: str, height: int, width: int) -> tuple[Field, ...]:
     int8 times 127: at most 0.4° off once they have unit length again, where good networks are 15° off.
     """
     plane = (height, width)
-    chosen = (
+    return (
         Field("images", "image", np.dtype(np.uint8), (*plane, 3)),
         Field("labels", "label", np.dtype(np.int8), plane),
         Field("depths", "depth", np.dtype("<f2"), plane),
         Field("normals", "normal", np.dtype(np.int8), (*plane, 3)),
     )
-    return chosen if kind == "rooms" else chosen[:3]
 
 
 def grow(field: Field, folder: Path, rows: int) -> None:

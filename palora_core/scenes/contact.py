@@ -11,7 +11,7 @@ from palora_core.scenes.generate import render
 def sheet(
     kind: str, n: int, height: int = 96, width: int = 128, seed: int = 0, split: str = "train", columns: int = 1
 ) -> np.ndarray:
-    """The first ``n`` scenes as one picture uint8 [rows · H, columns · 3 or 4 · W, 3].
+    """The first ``n`` scenes as one picture uint8 [rows · H, columns · 4 · W, 3].
 
     Args:
         kind: ``"rooms"`` or ``"streets"``.
@@ -36,8 +36,7 @@ def _strip(kind: str, scene: dict[str, np.ndarray]) -> np.ndarray:
     # Dark blue over green to yellow; black where nothing is known.
     heat = np.concatenate([share**2, 0.9 * share**0.7, 0.45 + 0.3 * np.sin(3 * share) - 0.6 * share**2], axis=2)
     parts = [scene["image"], PALETTES[kind][scene["label"]], _bytes(np.where(known[..., None], heat, 0))]
-    if "normal" in scene:
-        parts.append(_bytes(0.5 + 0.5 * scene["normal"]))
+    parts.append(_bytes(0.5 + 0.5 * scene["normal"]))
     return np.concatenate(parts, axis=1)
 
 

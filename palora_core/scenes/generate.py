@@ -31,8 +31,8 @@ def render(kind: str, seed: int, index: int, height: int, width: int, split: str
 
     Returns:
         ``image`` uint8 [H, W, 3]; ``label`` int8 [H, W], -1 for void; ``depth`` float32 [H, W], metres for rooms and
-        inverse metres for streets, 0 where missing; for rooms ``normal`` float32 [H, W, 3], unit vectors in the camera
-        frame (x right, y down, z forward) that face the camera, zeros where depth is missing.
+        inverse metres for streets, 0 where missing; ``normal`` float32 [H, W, 3], unit vectors in the camera frame (x
+        right, y down, z forward) that face the camera, zeros where depth is missing.
 
     Raises:
         SceneError: an unknown kind or split, a negative number, or sides that are too small.

@@ -38,7 +38,7 @@ class Parameters:
 
     def fields(self) -> tuple[Field, ...]:
         """The split's arrays."""
-        return fields(self.kind, self.height, self.width)
+        return fields(self.height, self.width)
 
 
 @dataclass

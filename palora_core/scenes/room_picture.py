@@ -56,8 +56,7 @@ def render_room(dice: Dice, height: int, width: int) -> dict[str, Array]:
     lens = Lens.draw(dice, key=0.5, cast=0.05, grain=0.022)
     image = lens.develop(light.reshape(3, *depth.shape), dice.pixels())
     label, gloss = picked(solids.label[seen]), picked(appearance.gloss.reshape(depth.shape))
-    normal = np.stack([dot(axis, surface.normal) for axis in axes.astype(np.float32).T], axis=-1)
-    depth, normal = picked(depth), picked(normal.reshape(*seen.shape, 3))
+    depth, normal = picked(depth), picked(surface.facing(axes).reshape(*seen.shape, 3))
     missing = _missing(dice, depth, label, gloss)
     depth[missing], normal[missing] = 0, 0
     return {"image": image, "label": label, "depth": depth, "normal": normal}
@@ -82,7 +81,7 @@ def _shoot(dice: Dice) -> Shot:
         solids = room.stage.scene.finish()
         for _ in range(8):
             position, axes = _stand(dice, room)
-            focal = dice.uniform(0.78, 0.95)
+            focal = dice.uniform(0.72, 1.15)
             score = _judge(solids, View.pinhole(position, axes, focal * _TRIAL[1], *_TRIAL))
             shots.append(Shot(room, solids, position, axes, focal, score))
             if score >= 6:
@@ -94,12 +93,13 @@ def _shoot(dice: Dice) -> Shot:
 
 
 def _stand(dice: Dice, room: Room) -> tuple[Array, Array]:
-    """A place near one end of the room and a direction into it."""
+    """A place near one end of the room and a direction into it, now and then down to something close by."""
     length, width, _ = room.size
     place = (dice.uniform(0.25, 0.4 * length), dice.uniform(0.2, 0.8) * width, dice.uniform(1.0, 1.75))
-    target = (length * dice.uniform(0.6, 1.0), width * dice.uniform(0.1, 0.9), dice.uniform(0.15, 1.6))
+    far, high = ((0.42, 0.75), (0.0, 0.9)) if dice.chance(0.35) else ((0.6, 1.0), (0.15, 1.6))
+    target = (length * dice.uniform(*far), width * dice.uniform(0.1, 0.9), dice.uniform(*high))
     x, y, z = (end - start for start, end in zip(place, target))
-    return np.array(place), orientation(math.atan2(y, x), math.atan2(z, math.hypot(x, y)), dice.normal(0, 0.04))
+    return np.array(place), orientation(math.atan2(y, x), math.atan2(z, math.hypot(x, y)), dice.normal(0, 0.07))
 
 
 def _judge(solids: Solids, view: View) -> float:

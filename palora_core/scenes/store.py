@@ -27,13 +27,13 @@ class SceneArrays:
         images: uint8 [N, H, W, 3].
         labels: int8 [N, H, W]; -1 is void.
         depths: float16 [N, H, W]; metres for rooms, inverse metres for streets, 0 where missing.
-        normals: int8 [N, H, W, 3], unit normals times 127, for rooms; None for streets.
+        normals: int8 [N, H, W, 3], unit normals times 127; zeros where depth is missing.
     """
 
     images: np.ndarray
     labels: np.ndarray
     depths: np.ndarray
-    normals: np.ndarray | None
+    normals: np.ndarray
 
     def __len__(self) -> int:
         return len(self.images)
@@ -83,7 +83,7 @@ def ensure(
             reason = error.strerror or str(error)
             raise SceneError(f"Scenes can't be written to {folder} ({reason}); choose another folder.") from None
     opened = {field.name: arrays.open_rows(field, folder, count) for field in parameters.fields()}
-    return SceneArrays(opened["images"], opened["labels"], opened["depths"], opened.get("normals"))
+    return SceneArrays(opened["images"], opened["labels"], opened["depths"], opened["normals"])
 
 
 def verify(root_dir: Path) -> int:

@@ -25,7 +25,7 @@ _MOST_LAMPS = 5
 
 
 def render_street(dice: Dice, height: int, width: int) -> dict[str, Array]:
-    """A street: image, label and inverse depth; see :func:`~palora_core.scenes.render`."""
+    """A street: image, label, inverse depth and normals in the camera frame; see :func:`~palora_core.scenes.render`."""
     street = Street(dice)
     solids = street.stage.scene.finish()
     # Where the horizon lies, how high the camera is and how wide it sees all vary: a row of the picture does not tell
@@ -55,7 +55,11 @@ def render_street(dice: Dice, height: int, width: int) -> dict[str, Array]:
     gloss = np.zeros(depth.size, np.float32)
     gloss[surface.pixel[surface.solid != street.ground]] = appearance.gloss[surface.solid != street.ground]
     planes = (picked(array.reshape(depth.shape)) for array in (label, inverse, gloss))
-    return _photograph(dice, street.weather, light.reshape(3, *depth.shape), *planes)
+    scene = _photograph(dice, street.weather, light.reshape(3, *depth.shape), *planes)
+    normal = np.zeros((depth.size, 3), np.float32)
+    normal[surface.pixel] = surface.facing(axes)
+    known = scene["depth"][..., None] > 0
+    return scene | {"normal": np.where(known, picked(normal.reshape(*depth.shape, 3)), np.float32(0))}
 
 
 def _illuminate(street: Street, solids: Solids, surface: Surface, appearance: Looks, open_light: Array) -> Array:

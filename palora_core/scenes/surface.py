@@ -37,6 +37,10 @@ class Surface:
     local: Array
     axis: Array
 
+    def facing(self, axes: Array) -> Array:
+        """The normals in the frame of a camera with these ``axes`` (right, down, forward as columns) [N, 3]."""
+        return np.stack([dot(axis, self.normal) for axis in axes.astype(np.float32).T], axis=-1)
+
 
 @dataclass
 class Looks:

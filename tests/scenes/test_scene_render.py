@@ -30,8 +30,7 @@ def fingerprint(scene: dict[str, np.ndarray]) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_shapes_and_types(rendered, kind):
     expected = {"image": (np.uint8, (3,)), "label": (np.int8, ()), "depth": (np.float32, ())}
-    if kind == "rooms":
-        expected["normal"] = (np.float32, (3,))
+    expected["normal"] = (np.float32, (3,))
     for scene in rendered[kind]:
         assert scene.keys() == expected.keys()
         for name, (dtype, channels) in expected.items():
@@ -78,7 +77,7 @@ def test_pictures_use_the_whole_range_and_differ(rendered):
 
 
 def test_normals_have_unit_length_where_depth_is_known_and_are_zero_elsewhere(rendered):
-    for scene in rendered["rooms"]:
+    for scene in (*rendered["rooms"], *rendered["streets"]):
         length = np.linalg.norm(scene["normal"], axis=-1)
         known = scene["depth"] > 0
         assert np.abs(length[known] - 1).max() < 1e-5
@@ -183,7 +182,7 @@ def test_streets_vary_in_light_and_colour():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_contact_sheet(kind):
-    parts = 4 if kind == "rooms" else 3
+    parts = 4
     picture = sheet(kind, 3, 16, 24, columns=2)
     assert picture.dtype == np.uint8
     assert picture.shape == (2 * 16, 2 * parts * 24, 3)
@@ -194,7 +193,7 @@ def test_contact_sheet(kind):
 
 def test_public_names_and_classes():
     assert set(scenes.__all__) == {
-        *("GENERATOR_VERSION", "KINDS", "ROOM_CLASSES", "STREET_CLASSES", "SceneArrays", "SceneError"),
+        *("CLASSES", "GENERATOR_VERSION", "KINDS", "ROOM_CLASSES", "STREET_CLASSES", "SceneArrays", "SceneError"),
         *("ensure", "render", "sheet", "verify"),
     }
     assert isinstance(scenes.GENERATOR_VERSION, int)
