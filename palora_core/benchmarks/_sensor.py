@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from palora_core.data import ArraySplit, Batch, Split
 from palora_core.errors import UserError
-from palora_core.prepared import Prepared
+from palora_core.storage.prepared import Prepared
 
 NAME = "rooms"  # of the prepared frames, below the data root
 OFFICIAL, TEST, VALIDATION = 373, 73, 30  # frames of the walk; the last ones are the test, those before validate
