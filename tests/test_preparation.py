@@ -345,7 +345,7 @@ def test_the_script_prepares_and_checks(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "train 100, test 20" in done.stdout
     assert script("sarcos", "--check", "--data", tmp_path).returncode == 0
-    assert "nothing to prepare" in script("rooms", "--data", tmp_path).stdout
+    assert "nothing to prepare" in script("streets", "--data", tmp_path).stdout
     (source / "sarcos_inv.mat").unlink()
     failed = script("sarcos", "--source", source, "--data", tmp_path)
     assert failed.returncode == 2

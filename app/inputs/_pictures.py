@@ -21,13 +21,26 @@ class PictureView(InputView):
         pixels: np.ndarray = shown
         return pixels
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where a person's picture may come from, the usual one first."""
+        return "File", "Camera"
+
     def send(self) -> Sent | None:
+        """A choice of the source, and its form."""
+        import streamlit as st
+
+        first = self.sources[0]
+        # A key per first source: what was chosen for another kind of picture may not be there for this one.
+        chosen = st.segmented_control(
+            "Source", self.sources, default=first, key=f"source-{first}", label_visibility="collapsed"
+        )
+        return self.sent_from(chosen or first)
+
+    def sent_from(self, source: str) -> Sent | None:
         """Upload or snapshot."""
         import streamlit as st
 
-        source = st.segmented_control(
-            "Source", ["File", "Camera"], default="File", key="source", label_visibility="collapsed"
-        )
         if source == "Camera":
             sent = st.camera_input("Take a picture", key="camera", label_visibility="collapsed")
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -11,9 +11,11 @@ from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Split
 from palora_core.inputs import Grey
 from palora_core.networks.lenet import UNITS
+from palora_core.problem import Problem
 from palora_core.ranges import CountOrNone, Range, check_ranges
 from palora_core.tasks import Classification, Task
 
+EDGE, FIGURE = 4, 20  # pixels around a digit of MNIST, and its own side
 GUESS = 2.3  # cross-entropy of ten classes that are equally likely
 
 
@@ -71,7 +73,11 @@ class MultiMNIST(Benchmark):
     @property
     def input_kind(self) -> Grey:
         """Grey, white on black, 28 × 28; a picture of any shape is squeezed."""
-        return Grey((28, 28), squeezed=True, dark=True)
+        side = self.canvas
+        marks = tuple(
+            ((x + EDGE) / side, (y + EDGE) / side, FIGURE / side, FIGURE / side) for y, x in self.offsets.values()
+        )
+        return Grey((28, 28), squeezed=True, dark=True, marks=marks)
 
     @property
     def reference(self) -> tuple[float, ...]:
@@ -82,6 +88,14 @@ class MultiMNIST(Benchmark):
     def network(self) -> tuple[str, dict[str, Any]]:
         """LeNet."""
         return "lenet", {"outputs": self.outputs, "batch_norm": self.norm_layers, "shared": self.shared_units}
+
+    def problem(self, data: Path = Path(), progress: Progress | None = None) -> Problem:
+        """As of any benchmark; the title tells of a bottleneck."""
+        made = super().problem(data, progress)
+        if self.shared_units < UNITS:
+            units = f"{self.shared_units} shared unit" + "s" * (self.shared_units > 1)
+            made.about = replace(made.about, title=f"{self.title}, {units}")
+        return made
 
     def load(self, data: Path, progress: Progress | None = None) -> dict[str, Split]:
         """Generate all splits (a second or two)."""

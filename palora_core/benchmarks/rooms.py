@@ -13,6 +13,25 @@ from palora_core.benchmarks._photos import photo_like, turned
 from palora_core.benchmarks._scenes import GeneratedScenes
 from palora_core.benchmarks.base import Progress, Recipe, benchmarks
 from palora_core.data import Batch
+from palora_core.problem import About, Problem
+
+REAL = About(
+    title="Rooms (synthetic and real)",
+    summary=(
+        "Synthetic indoor scenes from our own generator with 13 classes, depth in metres and normals; half of every "
+        "training batch are a depth camera's frames with depth and normals only. Figures are of synthetic scenes."
+    ),
+    citation=(
+        "Our own generator; task set after Silberman et al.: NYUv2, ECCV 2012. Frames: sample of Düzçeker et al.: "
+        "DeepVideoMVS, CVPR 2021"
+    ),
+    licence="Scenes and weights: MIT. Frames (not included): MIT. ImageNet weights at the start: torchvision, BSD-3.",
+    limits=(
+        "A demonstration of controllable trade-offs, not a perception system. Depth and normals were learnt from one "
+        "walk through a few rooms besides synthetic scenes, classes from synthetic scenes only. A distance is right up "
+        "to a factor: how large a scene is can hardly be seen in one picture."
+    ),
+)
 
 
 @benchmarks.register("rooms")
@@ -50,6 +69,13 @@ class Rooms(GeneratedScenes):
 
     real_frames: bool = False
     photo_like: bool = False
+
+    def problem(self, data: Path = Path(), progress: Progress | None = None) -> Problem:
+        """As of any benchmark; cards tell of real frames."""
+        made = super().problem(data, progress)
+        if self.real_frames:
+            made.about = REAL
+        return made
 
     def load(self, data: Path, progress: Progress | None = None) -> dict[str, Any]:
         """The generated rooms, and real ones in training and validation where they are asked for."""

@@ -22,10 +22,13 @@ class Grey(Picture):
     Args:
         squeezed: Squeeze a person's picture to the size instead of cutting its sides off.
         dark: Invert a person's picture whose border is bright: the network knows bright figures on a dark ground.
+        marks: Places where a person who draws such a picture puts its figures: left, top, width and height as shares of
+            the picture.
     """
 
     squeezed: bool = False
     dark: bool = False
+    marks: tuple[tuple[float, float, float, float], ...] = ()
 
     def used(self, rows: int, columns: int) -> tuple[int, int]:
         """All of it, if it is squeezed."""

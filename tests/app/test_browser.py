@@ -23,6 +23,15 @@ MOVING = """() => {
     const fits = Math.abs(box.width - width) + Math.abs(box.height - height) < 2;
     return before === now && fits ? [] : [now];
 }"""
+TOUCHED = """(places) => {
+    const board = document.querySelector('.drawing canvas');
+    board.setPointerCapture = () => {};  // there is no such finger
+    const tell = (name, [clientX, clientY]) => board.dispatchEvent(new PointerEvent(
+        name, { clientX, clientY, pointerType: 'touch', pointerId: 7, bubbles: true }));
+    tell('pointerdown', places[0]);
+    places.slice(1).forEach((place) => tell('pointermove', place));
+    tell('pointerup', places.at(-1));
+}"""
 LABELS = """(task) => document.querySelector('.palora').explorer.pixels(task)"""
 
 
@@ -297,6 +306,37 @@ def test_pictures_of_ones_own(open_page):
     page.locator(".p-gallery button").nth(1).click()
     expect(notice).to_be_hidden(timeout=WAIT)
     expect(page.locator(".p-numbers b").first).to_be_visible(timeout=WAIT)
+
+
+@pytest.mark.parametrize("pointer", ["mouse", "touch"])
+def test_figures_are_drawn(open_page, pointer):
+    page = open_page("model=digits")
+    page.get_by_text("Your picture").click()
+    board = page.locator(".drawing canvas")
+    board.hover()
+    box = board.bounding_box()
+    places = [
+        (box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in ((0.2, 0.2), (0.5, 0.3), (0.5, 0.6))
+    ]
+    button = {name: page.locator(f".drawing .d-{name}") for name in ("send", "undo", "clear")}
+    assert all(one.is_disabled() for one in button.values()) and page.locator(".d-marks span").count() == 1
+    for stroke in (places, places[:1]):
+        if pointer == "mouse":
+            page.mouse.move(*stroke[0])
+            page.mouse.down()
+            for place in stroke[1:]:
+                page.mouse.move(*place, steps=4)
+            page.mouse.up()
+        else:
+            page.evaluate(TOUCHED, [list(place) for place in stroke])
+    count = "() => document.querySelector('.drawing').drawing.strokes.length"
+    assert page.evaluate(count) == 2
+    button["undo"].click()
+    assert page.evaluate(count) == 1
+    button["send"].click()
+    page.wait_for_selector(".p-gallery button[aria-label='Your drawing'][aria-checked=true]")
+    page.wait_for_function("() => document.querySelector('.palora').explorer.latest.image.startsWith('upload-')")
+    expect(page.locator("[data-testid=stPopoverBody]"), "nothing covers the result").to_have_count(0, timeout=WAIT)
 
 
 @pytest.mark.parametrize("model", ["one", "forty", "digits"])

@@ -68,7 +68,11 @@ class Toy(Benchmark):
     def input_kind(self):
         if self.kind == "table":
             return Table()
-        return RGB(self.shape) if self.kind == "dense" else Grey(self.shape, squeezed=True)
+        return (
+            RGB(self.shape)
+            if self.kind == "dense"
+            else Grey(self.shape, squeezed=True, dark=True, marks=((0.1, 0.1, 0.5, 0.5),))
+        )
 
     @property
     def shape(self):
