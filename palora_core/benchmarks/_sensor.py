@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from palora_core.data import ArraySplit, Batch, Split
+from palora_core.batches import Batch
+from palora_core.data import ArraySplit, Split
 from palora_core.errors import UserError
 from palora_core.storage.prepared import Prepared
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import torch
 
+from palora_core.batches import Batch
 from palora_core.benchmarks import _sensor
 from palora_core.benchmarks._photos import photo_like, turned
 from palora_core.benchmarks._scenes import GeneratedScenes
 from palora_core.benchmarks.base import Progress, Recipe, benchmarks
-from palora_core.data import Batch
 from palora_core.problem import About, Problem
 
 REAL = About(

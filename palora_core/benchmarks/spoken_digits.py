@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from palora_core.batches import Batch
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
-from palora_core.data import ArraySplit, Batch, Split, Targets
+from palora_core.data import ArraySplit, Split, Targets
 from palora_core.errors import UserError
 from palora_core.inputs import Audio
 from palora_core.preparation.spoken_digits import LENGTH, RATE
