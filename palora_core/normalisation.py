@@ -30,17 +30,18 @@ def anchor_preferences(num_tasks: int) -> Tensor:
 
 
 def anchor_weights(preference: Tensor) -> Tensor:
-    """Weights [T + 1] of the anchors for λ [T]: piecewise linear on the simplex cut into T parts at its centre.
+    """Weights [..., T + 1] of the anchors for λ [..., T]: piecewise linear on the simplex, cut into T at its centre.
 
     The centre weighs T·min λ and corner t weighs λ_t − min λ. A pseudo-preference uses the statistics of the nearest
     mixture: negative entries count as zero, the rest is scaled to sum 1, and nothing left means the centre.
     """
     positive = preference.clamp_min(0)
-    total = positive.sum()
-    centre = torch.full_like(preference, 1 / len(preference))
+    total = positive.sum(-1, keepdim=True)
+    count = preference.shape[-1]
+    centre = torch.full_like(preference, 1 / count)
     inside = torch.where(total > 0, positive / total.clamp_min(torch.finfo(preference.dtype).tiny), centre)
-    lowest = inside.min()
-    return torch.cat([inside - lowest, (lowest * len(preference)).reshape(1)])
+    lowest = inside.amin(-1, keepdim=True)
+    return torch.cat([inside - lowest, lowest * count], -1)
 
 
 def anchor_weights_of(preference: Sequence[float]) -> list[float]:
@@ -78,23 +79,33 @@ class AnchoredBatchNorm(SwappedLayer):
 
     @property
     def running_mean(self) -> Tensor | None:
-        """Mean [C] at the active preference."""
+        """Mean [C], or [B, C], at the active preference."""
         return self._at(self.anchor_mean, "running_mean")
 
     @property
     def running_var(self) -> Tensor | None:
-        """Variance [C] at the active preference."""
+        """Variance [C], or [B, C], at the active preference."""
         return self._at(self.anchor_var, "running_var")
 
     def forward(self, x: Tensor) -> Tensor:
-        """The plain layer's forward, also where somebody differentiates by λ (torch does not, by statistics)."""
+        """The plain layer's forward, also where somebody differentiates by λ (torch does not, by statistics).
+
+        Raises:
+            UserError: λ is one per sample, and ``x`` has not as many.
+        """
         preference = None if self.training else self.anchored_to.preference
-        if preference is None or not preference.requires_grad:
+        if preference is None or not (preference.requires_grad or preference.dim() > 1):
             return super().forward(x)
-        shape = (1, -1, *[1] * (x.dim() - 2))
+        if preference.dim() > 1 and len(preference) != len(x):
+            raise UserError(
+                f"The preference has {len(preference)} rows, one per sample, but a BatchNorm reads an input of shape "
+                f"{list(x.shape)}; give one λ for all samples."
+            )
+        shape = (len(preference) if preference.dim() > 1 else 1, -1, *[1] * (x.dim() - 2))
         mean, variance = (t.view(shape) for t in (self.running_mean, self.running_var) if t is not None)
         y = (x - mean) * (variance + self.eps).rsqrt()
-        return y if self.weight is None else y * self.weight.view(shape) + self.bias.view(shape)
+        shared = (1, *shape[1:])
+        return y if self.weight is None else y * self.weight.view(shared) + self.bias.view(shared)
 
     def plain_(self, preference: Tensor | None) -> None:
         """Turn this layer back, in place, into a plain BatchNorm with the statistics of ``preference``."""

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from palora_core import batches
 from palora_core.batches import Caller
 from palora_core.conditioning.base import ParetoModel
-from palora_core.machine import channels_last, channels_last_
+from palora_core.machine import autocast, channels_last, channels_last_
 from palora_core.normalisation import AnchoredBatchNorm, anchor_weights_of, batch_norms
 from palora_core.serving import formats
 from palora_core.serving.flat import FlatMix
@@ -93,9 +94,20 @@ class LiveNetwork:
     # -- use ---------------------------------------------------------------------------------------------------------
     @torch.inference_mode()
     def __call__(self, inputs: Any, preference: Any) -> Any:
-        """Predictions (float32, in the network's own containers) for inputs of B items at λ [T]."""
+        """Predictions (float32, in the network's own containers) for inputs of B items at λ [T].
+
+        λ may be one per item, [B, T]: the conditioned network, which has no merged weights, answers then.
+        """
+        if _is_per_item(preference):
+            with autocast(self.device, self.dtype):
+                return _as_float(self.caller(partial(self._conditioned, preference=preference), inputs))
         self.set(preference)
         return _as_float(self.caller(self.network, self._input(inputs)))
+
+    @cached_property
+    def _conditioned(self) -> ParetoModel:
+        """The model as it evaluates; its own mode stays what it is."""
+        return copy.deepcopy(self.model).eval() if self.model.training else self.model
 
     @torch.inference_mode()
     def set(self, preference: Any) -> None:
@@ -233,6 +245,13 @@ def _conv_norm_pairs(network: nn.Module, wiring: Trace) -> list[tuple[str, str]]
     convs = [name for name in wiring.order if isinstance(network.get_submodule(name), FOLDABLE)]
     readers = {name: wiring.only_reader(name) for name in convs}
     return [(conv, norm) for conv, norm in readers.items() if norm is not None and norm in norms]
+
+
+def _is_per_item(preference: Any) -> bool:
+    """Whether this is meant as one λ per item; whether it can be is the model's to say."""
+    if isinstance(preference, list | tuple):
+        return len(preference) > 0 and hasattr(preference[0], "__len__") and not isinstance(preference[0], str)
+    return getattr(preference, "ndim", 1) == 2
 
 
 def _as_float(predictions: Any) -> Any:

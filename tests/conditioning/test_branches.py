@@ -9,6 +9,7 @@ from torch import nn
 
 import palora_core as pc
 from palora_core.adapters.branches import BranchingLayer
+from palora_core.normalisation import calibrate
 
 BATCH = 4
 LAYERS = {
@@ -294,3 +295,24 @@ def test_samples_are_found_or_refused_however_they_are_arranged(name, inside):
         torch.testing.assert_close(answer(), wanted)
     assert type(model.merge(rows[0]).inner) is nn.Linear and "folds" not in vars(model.merge(rows[0]).inner)
     torch.testing.assert_close(model(x, rows[:1]), model(x, rows[0]))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_serving_and_calibrated_batch_norms_take_a_preference_per_sample(training):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 3))
+    model, x, rows = pc.palorize(network, 2, 2, conv_form="kernel"), torch.randn(BATCH, 2, 4, 4), torch.rand(BATCH, 2)
+    for layer in model.layers:
+        nn.init.normal_(layer.adapter_b)
+    assert calibrate(model, lambda: [torch.randn(64, 2, 4, 4)]) == 1
+    with torch.no_grad():
+        wanted = torch.cat([model.eval()(x[n : n + 1], row) for n, row in enumerate(rows)])
+        torch.testing.assert_close(model(x, rows), wanted)
+    live = pc.LiveNetwork(model.train(training), x)
+    for given in (rows, rows.tolist()):
+        torch.testing.assert_close(live(x, given), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(live(x[:1], rows[0]), wanted[:1], rtol=1e-4, atol=1e-5)
+    for wrong, match in ((rows[:3], "3 rows"), ([[0.1, 0.2], [0.3]], "not made of numbers")):
+        with pytest.raises(pc.UserError, match=match):
+            live(x, wrong)
+    assert model.training == training
