@@ -32,7 +32,7 @@ class BranchingLayer(LowRankLayer):
         if active is None or merged or not as_branches(self, active.preference, x, self.tokens(x)):
             y: Tensor = super().forward(x, *args, **kwargs)
             return y
-        return self.branched(x, self.scales(active.preference, x))
+        return self.branched(x, scales_of(self, active.preference, x, self.folds))
 
     def plain_(self, weight: Tensor) -> None:
         """As for every layer."""
@@ -53,24 +53,6 @@ class BranchingLayer(LowRankLayer):
     def branched(self, x: Tensor, scales: Tensor) -> Tensor:
         """The result for s [T·r] or [B, T·r]."""
         raise NotImplementedError
-
-    def scales(self, preference: Tensor, x: Tensor) -> Tensor:
-        """α/r · λ, every λ_t repeated r times: [T·r], or [B, T·r] for λ [B, T].
-
-        Raises:
-            UserError: ``x`` does not have one row per λ.
-        """
-        own = self.adapter_scale * preference.to(self.adapter_a)
-        if own.dim() > 1 and not (x.dim() and len(x) == len(own)):
-            if not (self.folds and x.dim() and len(x) % len(own) == 0):
-                raise UserError(
-                    f"The preference has {len(own)} rows, one per sample, but a {self.plain_class.__name__} with "
-                    f"adapters reads an input of shape {list(x.shape)}: give one λ [T], or one row for each of its "
-                    "rows, or leave that layer out with exclude=."
-                )
-            own = own.repeat_interleave(len(x) // len(own), 0)
-        rank = self.adapter_a.shape[1]
-        return own.unsqueeze(-1).expand(*own.shape, rank).flatten(-2)
 
 
 class LinearBranches(BranchingLayer):
@@ -167,7 +149,7 @@ class QuantisedBranches(BranchingLayer):
         y, active = super(BranchingLayer, self).forward(x, *args, **kwargs), self.active.now
         if active is None:
             return y
-        scales = fitting(self.scales(active.preference, x), x)
+        scales = fitting(scales_of(self, active.preference, x, self.folds), x)
         return branch(y, x, self.adapter_a, self.adapter_b.transpose(1, 2), scales)
 
     def mixed_weight(self, preference: Tensor) -> Tensor:
@@ -184,6 +166,31 @@ class QuantisedBranches(BranchingLayer):
     def deltas(self) -> Tensor:
         """What the adapters add would have to be added to a quantised weight; see :meth:`mixed_weight`."""
         return self.mixed_weight(self.adapter_a.new_zeros(len(self.adapter_a)))
+
+
+def scales_of(layer: LowRankLayer, preference: Tensor, x: Tensor, folds: bool = False) -> Tensor:
+    """α/r · λ, every λ_t repeated r times: [T·r], or [B, T·r] for λ [B, T].
+
+    Args:
+        layer: whose adapters are scaled.
+        preference: λ.
+        x: what the layer reads, samples along its first axis.
+        folds: whether several rows of ``x`` may belong to one sample.
+
+    Raises:
+        UserError: ``x`` does not have one row per λ.
+    """
+    own = layer.adapter_scale * preference.to(layer.adapter_a)
+    if own.dim() > 1 and not (x.dim() and len(x) == len(own)):
+        if not (folds and x.dim() and len(x) % len(own) == 0):
+            raise UserError(
+                f"The preference has {len(own)} rows, one per sample, but a {layer.plain_class.__name__} with adapters "
+                f"reads an input of shape {list(x.shape)}: give one λ [T], or one row for each of its rows, or leave "
+                "that layer out with exclude=."
+            )
+        own = own.repeat_interleave(len(x) // len(own), 0)
+    rank = layer.adapter_a.shape[1]
+    return own.unsqueeze(-1).expand(*own.shape, rank).flatten(-2)
 
 
 def fitting(scales: Tensor, x: Tensor) -> Tensor:

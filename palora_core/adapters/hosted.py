@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from palora_core.adapters.attention import branched_attention, can_branch
 from palora_core.adapters.layer import LowRankLayer
 from palora_core.swapping import SwappedLayer, swap
 
@@ -35,7 +36,9 @@ class HostedWeight(LowRankLayer):
 
     @property
     def obstacle(self) -> str | None:
-        """The host reads the matrix as a whole."""
+        """The host reads the matrix as a whole, unless it is attention that can do otherwise."""
+        if can_branch(self.__dict__["at"][0]):
+            return None
         return f"a {type(self.__dict__['at'][0]).__name__} reads its matrix as a whole"
 
     @property
@@ -73,6 +76,18 @@ class Host(SwappedLayer):
         return super().__getattr__(name) if found is None else found.weight
 
 
+class AttentionHost(Host):
+    """The same for torch's attention, which can run as branches, see :mod:`palora_core.adapters.attention`."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As torch has it."""
+        packed = self._modules.get(CHILD + "in_proj_weight")
+        found = None
+        if isinstance(packed, LowRankLayer) and can_branch(self):
+            found = branched_attention(self, packed, *args, **kwargs)
+        return super().forward(*args, **kwargs) if found is None else found
+
+
 class RecurrentHost(Host):
     """The same for LSTM, GRU and RNN, which read a second list of their weights."""
 
@@ -106,7 +121,8 @@ def host_adapters(module: nn.Module, names: Iterable[str] | None = None) -> list
     """Make ``module`` the host of adapters, which have no tensors yet, for each of its matrices or the named ones."""
     names = list(hosted_weights(module) if names is None else names)
     if not isinstance(module, Host):
-        swap(module, RecurrentHost if isinstance(module, nn.RNNBase) else Host)
+        attention = AttentionHost if isinstance(module, nn.MultiheadAttention) else Host
+        swap(module, RecurrentHost if isinstance(module, nn.RNNBase) else attention)
         module.__dict__.pop("_flat_weights", None)
     children = [HostedWeight(module, name) for name in names]
     for name, child in zip(names, children):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import palora_core as pc
+from palora_core.adapters import LowRankLayer
 from palora_core.adapters.branches import BranchingLayer
 from palora_core.normalisation import calibrate
 
@@ -316,3 +317,54 @@ def test_serving_and_calibrated_batch_norms_take_a_preference_per_sample(trainin
         with pytest.raises(pc.UserError, match=match):
             live(x, wrong)
     assert model.training == training
+
+
+class Attending(nn.Module):
+    def __init__(self, batch_first=True, others=False, **call):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=batch_first, bias=not others)
+        self.batch_first, self.others, self.call = batch_first, others, call
+
+    def forward(self, x):
+        read = x if self.batch_first else x.transpose(0, 1)
+        key = 0.5 * read if self.others else read
+        y, weights = self.attention(read, key, key.sin() if self.others == "all" else key, **self.call)
+        y = y if self.batch_first else y.transpose(0, 1)
+        return (
+            y if weights is None else torch.cat([y, weights.flatten(1, -2)[..., :3].mean(1, True).repeat(1, 1, 2)], 1)
+        )
+
+
+UPPER = torch.ones(3, 3).triu(1).bool()
+PADDED = torch.zeros(BATCH, 3, dtype=torch.bool).index_fill(1, torch.tensor([2]), True)
+ATTENTION = {
+    "plain": {"need_weights": False},
+    "weights": {"batch_first": False},
+    "weights of heads": {"average_attn_weights": False, "attn_mask": UPPER.double() * -3},
+    "causal": {"need_weights": False, "attn_mask": UPPER, "is_causal": True},
+    "padded": {"need_weights": False, "key_padding_mask": PADDED, "attn_mask": UPPER.expand(2 * BATCH, 3, 3)},
+    "two inputs": {"others": True, "need_weights": False, "batch_first": False},
+    "three inputs": {"others": "all", "key_padding_mask": PADDED},
+}
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_torchs_attention_runs_as_branches(name, monkeypatch):
+    x, found = torch.randn(BATCH, 3, 6, dtype=torch.float64), {}
+    row = torch.tensor([0.3, 0.9, -0.2]).double()
+    for how in ("merged", "auto"):
+        torch.manual_seed(0)
+        model = pc.palorize(Attending(**ATTENTION[name]), 3, 2, freeze_base=True, compute=how).double()
+        for layer in model.layers:
+            nn.init.normal_(layer.adapter_b)
+        if how == "auto":
+            monkeypatch.setattr(LowRankLayer, "mixed_weight", None)  # whoever merges fails
+        found[how] = loss_and_gradients(model, x.requires_grad_(), direct(row))
+    torch.testing.assert_close(found["auto"][0], found["merged"][0], rtol=1e-12, atol=0)
+    assert found["auto"][1].keys() == found["merged"][1].keys() and len(found["auto"][1]) == 5
+    for key, value in found["merged"][1].items():
+        torch.testing.assert_close(found["auto"][1][key], value, rtol=1e-10, atol=1e-10)
+    rows = torch.rand(BATCH, 3, dtype=torch.float64)
+    if not {"key_padding_mask", "attn_mask"} & ATTENTION[name].keys():
+        wanted = torch.cat([model(x[n : n + 1], row) for n, row in enumerate(rows)])
+        torch.testing.assert_close(model(x, rows), wanted)
