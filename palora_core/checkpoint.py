@@ -20,7 +20,7 @@ from palora_core.conditioning.lowrank import LowRankModel, with_described_adapte
 from palora_core.config import from_dict, method_from_dict, require
 from palora_core.errors import UserError, quoted
 from palora_core.machine import without_memory
-from palora_core.networks.base import networks
+from palora_core.networks.base import is_whole, networks
 from palora_core.normalisation import match_statistics
 from palora_core.sharding import is_sharded, whole
 from palora_core.storage.cards import CARD, CARD_FORMAT, OWN, own_card, read_card
@@ -94,12 +94,22 @@ def save(
     return written
 
 
+def rests_on_base(model: ParetoModel) -> bool:
+    """Whether all of a model but its adapters comes from its network's factory, as it was: then they can do alone."""
+    adapters = {id(p) for layer in getattr(model, "layers", ()) for p in (layer.adapter_a, layer.adapter_b)}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return is_whole(model.network) and bool(adapters) and all(id(p) in adapters for p in trained)
+
+
 def base_names(model: ParetoModel) -> list[str]:
     """Names in the model's state of what the plain network has, too: all but adapters and statistics of λ.
 
     Raises:
         UserError: the conditioning adds nothing that could be stored alone.
     """
+    if rests_on_base(model):  # no copy of what may be large
+        frozen = {id(p) for p in model.parameters() if not p.requires_grad}
+        return [name for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) in frozen]
     plain = model.merge(torch.full((model.num_tasks,), 1 / model.num_tasks)).state_dict()
     own = model.state_dict()
     base = [name for name in own if name.removeprefix("network.") in plain and name.startswith("network.")]
@@ -153,8 +163,11 @@ def load(
     path = folder / weights
     if not path.is_file():
         raise UserError(f"{folder} has a card but no {weights}; copy the whole model folder, or train it again.")
+    ours = network is None
     if network is None and card["network"]["name"] == OWN and card["benchmark"]["name"] in benchmarks:
         network = benchmark_of(card).problem().build(pretrained=False)
+    if network is None and "base" in card:
+        network = registered_base(card)
     if network is None:
         check_fit(card, path)  # before memory is spent: a card may describe any network
     state = read_weights(path)
@@ -163,8 +176,27 @@ def load(
             f"The card in {folder} does not belong to {path.name} (their hashes differ); restore both files from one "
             "copy of the model, or resume the run that wrote them."
         )
-    model = build(card, state) if network is None else onto(network, card, state)
+    model = build(card, state) if network is None else onto(network if ours else copy.deepcopy(network), card, state)
     return model.eval(), card
+
+
+def registered_base(card: Mapping[str, Any]) -> nn.Module | None:
+    """The base that the adapters of a card were trained on, with its weights; None where no registered one is named.
+
+    Raises:
+        UserError: the weights are not on this machine.
+    """
+    if card["network"]["name"] == OWN or not card["network"]["options"].get("pretrained"):
+        return None
+    require(card, "This model", network=networks)
+    _check_network(card)
+    try:
+        network: nn.Module = networks.get(card["network"]["name"])(**card["network"]["options"])
+    except UserError:
+        raise
+    except NOT_BUILT as error:
+        raise _no_network(error) from None
+    return network
 
 
 def benchmark_of(card: Mapping[str, Any], what: str = "This model") -> Benchmark:
@@ -181,12 +213,11 @@ def benchmark_of(card: Mapping[str, Any], what: str = "This model") -> Benchmark
 
 
 def onto(network: nn.Module, card: Mapping[str, Any], state: Mapping[str, Tensor]) -> ParetoModel:
-    """The model of ``card`` and ``state``, made of a copy of ``network``.
+    """The model of ``card`` and ``state``, made of ``network``.
 
     Raises:
         UserError: ``network`` is not the one that the model was made of.
     """
-    network = copy.deepcopy(network)
     told = identity.decode(state[identity.KEY]) if identity.KEY in state else {}
     if told.get("conditioning") == LowRankModel.kind:
         model: ParetoModel = with_described_adapters(network, told)
@@ -249,11 +280,15 @@ def build(card: Mapping[str, Any], state: Mapping[str, Tensor] | None = None) ->
     except UserError:
         raise
     except NOT_BUILT as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(f"The model card describes no network that can be built ({reason}); restore it.") from None
+        raise _no_network(error) from None
     if state is not None:
         load_weights(model, state)
     return model
+
+
+def _no_network(error: Exception) -> UserError:
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    return UserError(f"The model card describes no network that can be built ({reason}); restore it.")
 
 
 def _check_network(card: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Where things lie unless somebody says otherwise: data sets, and the folders of runs."""
+"""Where things lie unless somebody says otherwise: data sets, the folders of runs, what is kept to be quick."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ MOST_OF_NAME = 60
 def data_folder() -> Path:
     """The data root: ``$DATA_DIR``, or ``data`` here."""
     return Path(os.environ.get("DATA_DIR") or "data")
+
+
+def cache_folder() -> Path:
+    """What can be made anew, and is kept: ``$PALORA_CACHE``, or ``palora`` among the caches of this user."""
+    own = os.environ.get("PALORA_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "palora"
 
 
 def new_run_folder(*words: str) -> Path:

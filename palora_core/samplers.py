@@ -191,6 +191,43 @@ class AnnealedDirichlet:
         return _dirichlet(self.concentration * (1 - tau) + self.floor, num_tasks, num_preferences, generator)
 
 
+@samplers.register("corners")
+@dataclass(frozen=True)
+class Corners:
+    """The corners of the simplex themselves, one after another, and some rows from inside.
+
+    A corner is a preference like any other, and the one that people ask for first. Schedules that stay off the faces
+    train a corner's network only with its neighbours' share in it; where objectives have data of their own and each
+    profits from the other's adapters, no corner then is the best network for its objective.
+    At a corner all other weights are exactly 0, and objectives with data of their own are not computed there.
+
+    Args:
+        inner: Share of the rows that are Dirichlet draws instead.
+        concentration: Of these draws; 1 is uniform on the simplex.
+        until: Training time at which corners are reached from the centre; 0 for the first step.
+    """
+
+    inner: Annotated[float, Range(0, 1)] = 0.2
+    concentration: Positive = 1.0
+    until: Annotated[float, Range(0, 1)] = 0.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+    def sample(self, num_tasks: int, num_preferences: int, tau: float, generator: torch.Generator | None) -> Tensor:
+        """Preferences [M, T]; with fewer rows than tasks, which corners they are is drawn."""
+        _check_time(tau)
+        count = _check_count(num_preferences)
+        device = "cpu" if generator is None else generator.device
+        first = int(torch.randint(num_tasks, (), generator=generator, device=device)) if count % num_tasks else 0
+        rows = torch.eye(num_tasks)[(first + torch.arange(count)) % num_tasks]
+        if tau < self.until:
+            rows = torch.lerp(simplex_points(num_tasks, 1).expand_as(rows), rows, tau / self.until)
+        drawn = _dirichlet(self.concentration, num_tasks, count, generator)
+        inside = torch.rand(count, generator=generator, device=device).cpu() < self.inner
+        return torch.where(inside[:, None], drawn, rows)
+
+
 @functools.lru_cache(maxsize=64)
 def _annealed(num_tasks: int, num_preferences: int, exponent: float, epsilon: float) -> Tensor:
     points = even_points(num_tasks, num_preferences)

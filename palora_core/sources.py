@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from palora_core.batches import Batch
-from palora_core.data import Data, Unpack, as_split
+from palora_core.data import ArraySplit, Data, Unpack, as_split
 from palora_core.errors import UserError
 from palora_core.objectives import Objective
 
@@ -76,6 +78,26 @@ def as_sources(data: Any, objectives: Sequence[Objective], unpack: Unpack | None
     if unfed:
         raise UserError(f"No data are given for the objective {unfed[0]!r}; add them, or leave it out.")
     return tuple(found)
+
+
+def in_turn(sources: Sequence[Source], most: int = 1024) -> Data:
+    """The first items of all sources in turn, where they are arrays of one form; else the first source's items.
+
+    Args:
+        sources: of one split.
+        most: items of each that are taken, so that arrays on disk stay there.
+    """
+    splits = [source.split for source in sources]
+    first = splits[0]
+    if len(splits) == 1 or not all(isinstance(split, ArraySplit) for split in splits):
+        return first
+    rows = torch.arange(min(most, *(len(split) for split in splits)))
+    raw = [tree_flatten(split.raw(rows)) for split in splits]  # type: ignore[union-attr]
+    forms = {(str(spec), *((t.dtype, t.shape) for t in tensors)) for tensors, spec in raw}
+    if len(forms) > 1:
+        return first
+    mixed = [torch.stack(column, 1).flatten(0, 1).numpy() for column in zip(*(tensors for tensors, _ in raw))]
+    return ArraySplit(*tree_unflatten(mixed, raw[0][1]), first.convert)  # type: ignore[union-attr]
 
 
 def _per_objective(data: Mapping[Any, Any], names: Sequence[str]) -> bool:

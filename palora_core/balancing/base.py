@@ -114,6 +114,8 @@ class Balancer:
     state: ClassVar[tuple[str, ...]] = ()
     # Whether all that is asked of the leaves is one ``backward`` of a scalar, not their gradients themselves.
     scalar: ClassVar[bool] = False
+    # Whether a loss of weight 0 is never looked at, so that it need not be computed (its place holds NaN).
+    sparse: ClassVar[bool] = False
 
     def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
         """Create state for T tasks."""

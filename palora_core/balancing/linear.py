@@ -20,10 +20,11 @@ class Linear(Balancer):
     """λᵀL: the loss of LS, STL, PaLoRA, PaMaL and PHN."""
 
     scalar: ClassVar[bool] = True
+    sparse: ClassVar[bool] = True
 
     def backward(self, step: Step) -> Tensor:
-        """One backward pass of Σ_t λ_t L_t."""
-        sum(weight * loss for weight, loss in zip(step.preference, step.losses)).backward()
+        """One backward pass of Σ_t λ_t L_t, over the losses that were computed."""
+        sum(weight * loss for weight, loss in zip(step.preference, step.losses) if loss.requires_grad).backward()
         return step.preference
 
 

@@ -37,6 +37,12 @@ class Recipe:
         lr_milestones: fractions of training after which the learning rate is multiplied by ``lr_factor``.
         lr_factor: see ``lr_milestones``.
         evaluate_every: epochs between fronts on the validation split.
+        schedule: of the learning rate, see :class:`palora_core.training.options.TrainingOptions`; so are the next ones.
+        warmup: steps in which the learning rate rises.
+        clip_norm: largest norm of all gradients.
+        precision: of forward passes.
+        front_points: preferences of the validation fronts.
+        test_points: preferences of the test front.
         methods: per method, its options and parts on this benchmark where they are not its defaults
             (``{"palora": {"rank": 1, "sampler": "fixed"}}``).
     """
@@ -48,6 +54,12 @@ class Recipe:
     lr_milestones: tuple[float, ...] = ()
     lr_factor: float = 0.5
     evaluate_every: int = 1
+    schedule: str = "milestones"
+    warmup: float = 0.0
+    clip_norm: float = 0.0
+    precision: str = "fp32"
+    front_points: int = 0
+    test_points: int = 0
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 

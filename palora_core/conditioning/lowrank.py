@@ -19,7 +19,7 @@ from palora_core.adapters.compute import COMPUTE, are_merged_leaves
 from palora_core.adapters.coverage import Coverage
 from palora_core.adapters.hosted import hosted_name
 from palora_core.adapters.rows import misplaced
-from palora_core.adapters.selection import Selection, Selector, is_product
+from palora_core.adapters.selection import chosen_layers, is_product, Selection, Selector
 from palora_core.conditioning._factors import DeltaWeight, FactoredWeight
 from palora_core.conditioning._merged import merged_passes
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
@@ -160,6 +160,8 @@ class LowRank(Conditioning):
         adapters_only: freeze everything else (Pareto expansion).
         unfrozen: parts that ``adapters_only`` leaves out, dotted names separated by commas (``heads``).
         bounded: grouped convolutions get no more adapter per task than weight (depthwise ones get the kernel form).
+        layers: which layers get adapters, names or patterns separated by commas; empty for all.
+        upper: share of these layers, counted from the outputs, that do; below the first one nothing goes backwards.
     """
 
     controllable: ClassVar[bool] = True
@@ -172,20 +174,33 @@ class LowRank(Conditioning):
     adapters_only: bool = False
     unfrozen: str = ""
     bounded: bool = True
+    layers: str = ""
+    upper: Annotated[float, Range(0, 1, open_low=True)] = 1.0
 
     def condition(self, network: nn.Module, num_tasks: int) -> LowRankModel:
         """Insert adapters into ``network`` in place and wrap it."""
         model = LowRankModel(network, num_tasks, self.adapter_lr_scale or None)
         how = (num_tasks, self.rank, self.alpha, self.conv_form, model.active)
-        insert_adapters(network, *how, bounded=self.bounded)
+        insert_adapters(network, *how, self._selected(network), bounded=self.bounded)
         if self.adapters_only:
             model.train_adapters_only()
             for part in self.unfrozen_parts(network):
                 part.requires_grad_(True)
         return model
 
+    def _selected(self, network: nn.Module) -> Selection:
+        """Which layers get adapters; None for all."""
+        selected = listed(self.layers) or None
+        if self.upper == 1:
+            return selected
+        names = [name for name, _ in chosen_layers(network, selected)]
+        kept = set(names[-max(1, round(self.upper * len(names))) :])
+        return partial(_is_one_of, kept)
+
     def check(self, network: Callable[[], nn.Module]) -> None:
-        """``unfrozen`` names parts of the network, and something is frozen."""
+        """``layers`` and ``unfrozen`` name parts of the network, and something is frozen."""
+        if self.layers:
+            chosen_layers(network(), listed(self.layers))
         if self.unfrozen and not self.adapters_only:
             raise UserError(
                 f"unfrozen is {quoted(self.unfrozen)}, but nothing is frozen; set adapters_only=true as well."
@@ -195,7 +210,7 @@ class LowRank(Conditioning):
 
     def unfrozen_parts(self, network: nn.Module) -> list[nn.Module]:
         """The modules of ``network`` that ``unfrozen`` names."""
-        names = [name.strip() for name in self.unfrozen.split(",") if name.strip()]
+        names = listed(self.unfrozen)
         modules = dict(network.named_modules())
         unknown = [name for name in names if name not in modules]
         if unknown:
@@ -205,6 +220,11 @@ class LowRank(Conditioning):
                 "and what is inside of them."
             )
         return [modules[name] for name in names]
+
+
+def listed(names: str) -> list[str]:
+    """The names in ``"one, two"``."""
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def palorize(

@@ -17,6 +17,23 @@ PAD, UNKNOWN = 0, 1
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
+def read_text(data: bytes) -> str:
+    """The text of a file that a person sent.
+
+    Raises:
+        UserError: too large, empty, or not in UTF-8.
+    """
+    if len(data) > MOST_BYTES:
+        raise UserError(f"The text has {len(data) / 2**20:.0f} MB, the limit is {MOST_BYTES // 2**20} MB.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError("This file is no plain text in UTF-8; save it as such.") from None
+    if not text.strip():
+        raise UserError("The text is empty; write something.")
+    return text
+
+
 @inputs.register("text")
 @dataclass(frozen=True)
 class Text(Input):
@@ -42,15 +59,7 @@ class Text(Input):
         Raises:
             UserError: too large, empty, or not in UTF-8.
         """
-        if len(data) > MOST_BYTES:
-            raise UserError(f"The text has {len(data) / 2**20:.0f} MB, the limit is {MOST_BYTES // 2**20} MB.")
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise UserError("This file is no plain text in UTF-8; save it as such.") from None
-        if not text.strip():
-            raise UserError("The text is empty; write something.")
-        return text
+        return read_text(data)
 
     def takes(self, shown: Any) -> bool:
         """Whether it is a text."""

@@ -11,6 +11,19 @@ from palora_core.registry import Registry
 networks: Registry = Registry("network", package="palora_core.networks")
 
 
+def mark_whole(network: nn.Module) -> None:
+    """Note that none of a network's tensors was drawn: its factory, asked again, gives the very same ones.
+
+    Where only adapters are trained on such a network, they alone are saved.
+    """
+    network.is_whole_base = True  # type: ignore[assignment]
+
+
+def is_whole(network: nn.Module) -> bool:
+    """Whether :func:`mark_whole` was said of a network."""
+    return bool(getattr(network, "is_whole_base", False))
+
+
 class MultiTaskNetwork(nn.Module):
     """``trunk`` then every head of ``heads``; predictions come as a dict by task name.
 

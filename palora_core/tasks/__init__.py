@@ -1,4 +1,4 @@
-"""Tasks: losses and metrics of classes, numbers, depth, normals, places and tokens.
+"""Tasks: losses and metrics of classes, numbers, depth, normals, places, tokens and texts.
 
 A `Task` says how a prediction is scored and has no parameters or state of its own. Everything a metric needs is a sum
 over elements of the split (`Task.sums`), so accumulators of several machines are merged by adding their tensors.
@@ -12,6 +12,7 @@ from palora_core.tasks.classification import Classification
 from palora_core.tasks.depth import Depth
 from palora_core.tasks.keypoints import KeyPoints
 from palora_core.tasks.multilabel import MultiLabel
+from palora_core.tasks.next_token import NextToken
 from palora_core.tasks.normals import Normals, angles_between, histogram_median
 from palora_core.tasks.ordinal import Ordinal
 from palora_core.tasks.quantile import Quantile
@@ -28,6 +29,7 @@ __all__ = [
     "KeyPoints",
     "Metric",
     "MultiLabel",
+    "NextToken",
     "Normals",
     "Ordinal",
     "Quantile",

@@ -70,7 +70,8 @@ def build_model(problem: Problem, method: Method, options: TrainingOptions, devi
         saved: whether a saved state is going to replace the weights, so that they need not be on this machine.
     """
     torch.manual_seed(options.seed)
-    network = problem.build(pretrained=not (options.start_from or saved))
+    kept = bool(getattr(method.conditioning, "adapters_only", False))  # then the base is in no state
+    network = problem.build(pretrained=not options.start_from and (kept or not saved))
     origin = None
     if options.start_from and not saved:
         origin = load_start(network, Path(options.start_from), options.start_partly).to_json()

@@ -15,7 +15,7 @@ from palora_core.batches import Caller
 from palora_core.conditioning.base import ParetoModel, Pass
 from palora_core.machine import autocast
 from palora_core.objectives import Objective
-from palora_core.training.losses import Portions, objective_losses, scaled
+from palora_core.training.losses import Portions, objective_losses, scaled, weighed
 
 HeldOut = Callable[[], Portions]
 
@@ -58,7 +58,7 @@ class Engine:
             weights: what the batch weighs per objective [T] among those of its step; alike if None.
 
         Returns:
-            (losses [M, T] without graph, the last pass's step).
+            (losses [M, T] without graph, NaN where λ_t = 0 and nobody looks; the last pass's step).
         """
         raise NotImplementedError
 
@@ -102,8 +102,9 @@ class Sequential(Engine):
         ) as at:  # whoever runs the loop averages, statistics included
             for preference in preferences:
                 one = at(preference)
-                outputs = self.outputs(one.forward, portions)
-                losses = scaled(objective_losses(self.objectives, outputs, portions, weights=weights), scale)
+                needed = weighed(portions, preference) if self.balancer.sparse else portions
+                outputs = self.outputs(one.forward, needed)
+                losses = scaled(objective_losses(self.objectives, outputs, needed, weights=weights), scale)
                 probe = self._held_out_losses(one, held_out) if held_out else None
                 seen = outputs[0] if len(outputs) == 1 else outputs
                 step = Step(losses, one, model, seen, probe, lr, names)

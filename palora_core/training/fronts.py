@@ -15,6 +15,7 @@ from palora_core.evaluation.front import Front
 from palora_core.machine import autocast
 from palora_core.methods.base import methods
 from palora_core.simplex import evaluation_preferences
+from palora_core.sources import in_turn
 from palora_core.storage.samples import save_samples
 from palora_core.training.card import model_card
 from palora_core.training.stopping import StoppedInFront
@@ -100,7 +101,7 @@ class Fronts:
             front = self.of("val", trainer.options.front_points or None)
             summary = trainer.reporter.front(front, "val")
             if self._is_best(front, summary) and distributed.is_main():
-                checkpoint.save(trainer.run.folder, trainer.model, self.card(front), "best.safetensors")
+                self._save(front, "best.safetensors")
 
     def _is_best(self, front: Front, summary: dict[str, Any]) -> bool:
         known = front.objectives[np.isfinite(front.objectives)]  # a task without labels in the split has no loss there
@@ -115,16 +116,22 @@ class Fronts:
         trainer = self.trainer
         with trainer.update.averaged():
             self.calibrate()
-            front = self.of("test")
+            front = self.of("test", trainer.options.test_points or None)
             trainer.reporter.tell_front(front, "test")
-            test = indexable(trainer.problem.sources["test"][0].split)
+            test = indexable(in_turn(trainer.problem.sources["test"]))
             changed = self._changed(test)
             if not distributed.is_main():
                 return
             folder = trainer.run.folder
             front.save(folder / "front.json")
             save_samples(folder / "samples.npz", test, trainer.options.samples, changed)
-            checkpoint.save(folder, trainer.model, self.card(front))
+            self._save(front)
+
+    def _save(self, front: Front, weights: str = checkpoint.WEIGHTS) -> None:
+        """Card and weights; adapters alone where the rest can be had again."""
+        trainer = self.trainer
+        alone = checkpoint.rests_on_base(trainer.model)
+        checkpoint.save(trainer.run.folder, trainer.model, self.card(front), weights, adapters_only=alone)
 
     def _changed(self, split: Split) -> Tensor | None:
         """How much λ changes the items of a split, of a network that is steered by λ."""

@@ -29,25 +29,30 @@ def objective_losses(
     Args:
         objectives: in the order of λ.
         outputs: the network's, for each portion.
-        portions: the batches they belong to; an objective is measured on those that feed it.
+        portions: the batches they belong to; an objective is measured on those that feed it, and is NaN without any.
         joined: whether ranks hold parts of one batch.
         weights: what the batch weighs per objective [T] among those of its step, see :func:`batch_weights`.
     """
-    fed = [
-        [(found, portion.batch) for found, portion in zip(outputs, portions) if t in portion.objectives]
+    fed = {
+        t: [(found, portion.batch) for found, portion in zip(outputs, portions) if t in portion.objectives]
         for t in range(len(objectives))
-    ]
+    }
+    fed = {t: parts for t, parts in fed.items() if parts}
     if not joined or distributed.world_size() == 1:
-        losses = [combine(one, parts) for one, parts in zip(objectives, fed)]
+        found = [combine(objectives[t], parts) for t, parts in fed.items()]
     else:
-        losses = distributed.join_losses(*zip(*(_sum_terms(one, parts) for one, parts in zip(objectives, fed))))
-    constant = [one.name for one, loss in zip(objectives, losses) if not loss.requires_grad]
+        found = distributed.join_losses(*zip(*(_sum_terms(objectives[t], parts) for t, parts in fed.items())))
+    constant = [objectives[t].name for t, loss in zip(fed, found) if not loss.requires_grad]
     if constant and torch.is_grad_enabled():
         raise UserError(
             f"The objective {constant[0]!r} does not depend on the network (its value has no gradient); compute it "
             "from the outputs, without detach() or argmax()."
         )
-    return losses if weights is None else [loss * weight for loss, weight in zip(losses, weights.to(losses[0]))]
+    if weights is not None:
+        found = [loss * weight for loss, weight in zip(found, weights.to(found[0])[list(fed)])]
+    by_place = dict(zip(fed, found))
+    unknown = found[0].detach().new_full((), torch.nan)
+    return [by_place.get(t, unknown) for t in range(len(objectives))]
 
 
 def batch_weights(objectives: Sequence[Objective], batches: Sequence[Portions]) -> list[Tensor | None]:
@@ -80,6 +85,14 @@ def _count(objectives: Sequence[Objective], t: int, portions: Portions) -> Tenso
             "are valid; define its _count(target), or constant_answer(target)."
         ) from None
     return torch.stack(found).sum()
+
+
+def weighed(portions: Portions, preference: Tensor) -> Portions:
+    """The portions that feed an objective with a weight at λ [T]; all of them where none has one."""
+    if len(portions) == 1:
+        return portions
+    weights = preference.tolist()
+    return [portion for portion in portions if any(weights[t] for t in portion.objectives)] or portions
 
 
 class _Scaled(torch.autograd.Function):

@@ -36,6 +36,7 @@ class TrainingOptions:
         evaluate_every: epochs between fronts on the validation split; 0 for none before the end.
         eval_batch_size: items per forward pass in evaluation.
         front_points: preferences of the validation fronts; 0 for the benchmark's full grid.
+        test_points: preferences of the test front; 0 for the benchmark's full grid.
         batch_norm: statistics per preference (calibrated) or the usual running ones.
         calibration_items: training items that statistics per preference are estimated from.
         checkpoint_seconds: seconds between saved states, besides one per epoch.
@@ -66,6 +67,7 @@ class TrainingOptions:
     evaluate_every: CountOrNone = 1
     eval_batch_size: Count = 256
     front_points: Annotated[int, Range(0, 20_000)] = 0
+    test_points: Annotated[int, Range(0, 20_000)] = 0
     batch_norm: Literal["calibrated", "running"] = "calibrated"
     calibration_items: Count = 256
     checkpoint_seconds: NotNegative = 60.0

@@ -69,7 +69,7 @@ class Reporter:
             "step": trainer.step,
             "epoch": (trainer.step - 1) // trainer.steps_per_epoch + 1,
             "tau": round(trainer.tau_at(trainer.step - 1), 4),  # the one that these preferences were chosen at
-            "losses": [round(value, 6) for value in losses.mean(0).tolist()],
+            "losses": [_number(round(value, 6)) for value in losses.nanmean(0).tolist()],
             "preferences": [[round(value, 4) for value in row] for row in preferences.tolist()],
         }
         if due:
@@ -78,7 +78,7 @@ class Reporter:
             trainer.run.event("step", **values, seconds_left=round(left, 1))
         if heard:
             names = [one.name for one in trainer.objectives]
-            told = {**values, "lr": trainer.update.lr, "losses": dict(zip(names, losses.mean(0).tolist()))}
+            told = {**values, "lr": trainer.update.lr, "losses": dict(zip(names, losses.nanmean(0).tolist()))}
             self.callbacks.call("on_step", trainer, told)
 
     def epoch(self, heard: Tensor | None) -> None:

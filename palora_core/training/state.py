@@ -52,7 +52,7 @@ class SavedState:
             "best": trainer.fronts.best,
             "origin": trainer.origin,
             "reference": trainer.fronts.reference,
-            "model": trainer.model.state_dict(),
+            "model": self._model(),
             "balancer": trainer.balancer.state_dict(),
             "rng": torch.get_rng_state(),
             **trainer.update.state_dict(),
@@ -62,6 +62,16 @@ class SavedState:
         if distributed.is_main():
             write_atomically(self.path, lambda path: _save_sealed(state, path))
         self.saved = time.monotonic()
+
+    def _model(self) -> dict[str, torch.Tensor]:
+        """The model's state, without a base that its factory gives again."""
+        state: dict[str, torch.Tensor] = self.trainer.model.state_dict()
+        left_out = checkpoint.base_names(self.trainer.model) if self._on_base else []
+        return {name: tensor for name, tensor in state.items() if name not in left_out}
+
+    @property
+    def _on_base(self) -> bool:
+        return checkpoint.rests_on_base(self.trainer.model)
 
     def load(self) -> None:
         """Continue from the file; from the beginning where the run was killed before there was one.
@@ -97,7 +107,8 @@ class SavedState:
 
     def _restore(self, state: dict[str, Any]) -> None:
         trainer = self.trainer
-        checkpoint.load_weights(trainer.model, state["model"])
+        base = trainer.model.state_dict() if self._on_base else {}
+        checkpoint.load_weights(trainer.model, {**base, **state["model"]})
         trainer.update.load_state_dict(state)
         trainer.balancer.load_state_dict(state["balancer"])
         torch.set_rng_state(state["rng"].cpu())

@@ -52,7 +52,7 @@ class Steps:
         losses, last = self._gradients(batches, preferences, weights)
         distributed.average_(self._shared_by_ranks())
         norm = trainer.update.measure()
-        self._check(losses, norm)
+        self._check(losses, norm, self._unseen(losses, preferences))
         trainer.update.apply(norm)
         self._after(batches[-1], last, weights[-1])
         trainer.step += 1
@@ -99,21 +99,28 @@ class Steps:
         statistics = [layer._buffers[name] for layer in layers for name in ("running_mean", "running_var")]
         return [*self.trainer.update.gradients(), *(tensor for tensor in statistics if tensor is not None)]
 
-    def _check(self, losses: Tensor, norm: Tensor) -> None:
+    def _unseen(self, losses: Tensor, preferences: Tensor) -> Tensor:
+        """Which losses [M, T] are NaN since nothing was to be learnt from them there."""
+        if not self.trainer.balancer.sparse or len(self.trainer.feed.sources) == 1:
+            return torch.zeros_like(losses, dtype=torch.bool)
+        return losses.isnan() & (preferences == 0)
+
+    def _check(self, losses: Tensor, norm: Tensor, unseen: Tensor) -> None:
         """Refuse a step with NaN in it, or with gradients whose squares float32 has no numbers for.
 
         Adam keeps those squares; an infinite one would hold its parameter for good, and nothing would say so.
         """
-        if torch.isfinite(losses).all() & torch.isfinite(norm):  # one wait for the device
+        fine = torch.isfinite(losses) | unseen
+        if fine.all() & torch.isfinite(norm):  # one wait for the device
             return
         objectives = self.trainer.objectives
-        bad = [one.name for one, column in zip(objectives, losses.t()) if not torch.isfinite(column).all()]
+        bad = [one.name for one, column in zip(objectives, fine.t()) if not column.all()]
         if not bad and self.trainer.update.may_overflow:
             return  # fp16: the step is left out, and the next one scaled less
         raise self._diverged(f"The loss of {' and '.join(bad)}" if bad else "The gradients", losses)
 
     def _diverged(self, what: str, losses: Tensor) -> UserError:
-        means = zip(self.trainer.objectives, losses.mean(0).tolist())
+        means = zip(self.trainer.objectives, losses.nanmean(0).tolist())
         return UserError(
             f"{what} became NaN or infinite at step {self.trainer.step + 1}; the last good state is kept. The losses "
             f"were {', '.join(f'{task.name} {mean:.4g}' for task, mean in means)}: scale down one that is out of "
