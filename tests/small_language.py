@@ -4,7 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-WORDS = "the a sea sky sword king tea house was is and or to of said he she walked . , ?".split()
+WORDS = [
+    "the",
+    "a",
+    "sea",
+    "sky",
+    "sword",
+    "king",
+    "tea",
+    "house",
+    "was",
+    "is",
+    "and",
+    "or",
+    "to",
+    "of",
+    "said",
+    "he",
+    "she",
+    "walked",
+    ".",
+    ",",
+    "?",
+]
 SHAPE = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 

@@ -201,7 +201,7 @@ def test_ranges_say_what_they_are():
             {},
             r"has no part 'nonsense\(\(' to leave unfrozen; it has ",
         ),
-        ({"layer": "nowhere"}, {"conditioning": "inputconcat"}, "no Linear or Conv layer at 'nowhere'"),
+        ({"layer": "nowhere"}, {"conditioning": "inputconcat"}, "no Linear, Conv or Embedding layer at 'nowhere'"),
         ({"task": 5}, {"sampler": "one_task"}, "task is 5"),
         ({"preference": "1,2,3"}, {"sampler": "constant"}, "3"),
         ({"rank": "9" * 300}, {}, "found 9|found '9|rank must be"),

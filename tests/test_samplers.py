@@ -10,6 +10,7 @@ from palora_core.samplers import (
     Annealed,
     AnnealedDirichlet,
     Constant,
+    Corners,
     Dirichlet,
     Fixed,
     PreferenceSampler,
@@ -23,7 +24,7 @@ COUNTS = range(1, 13)
 TIMES = [0.0, 0.013, 0.25, 0.5, 0.75, 1.0]
 TEMPERATURES = [0.2, 1.0, 5.0]
 GRID = list(itertools.product(TASKS, COUNTS))
-NAMES = ["annealed", "annealed_dirichlet", "constant", "dirichlet", "fixed", "one_task"]
+NAMES = ["annealed", "annealed_dirichlet", "constant", "corners", "dirichlet", "fixed", "one_task"]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -254,3 +255,25 @@ def test_draws_of_tiny_concentration_are_numbers():
 def test_options_are_checked_when_the_sampler_is_made(make):
     with pytest.raises(UserError, match=r"(temperature|epsilon|concentration|floor) must be above 0"):
         make()
+
+
+@pytest.mark.parametrize(("num_tasks", "num_preferences"), GRID)
+def test_corners_are_reached_exactly_and_come_evenly(num_tasks, num_preferences):
+    source, counts = generator(1), torch.zeros(num_tasks)
+    for _ in range(40):
+        rows = Corners(inner=0.0).sample(num_tasks, num_preferences, 0.3, source)
+        assert ((rows == 0) | (rows == 1)).all() and (rows.sum(1) == 1).all()
+        counts += rows.sum(0)
+    if num_preferences % num_tasks == 0:
+        assert (counts == counts[0]).all()
+    assert (counts > 0).all()
+
+
+def test_corners_come_from_the_centre_and_leave_a_share_for_inside():
+    sampler = Corners(inner=0.0, until=0.5)
+    assert torch.equal(sampler.sample(3, 3, 0.0, generator()), torch.full((3, 3), 1 / 3))
+    halfway = sampler.sample(3, 3, 0.25, generator())
+    torch.testing.assert_close(halfway, (torch.eye(3) + 1 / 3) / 2)
+    assert torch.equal(sampler.sample(3, 3, 0.5, generator()), torch.eye(3))
+    rows = Corners(inner=0.25).sample(3, 4000, 1.0, generator())
+    assert ((rows.max(1).values < 1).float().mean() - 0.25).abs() < 0.03 and (rows.sum(1) - 1).abs().max() < 1e-5

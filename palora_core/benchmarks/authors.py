@@ -38,10 +38,11 @@ class Authors(Benchmark):
     validation and test.
 
     Attributes:
-        texts: names of the files without .txt, in the order of λ, separated by commas; all for every text that is there.
+        texts: names of the files without .txt, in the order of λ, separated by commas; all for every one that is there.
         block: tokens in a block.
         train_blocks: most blocks of each text that are trained on, spread evenly over it; 0 for all.
         held_blocks: most blocks of each text that are held out for validation, and as many for test.
+        lora: for methods without adapters of their own, rank of one per layer, all that they train; 0 for all weights.
         base: a folder with a language model in transformers' layout; empty for SmolLM2-135M-Instruct.
     """
 
@@ -50,10 +51,12 @@ class Authors(Benchmark):
     citation: ClassVar[str] = (
         "Ben Allal et al.: SmolLM2, 2025 (arXiv 2502.02737), the base; texts by Standard Ebooks and Project Gutenberg"
     )
-    licence: ClassVar[str] = "Texts: public domain (editions CC0). Base SmolLM2-135M-Instruct: Apache-2.0. Adapters: MIT."
+    licence: ClassVar[str] = (
+        "Texts: public domain (editions CC0). Base SmolLM2-135M-Instruct: Apache-2.0. Adapters: MIT."
+    )
     limits: ClassVar[str] = (
-        "A small model that imitates styles: what it says is made up, names and opinions are of the authors' times, and "
-        "no sentence of it is a quotation."
+        "A small model that imitates styles: what it says is made up, names and opinions are of the authors' times, "
+        "and no sentence of it is a quotation."
     )
     recipe: ClassVar[Recipe] = Recipe(
         epochs=1,
@@ -72,6 +75,7 @@ class Authors(Benchmark):
                 **{"sampler": "corners", "num_preferences": 3, "rank": 8, "alpha": 32.0, "adapters_only": True},
                 **{"layers": "model.layers.*", "upper": 0.5, "inner": 0.1},
             },
+            "pamal": {"num_preferences": 3},
         },
     )
 
@@ -79,6 +83,7 @@ class Authors(Benchmark):
     block: Annotated[int, Range(8, 8192)] = 128
     train_blocks: CountOrNone = 0
     held_blocks: Annotated[int, Range(1, 100_000)] = 64
+    lora: Annotated[int, Range(0, 4096)] = 0
     base: str = ""
 
     def __post_init__(self) -> None:
@@ -108,7 +113,7 @@ class Authors(Benchmark):
     @property
     def network(self) -> tuple[str, dict[str, Any]]:
         """The language model with its weights."""
-        return "causal_lm", {"base": self.base, "pretrained": True}
+        return "causal_lm", {"base": self.base, "pretrained": True, "lora": self.lora}
 
     @property
     def input_kind(self) -> Prompt:

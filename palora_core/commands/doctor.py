@@ -24,7 +24,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         **{name: name for name in ("streamlit", "plotly", "matplotlib", "pandas", "optuna", "h5py")},
         **{name: name for name in ("onnx", "onnxscript", "onnxruntime")},
     },
-    "llm": {"transformers": "transformers", "peft": "peft"},
+    "llm": {"transformers": "transformers", "peft": "peft", "gguf": "gguf"},
     "hub": {"huggingface_hub": "huggingface_hub"},
 }
 LITTLE_SPACE = 2**30

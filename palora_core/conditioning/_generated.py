@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -107,8 +107,9 @@ def swap_parameters(
     mixin: type[GeneratedLayer],
     active: ActivePreference,
     replace: Callable[[nn.Module, str, nn.Parameter], nn.Parameter | None],
+    among: Iterable[nn.Parameter] | None = None,
 ) -> None:
-    """Swap, in place, the class of every module that owns parameters.
+    """Swap, in place, the class of every module that owns parameters; only those ``among`` these, if given.
 
     Each parameter makes way for ``replace(module, name, parameter)``, of which None is a legal value. A tensor in
     two places is replaced once and stays tied.
@@ -118,8 +119,11 @@ def swap_parameters(
     """
     owners = parameter_owners(network)
     known: dict[int, nn.Parameter | None] = {}
+    meant = {id(p) for p in (network.parameters() if among is None else among)}
     for module in owners:
-        names = tuple(name for name, parameter in module._parameters.items() if parameter is not None)
+        names = tuple(name for name, p in module._parameters.items() if p is not None and id(p) in meant)
+        if not names:
+            continue
         for name in names:
             parameter: nn.Parameter = module._parameters[name]  # type: ignore[assignment]
             if id(parameter) not in known:

@@ -115,8 +115,9 @@ class Members(AffineTensor):
 class Ensemble(Conditioning):
     """T members of every parameter, mixed by λ (PaMaL): exactly (T − 1) · 100 % more parameters.
 
-    BatchNorm scales and shifts are mixed too; running statistics are one set, as in the paper, until they are
-    estimated per preference.
+    Where a part of the network is frozen, that part stays one: members are made of what is trained (one adapter per
+    layer, say). BatchNorm scales and shifts are mixed too; running statistics are one set, as in the paper, until they
+    are estimated per preference.
 
     Attributes:
         reinit: draw every member anew with the layer's default initialisation, as the released code does; otherwise all
@@ -138,7 +139,7 @@ class Ensemble(Conditioning):
             stacked = torch.stack([values[id(parameter)] for values in drawn])
             return nn.Parameter(stacked, requires_grad=parameter.requires_grad)
 
-        swap_parameters(network, EnsembleLayer, model.active, members)
+        swap_parameters(network, EnsembleLayer, model.active, members, _trained(network))
         return model
 
     @torch.no_grad()
@@ -148,8 +149,14 @@ class Ensemble(Conditioning):
         for _ in range(num_tasks):
             if self.reinit:
                 network.apply(_reset)
-            drawn.append({id(p): p.detach().clone() for p in network.parameters()})
+            drawn.append({id(p): p.detach().clone() for p in _trained(network)})
         return drawn
+
+
+def _trained(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that are trained; all of them in a network that is frozen as a whole."""
+    every = list(network.parameters())
+    return [p for p in every if p.requires_grad] or every
 
 
 def _reset(module: nn.Module) -> None:

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palora_core.active import ActivePreference
+from palora_core.conditioning._embedding import ShiftedEmbedding, shift_
 from palora_core.conditioning.base import Conditioning, ParetoModel, conditionings
 from palora_core.errors import UserError
 from palora_core.swapping import SwappedLayer, swap
 
-FIRST_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+FIRST_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
 
 
 class WidenedLayer(SwappedLayer):
@@ -113,7 +114,7 @@ class InputConcatModel(ParetoModel):
 
     def _merge_into(self, network: nn.Module, preference: Tensor) -> None:
         for layer in list(network.modules()):
-            if isinstance(layer, WidenedLayer):
+            if isinstance(layer, WidenedLayer | ShiftedEmbedding):
                 layer.plain_(preference)
 
 
@@ -127,7 +128,8 @@ class InputConcat(Conditioning):
     the image's size and borders, so it cannot be a bias.
 
     Attributes:
-        layer: dotted name of the layer that reads λ; empty is the first Linear or Conv layer of the network.
+        layer: dotted name of the layer that reads λ; empty is the network's first Linear, Conv or Embedding, and an
+            embedding adds a vector made of λ to that of every token.
     """
 
     controllable: ClassVar[bool] = True
@@ -137,7 +139,8 @@ class InputConcat(Conditioning):
     def condition(self, network: nn.Module, num_tasks: int) -> InputConcatModel:
         """Widen the first layer of ``network``, in place, and wrap it."""
         model = InputConcatModel(network, num_tasks)
-        _widen(self._first(network), num_tasks, model.active)
+        first = self._first(network)
+        (shift_ if isinstance(first, nn.Embedding) else _widen)(first, num_tasks, model.active)
         return model
 
     def check(self, network: Callable[[], nn.Module]) -> None:
@@ -150,7 +153,7 @@ class InputConcat(Conditioning):
         if not found:
             place = f"at {self.layer!r}" if self.layer else "anywhere"
             raise UserError(
-                f"{type(network).__name__} has no Linear or Conv layer {place} that could read a preference."
+                f"{type(network).__name__} has no Linear, Conv or Embedding layer {place} that could read a preference."
             )
         name, layer = found[0]
         if getattr(layer, "groups", 1) != 1:

