@@ -60,6 +60,7 @@ def _measure(folder: Path, problems: Any, device: str) -> tuple[Path, Front, Any
     from palora_core.evaluation.evaluate import live_network
     from palora_core.evaluation.front import Front
     from palora_core.machine import choose_device
+    from palora_core.sources import in_turn
     from palora_core.storage.reading import SMALL, read_json
     from palora_core.storage.writing import write_json
 
@@ -75,7 +76,7 @@ def _measure(folder: Path, problems: Any, device: str) -> tuple[Path, Front, Any
     raw = read_json(folder / "card.json", "model card", SMALL)
     write_json(folder / "card.json", {**raw, "front": {**raw.get("front", {}), "effect": front.effect()}})
     print(f"{folder.name}: {_told(front, problem) or 'λ changes nothing'}")
-    split = indexable(sources[0].split)
+    split = indexable(in_turn(sources))
     changed = partial(by_item, live, split, problem.objectives, size) if model.controllable else None
     return folder, front, partial(_write, changed, split)
 

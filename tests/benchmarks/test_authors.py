@@ -221,3 +221,23 @@ def test_other_methods_train_one_adapter_per_layer_at_this_size(data, tmp_path, 
     with model.at([0.5, 0.5]) as network:
         found = network(**words).logits
     torch.testing.assert_close(found, model.merge([0.5, 0.5])(**words).logits, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_are_the_same_under_gradient_checkpointing(data):
+    network = causal_lm.causal_lm(str(data / "base"), True)
+    words = prompt("the king said", data)
+    found = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        model = pc.palorize(network, 2, rank=2, select="model.layers.*", freeze_base=True)
+        for layer in model.layers:
+            torch.nn.init.normal_(layer.adapter_b, std=0.1)
+        if checkpointing:
+            model.network.gradient_checkpointing_enable()
+            model.network.enable_input_require_grads()
+        model.train()
+        with model.at([0.3, 0.7]) as inside:
+            inside(**words, labels=words["input_ids"]).loss.backward()
+        found.append([layer.adapter_b.grad for layer in model.layers])
+    for one, other in zip(*found):
+        torch.testing.assert_close(one, other)
