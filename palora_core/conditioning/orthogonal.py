@@ -102,6 +102,15 @@ class OrthogonalLowRank(LowRank):
     def condition(self, network: nn.Module, num_tasks: int) -> OrthogonalModel:
         """Insert adapters into ``network`` in place and wrap it."""
         model = OrthogonalModel(network, num_tasks, self)
-        insert_adapters(network, num_tasks, self.rank, self.alpha, self.conv_form, model.active, bounded=self.bounded)
+        insert_adapters(
+            network,
+            num_tasks,
+            self.rank,
+            self.alpha,
+            self.conv_form,
+            model.active,
+            self._selected(network),
+            bounded=self.bounded,
+        )
         model.progress(0.0)
         return model
