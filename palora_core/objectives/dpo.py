@@ -75,6 +75,11 @@ class DPO(Objective):
             )
         return gained[0::2] - gained[1::2]
 
+    def count(self, batch: Batch) -> Tensor:
+        """Number of pairs."""
+        labels = batch[1]["labels"]
+        return torch.tensor(len(labels) // 2, device=labels.device)
+
     def terms(self, outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss as a sum over pairs, and their number."""
         margins = self.margins(outputs, batch)

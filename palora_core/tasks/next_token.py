@@ -91,6 +91,9 @@ class NextToken(Task):
     def _check(self, target: Tensor) -> None:
         check_labels(self, target, self.vocabulary, self.ignore_index)
 
+    def _count(self, target: Tensor) -> Tensor:
+        return (self._asked(target) != self.ignore_index).sum()
+
     def _terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         self._fit(prediction, target)
         return cross_entropy_terms(prediction.flatten(0, 1), self._asked(target).flatten(), self.ignore_index)
