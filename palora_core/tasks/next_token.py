@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,8 @@ class NextToken(Task):
         ignore_index: Label of tokens that are not asked for.
         spell: Tokens → their text, for people; numbers where nobody says.
     """
+
+    effect_of: ClassVar[str] = "next tokens"
 
     vocabulary: int
     ignore_index: int = -100
