@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,8 @@ class SavedState:
             "best": trainer.fronts.best,
             "origin": trainer.origin,
             "reference": trainer.fronts.reference,
-            "model": self._model(),
+            "model": self._without_base(),
+            "base": self._base,
             "balancer": trainer.balancer.state_dict(),
             "rng": torch.get_rng_state(),
             **trainer.update.state_dict(),
@@ -63,15 +65,18 @@ class SavedState:
             write_atomically(self.path, lambda path: _save_sealed(state, path))
         self.saved = time.monotonic()
 
-    def _model(self) -> dict[str, torch.Tensor]:
-        """The model's state, without a base that its factory gives again."""
-        state: dict[str, torch.Tensor] = self.trainer.model.state_dict()
-        left_out = checkpoint.base_names(self.trainer.model) if self._on_base else []
-        return {name: tensor for name, tensor in state.items() if name not in left_out}
+    @cached_property
+    def _base(self) -> dict[str, str]:
+        """Fingerprints of a base that its factory gives again, so that the state can do without it; {} where not."""
+        model = self.trainer.model
+        if not checkpoint.rests_on_base(model):
+            return {}
+        state = checkpoint.storable(model.state_dict())
+        return {name: checkpoint.fingerprint(state[name]) for name in checkpoint.base_names(model)}
 
-    @property
-    def _on_base(self) -> bool:
-        return checkpoint.rests_on_base(self.trainer.model)
+    def _without_base(self) -> dict[str, torch.Tensor]:
+        state: dict[str, torch.Tensor] = self.trainer.model.state_dict()
+        return {name: tensor for name, tensor in state.items() if name not in self._base}
 
     def load(self) -> None:
         """Continue from the file; from the beginning where the run was killed before there was one.
@@ -88,6 +93,11 @@ class SavedState:
             )
         state = self._read_by(lambda: torch.load(self.path, map_location=self.trainer.device, weights_only=True))
         self._check_length(state.get("steps_per_epoch", self.trainer.steps_per_epoch))
+        if state.get("base", {}) != self._base:
+            raise UserError(
+                f"The run in {self.trainer.run.folder} was begun on another base network, of which its state has hashes "
+                "only; give it the same one, or start another run."
+            )
         self._read_by(lambda: self._restore(state))
 
     def _read_by(self, reading: Callable[[], Any]) -> Any:
@@ -107,7 +117,7 @@ class SavedState:
 
     def _restore(self, state: dict[str, Any]) -> None:
         trainer = self.trainer
-        base = trainer.model.state_dict() if self._on_base else {}
+        base = trainer.model.state_dict() if self._base else {}
         checkpoint.load_weights(trainer.model, {**base, **state["model"]})
         trainer.update.load_state_dict(state)
         trainer.balancer.load_state_dict(state["balancer"])

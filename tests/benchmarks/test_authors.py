@@ -99,6 +99,17 @@ def test_a_stopped_training_ends_with_the_same_bits(data, trained, tmp_path):
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
+def test_a_run_goes_on_with_its_own_base_only(data, tmp_path):
+    base = small_base(tmp_path / "base")
+    made = trainer(data, tmp_path / "run", base=str(base))
+    made.run.create(made.config())
+    made.steps.take()
+    made.state.save()
+    small_base(base)  # other weights under the same name
+    with pytest.raises(UserError, match="was begun on another base network"):
+        resume_trainer(made.run, data, "cpu").resume()
+
+
 def test_losses_of_weight_0_are_not_computed_and_told_as_unknown(data, tmp_path):
     made = trainer(data, tmp_path / "run", **{"method.inner": 0.0, "method.num_preferences": 2})
     calls = []
