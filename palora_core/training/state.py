@@ -95,8 +95,8 @@ class SavedState:
         self._check_length(state.get("steps_per_epoch", self.trainer.steps_per_epoch))
         if state.get("base", {}) != self._base:
             raise UserError(
-                f"The run in {self.trainer.run.folder} was begun on another base network, of which its state has hashes "
-                "only; give it the same one, or start another run."
+                f"The run in {self.trainer.run.folder} was begun on another base network, whose hashes are in its state; "
+                "give it the same one, or start another run."
             )
         self._read_by(lambda: self._restore(state))
 
