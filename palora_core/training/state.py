@@ -95,7 +95,7 @@ class SavedState:
         self._check_length(state.get("steps_per_epoch", self.trainer.steps_per_epoch))
         if state.get("base", {}) != self._base:
             raise UserError(
-                f"The run in {self.trainer.run.folder} was begun on another base network, whose hashes are in its state; "
+                f"The run in {self.trainer.run.folder} was begun on another base network, whose hashes its state has; "
                 "give it the same one, or start another run."
             )
         self._read_by(lambda: self._restore(state))
