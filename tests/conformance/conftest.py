@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import releases
+import small_language
 
 from palora_core import simplex
 from palora_core.batches import Batch
@@ -39,6 +40,10 @@ def data_for(tmp_path_factory) -> Callable[[str], Path]:
     done: set[str] = set()
 
     def root_with(benchmark: str) -> Path:
+        if benchmark == "authors" and benchmark not in done:
+            small_language.small_base(root / "base")
+            small_language.small_texts(root, repeats=8)
+            done.add(benchmark)
         if benchmark in RELEASES and benchmark not in done:
             preparers.get(benchmark)().prepare(RELEASES[benchmark](root / "releases" / benchmark), root)
             done.add(benchmark)

@@ -32,10 +32,14 @@ TINY = {
     **{"rooms": SCENES, "streets": SCENES, "cityscapes": {"width": 0.0625}, "nyuv2": {"width": 0.0625}},
     **{"utkface": {"width": 0.25}, "celeba": {"width": 0.25}, "adult": {"hidden": 16}, "census": {"hidden": 16}},
     "fairness": {"hidden": (8,)},
+    "authors": {"texts": "kings,tea", "block": 16},
 }
 # For the methods that have these options: sizes that only keep the tests short.
 SMALL = {"rank": 1, "num_preferences": 2, "conditioning.hidden": 8, "latent": 8}
-TRAINING = {"epochs": 2, "front_points": 2, "evaluate_every": 0, "samples": 1, "calibration_items": 4}
+TRAINING = {
+    **{"epochs": 2, "front_points": 2, "test_points": 0, "evaluate_every": 0, "samples": 1, "calibration_items": 4},
+    "precision": "fp32",
+}
 
 WITH_NORM, WITHOUT_NORM = "multimnist with BatchNorm", "adult"
 KINDS = ("palora", "uw", "mgda", "phn")  # adapters, a scalarised, a Jacobian, a hypernetwork
@@ -60,6 +64,8 @@ def make(method: str, case: str, data: Path, folder: Path) -> Trainer:
     settings |= {f"method.{key}": value for key, value in SMALL.items() if key in known}
     if case == WITH_NORM:
         settings["norm_layers"] = True
+    if name == "authors":
+        settings["benchmark.base"] = str(data / "base")
     items = len(configure(name, method, settings)[0].load(data)["train"])
     bench, chosen, training = configure(name, method, {**settings, "batch_size": items // 2})
     return Trainer(Run(folder), bench.problem(data), chosen, training, device="cpu")
@@ -72,7 +78,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def learnt(trainer: Trainer) -> dict[str, torch.Tensor]:
     """Every trained tensor: the model's, and weights that the balancer learns."""
     balancer = dict(enumerate(trainer.balancer.parameters()))
-    return dict(trainer.model.named_parameters()) | {f"balancer.{i}": p for i, p in balancer.items()}
+    trained = {name: p for name, p in trainer.model.named_parameters() if p.requires_grad}
+    return trained | {f"balancer.{i}": p for i, p in balancer.items()}
 
 
 def stays(trainer: Trainer, name: str) -> bool:
