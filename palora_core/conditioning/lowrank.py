@@ -19,7 +19,7 @@ from palora_core.adapters.compute import COMPUTE, are_merged_leaves
 from palora_core.adapters.coverage import Coverage
 from palora_core.adapters.hosted import hosted_name
 from palora_core.adapters.rows import misplaced
-from palora_core.adapters.selection import chosen_layers, is_product, Selection, Selector
+from palora_core.adapters.selection import Selection, Selector, chosen_layers, is_product
 from palora_core.conditioning._factors import DeltaWeight, FactoredWeight
 from palora_core.conditioning._merged import merged_passes
 from palora_core.conditioning.base import Conditioning, ParetoModel, Pass, conditionings
