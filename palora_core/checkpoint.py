@@ -166,7 +166,8 @@ def load(
     ours = network is None
     if network is None and card["network"]["name"] == OWN and card["benchmark"]["name"] in benchmarks:
         network = benchmark_of(card).problem().build(pretrained=False)
-    if network is None and "base" in card:
+    on_base = network is None and "base" in card
+    if on_base:
         network = registered_base(card)
     if network is None:
         check_fit(card, path)  # before memory is spent: a card may describe any network
@@ -177,6 +178,8 @@ def load(
             "copy of the model, or resume the run that wrote them."
         )
     model = build(card, state) if network is None else onto(network if ours else copy.deepcopy(network), card, state)
+    if on_base and isinstance(model, LowRankModel):
+        model.train_adapters_only()  # as they were trained: what rests on a base never changes it
     return model.eval(), card
 
 

@@ -48,7 +48,7 @@ def small_base(folder: Path, context: int = 64) -> Path:
     return folder
 
 
-def small_texts(data: Path, repeats: int = 30) -> Path:
+def small_texts(data: Path, repeats: int = 60) -> Path:
     """Two texts below ``data``: one of kings, one of tea."""
     folder = data / "authors"
     folder.mkdir(parents=True, exist_ok=True)

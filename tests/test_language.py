@@ -73,7 +73,7 @@ def test_dpo_is_its_formula_and_starts_where_the_reference_is(network):
     inputs, targets = split.batch(torch.tensor([0, 1]))
     assert inputs["input_ids"].shape == (4, 4)
     one = DPO("polite", beta=0.5)
-    assert float(one.loss(network(**inputs), (inputs, targets))) == pytest.approx(0.693147, abs=1e-5)
+    assert one.loss(network(**inputs), (inputs, targets)).item() == pytest.approx(0.693147, abs=1e-5)
     with torch.no_grad():
         network.head.bias[4] += 2.0  # the first chosen answer
     outputs = network(**inputs)
