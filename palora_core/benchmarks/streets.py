@@ -21,7 +21,9 @@ class Streets(GeneratedScenes):
     """
 
     title: ClassVar[str] = "Streets (synthetic)"
-    summary: ClassVar[str] = "Synthetic driving scenes from our own generator: 7 classes and inverse depth in 1/m."
+    summary: ClassVar[str] = (
+        "Synthetic driving scenes from our own generator: 7 classes, inverse depth in 1/m, normals if asked."
+    )
     citation: ClassVar[str] = "Our own generator; task set after Cordts et al.: Cityscapes, CVPR 2016"
     kind: ClassVar[str] = "streets"
     unit: ClassVar[str] = "1/m"
