@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import torch
@@ -18,9 +19,10 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from palora_core import machine
-from palora_core.errors import UserError
+from palora_core.errors import UserError, one_line
 
 Batch = tuple[Any, Any]
+COMPILERS = ("torch._dynamo", "torch._inductor")  # where the errors of torch.compile are at home
 Passing = Literal["auto", "one", "unpacked", "keywords"]
 
 
@@ -45,6 +47,32 @@ def tensors(tree: Any) -> list[Tensor]:
     found: list[Tensor] = []
     mapped(found.append, tree)
     return found
+
+
+def filled(tree: Any, values: Iterable[Tensor]) -> Any:
+    """``tree`` with its tensors replaced by ``values``, in the order of :func:`tensors`."""
+    given = iter(values)
+    return mapped(lambda _: next(given), tree)
+
+
+def named(tree: Any, name: str, top: bool = True) -> dict[str, Tensor]:
+    """Its tensors by their places, in its order: ``ids``, ``image.left``, ``name_0``; a lone one `name`."""
+    if isinstance(tree, Tensor):
+        return {name: tree}
+    start = "" if top else f"{name}."
+    if isinstance(tree, Mapping):
+        parts = [(f"{start}{key}", value) for key, value in tree.items()]
+    elif isinstance(tree, list | tuple) and not hasattr(tree, "_fields"):
+        parts = [(f"{name}_{place}", value) for place, value in enumerate(tree)]
+    elif isinstance(tree, tuple):
+        parts = [(f"{start}{field}", value) for field, value in zip(tree._fields, tree)]  # type: ignore[attr-defined]
+    elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        parts = [
+            (f"{start}{field.name}", getattr(tree, field.name)) for field in dataclasses.fields(tree) if field.init
+        ]
+    else:
+        return {}
+    return {key: tensor for place, part in parts for key, tensor in named(part, place, False).items()}
 
 
 def move(tree: Any, device: torch.device) -> Any:
@@ -123,6 +151,29 @@ def as_batch(found: Any) -> Batch:
     return found, {}
 
 
+@contextmanager
+def network_failures(inputs: Any, before: str = "") -> Iterator[None]:
+    """A block in which a network is given ``inputs``; what goes wrong in it is told with their shapes.
+
+    Args:
+        inputs: what the network is given.
+        before: :func:`describe` of inputs that it took before, if any.
+
+    Raises:
+        UserError: in place of any error but another one, too little memory, or a compiler's.
+    """
+    try:
+        yield
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if type(error).__module__.startswith(COMPILERS):
+            raise
+        found = describe(inputs)
+        took = f"; the inputs before were {before}" if before and before != found else ""
+        raise UserError(f"The network failed ({one_line(error)}) on inputs {found}{took}.") from error
+
+
 class Caller:
     """Hands inputs to a network's ``forward``, whoever stands in front of it (a model at λ, a merged copy).
 
@@ -159,11 +210,17 @@ class Caller:
             return "unpacked"
         return "one"
 
+    def read(self, inputs: Any) -> Any:
+        """What of ``inputs`` the network is given: of a mapping handed over as keywords, those that forward names."""
+        if self.how(inputs) != "keywords":
+            return inputs
+        return {key: value for key, value in inputs.items() if self._open or key in self._names}
+
     def __call__(self, function: Callable[..., Any], inputs: Any) -> Any:
         """``function`` of ``inputs``."""
         how = self.how(inputs)
         if how == "keywords":
-            return function(**{key: value for key, value in inputs.items() if self._open or key in self._names})
+            return function(**self.read(inputs))
         return function(*inputs) if how == "unpacked" else function(inputs)
 
     def at(self, model: Callable[..., Any], inputs: Any, preference: Tensor) -> Any:

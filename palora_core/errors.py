@@ -35,3 +35,12 @@ def quoted(value: object, most: int = MOST_OF_QUOTE) -> str:
         return shortened(short.repr(value), most)
     except ValueError:  # Python refuses to write down whole numbers of many thousand digits
         return f"a value of type {type(value).__name__}"
+
+
+def one_line(error: BaseException, last: bool = False) -> str:
+    """A foreign error in a message: its kind and text on one line; ``last``: the last line, as a worker repeats one."""
+    kind, lines = type(error).__name__, str(error).strip().splitlines() or [""]
+    text = shortened(" ".join((lines[-1] if last else " ".join(lines)).split()), 200)
+    if text.startswith(f"{kind}:"):
+        return text
+    return f"{kind}: {text}" if text else kind

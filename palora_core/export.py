@@ -12,10 +12,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from palora_core import batches
+from palora_core.batches import Caller
 from palora_core.checkpoint import storable
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
+from palora_core.objectives import Objective
 from palora_core.storage.writing import write_atomically, write_json
+from palora_core.tasks import Task
+
+PREFERENCE = "preference"  # λ among the inputs
 
 
 def export_safetensors(model: ParetoModel, preference: Sequence[float], path: Path) -> dict[str, Any]:
@@ -27,14 +33,32 @@ def export_safetensors(model: ParetoModel, preference: Sequence[float], path: Pa
     return _report(path, "safetensors", preference, 0.0)
 
 
-def export_onnx(model: ParetoModel, example: Tensor, path: Path, preference: Sequence[float] | None) -> dict[str, Any]:
-    """ONNX of ``merge(λ)``; with ``preference`` None of the whole controllable network, λ as a second input.
+def input_tensors(inputs: Any, caller: Caller) -> dict[str, Tensor]:
+    """The tensors that an exported network takes, by name: floats in single precision, integers as they are.
+
+    A lone tensor is called ``input``; those of a nesting are called after their places (``input_ids``, ``image.left``,
+    ``input_0``).
+    """
+    return batches.named(batches.floating(caller.read(inputs), torch.float32), "input")
+
+
+def export_onnx(
+    model: ParetoModel,
+    example: Any,
+    path: Path,
+    preference: Sequence[float] | None,
+    caller: Caller | None = None,
+    objectives: Sequence[Objective] = (),
+) -> dict[str, Any]:
+    """ONNX of ``merge(λ)``; with ``preference`` None of the whole controllable network, λ as a further input.
 
     Args:
         model: the conditioned network.
-        example: one input [1, …]; the exported network takes inputs of this shape.
+        example: inputs of one item, any nesting; the exported network takes tensors of these shapes and formats.
         path: the file.
         preference: λ [T], or None to keep λ as an input ``"preference"`` [T].
+        caller: how inputs become arguments; by default as the network's ``forward`` asks.
+        objectives: of which the tasks' predictions are outputs by the tasks' names, beside what the network puts out.
 
     Returns:
         What was exported and the largest difference to PyTorch over outputs and λ's tried, as written beside ``path``.
@@ -47,44 +71,69 @@ def export_onnx(model: ParetoModel, example: Tensor, path: Path, preference: Seq
         raise UserError(
             f"ONNX export needs the package {error.name}; install it with: pip install {error.name}"
         ) from None
-    wrapped = _Flat(model, None if preference is None else torch.as_tensor(preference, dtype=torch.float32)).eval()
-    inputs = (example,) if preference is not None else (example, torch.full((model.num_tasks,), 1 / model.num_tasks))
+    caller = caller or Caller(model.network)
+    given = input_tensors(example, caller)
+    wrapped = _Flat(model, preference, batches.floating(caller.read(example), torch.float32), caller, objectives).eval()
+    probes = _probes(model.num_tasks, preference)
+    inputs = given if wrapped.fixed else {**given, PREFERENCE: probes[0]}
     with torch.no_grad():
-        names = wrapped.names(*inputs)
+        outputs = wrapped.outputs(*inputs.values())
         program = torch.onnx.export(
             wrapped,
-            inputs,
+            tuple(inputs.values()),
             dynamo=True,
             verbose=False,
-            input_names=["input", "preference"][: len(inputs)],
-            output_names=names,
+            input_names=list(inputs),
+            output_names=list(outputs),
         )
     assert program is not None  # torch's other exporter gives none
     write_atomically(Path(path), lambda temporary: program.save(str(temporary), external_data=False))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    difference = max(_difference(wrapped, session, example, p, names) for p in _probes(model.num_tasks, preference))
-    return _report(path, "onnx", preference, difference)
+    difference = max(_difference(wrapped, session, given, p, list(outputs)) for p in probes)
+    told = {"inputs": _forms(inputs), "outputs": _forms(outputs)}
+    return _report(path, "onnx", preference, difference, **told)
 
 
 class _Flat(nn.Module):
-    """Outputs as a tuple in a fixed order, λ as a tensor input or fixed."""
+    """Tensors in, tensors out, both in a fixed order, λ as the last one in or fixed.
 
-    def __init__(self, model: ParetoModel, preference: Tensor | None) -> None:
+    Args:
+        model: the conditioned network.
+        preference: λ [T], or None for an input.
+        inputs: an example of what the network is given.
+        caller: how that becomes arguments.
+        objectives: whose tasks' predictions are outputs, too.
+    """
+
+    def __init__(
+        self,
+        model: ParetoModel,
+        preference: Sequence[float] | None,
+        inputs: Any,
+        caller: Caller,
+        objectives: Sequence[Objective],
+    ) -> None:
         super().__init__()
         self.fixed = preference is not None
-        self.model: Any = model.merge(preference) if preference is not None else copy.deepcopy(model)
+        at = torch.as_tensor(preference, dtype=torch.float32) if preference is not None else None
+        self.model: Any = copy.deepcopy(model) if at is None else model.merge(at)
+        self._inputs, self._caller = inputs, caller
+        self._tasks = [task for task in objectives if isinstance(task, Task)]
 
-    def names(self, *inputs: Tensor) -> list[str]:
-        outputs = self._outputs(*inputs)
-        return list(outputs) if isinstance(outputs, dict) else [f"output_{i}" for i in range(len(outputs))]
+    def outputs(self, *given: Tensor) -> dict[str, Tensor]:
+        """What the network puts out, by name, and every task's prediction by the task's."""
+        tensors = given if self.fixed else given[:-1]
+        inputs = batches.filled(self._inputs, tensors)
+        found = self._caller(self.model, inputs) if self.fixed else self._caller.at(self.model, inputs, given[-1])
+        named = batches.named((found,) if isinstance(found, Tensor) else found, "output")
+        for task in self._tasks:
+            prediction = task.prediction_of(found)
+            if named.get(task.name) is not prediction:
+                named[task.name] = prediction.clone()  # two outputs of one tensor would have one name
+        return named
 
-    def _outputs(self, x: Tensor, preference: Tensor | None = None) -> Any:
-        outputs = self.model(x) if self.fixed else self.model(x, preference)
-        return (outputs,) if isinstance(outputs, Tensor) else outputs
-
-    def forward(self, x: Tensor, preference: Tensor | None = None) -> tuple[Tensor, ...]:
-        outputs = self._outputs(x, preference)
-        return tuple(outputs.values()) if isinstance(outputs, dict) else tuple(outputs)
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.outputs(*given).values())
 
 
 def _probes(num_tasks: int, preference: Sequence[float] | None) -> list[Tensor]:
@@ -94,25 +143,34 @@ def _probes(num_tasks: int, preference: Sequence[float] | None) -> list[Tensor]:
     return [torch.full((num_tasks,), 1 / num_tasks), *corners]
 
 
-def _difference(wrapped: _Flat, session: Any, example: Tensor, preference: Tensor, names: list[str]) -> float:
-    feeds = {"input": example.numpy()}
-    arguments = [example]
-    if not wrapped.fixed:
-        feeds["preference"] = preference.numpy()
-        arguments.append(preference)
+def _difference(wrapped: _Flat, session: Any, given: dict[str, Tensor], preference: Tensor, names: list[str]) -> float:
+    inputs = given if wrapped.fixed else {**given, PREFERENCE: preference}
     with torch.no_grad():
-        expected = wrapped(*arguments)
-    found = session.run(names, feeds)
-    return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(found, expected))
+        expected = wrapped(*inputs.values())
+    known = {one.name for one in session.get_inputs()}  # what no output depends on is no input of the file
+    found = session.run(names, {name: tensor.numpy() for name, tensor in inputs.items() if name in known})
+    pairs = zip(found, (tensor.numpy() for tensor in expected))
+    return max(float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max()) for a, b in pairs)
 
 
-def _report(path: Path, form: str, preference: Sequence[float] | None, difference: float) -> dict[str, Any]:
+def _forms(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Shape and format of every tensor, for whoever calls the file."""
+    return {
+        name: {"shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
+        for name, tensor in tensors.items()
+    }
+
+
+def _report(
+    path: Path, form: str, preference: Sequence[float] | None, difference: float, **told: Any
+) -> dict[str, Any]:
     report = {
         "file": Path(path).name,
         "format": form,
         "preference": None if preference is None else [float(value) for value in preference],
         "max_abs_difference_to_pytorch": difference,
         "bytes": Path(path).stat().st_size,
+        **told,
     }
     write_json(Path(path).with_suffix(Path(path).suffix + ".json"), report)
     return report

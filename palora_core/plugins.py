@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from palora_core.errors import UserError, quoted, shortened
 from palora_core.registry import DISCOVERY
@@ -76,6 +77,24 @@ def problems() -> list[str]:
     """One sentence per plugin that could not be loaded."""
     load()
     return [problem for problem in _tried.values() if problem]
+
+
+def homes(*things: Any) -> list[str]:
+    """The modules outside this package that define registered ``things``, without those inside plugins that are in.
+
+    A script that registers things itself is called by its file, as ``--plugin`` would name it; a notebook has no name.
+    """
+    found = []
+    for thing in things:
+        module = getattr(thing, "__module__", "")
+        if module == "__main__":
+            main = sys.modules["__main__"]
+            spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+            module = spec.name if spec is not None else Path(file).stem if file else ""
+        inside = any(f"{module}.".startswith(f"{known}.") for known in ("palora_core", *loaded()))
+        if module and is_module_name(module) and not inside:
+            found.append(module)
+    return list(dict.fromkeys(found))
 
 
 def missing(named: object) -> list[str]:

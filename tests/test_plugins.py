@@ -204,3 +204,21 @@ def test_names_in_a_card_are_only_names():
         require({"network": {"name": "mycnn"}}, "This model", network=networks)
     for damaged in ([], {"method": 3}, {"network": "lenet", "method": {"name": "palora", "sampler": 4}}):
         require(damaged, "This model", network=networks)
+
+
+def test_modules_outside_are_named_for_whoever_loads_what_they_registered(monkeypatch, tmp_path):
+    from palora_core import plugins
+
+    monkeypatch.setattr(plugins, "_tried", {"mine": "", "absent": "There is no module 'absent'."})
+    monkeypatch.setattr(plugins, "_settled", "")
+    monkeypatch.setenv(plugins.VARIABLE, "")
+    things = [type("Thing", (), {"__module__": name}) for name in ("mine.nets", "other.nets", "palora_core.tasks")]
+    assert plugins.homes(*things) == ["other.nets"]
+    script = type("Thing", (), {"__module__": "__main__"})
+    main = type(plugins)("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert plugins.homes(script) == [], "a notebook has no name"
+    main.__file__ = str(tmp_path / "my_script.py")
+    assert plugins.homes(script) == ["my_script"]
+    main.__file__ = str(tmp_path / "my-script.py")
+    assert plugins.homes(script) == [], "no --plugin would find it"

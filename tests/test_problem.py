@@ -245,7 +245,7 @@ def test_a_loader_that_yields_nothing_says_so():
         (lambda outputs, batch: outputs["a"], r"'bad' gave a tensor \[8, 1\]; expected a scalar"),
         (lambda outputs, batch: 1.0, "'bad' gave a float"),
         (lambda outputs, batch: torch.ones(()), "'bad' does not depend on the network"),
-        (lambda outputs, batch: outputs["a"].mean() * float("nan"), "loss of bad became NaN"),
+        (lambda outputs, batch: outputs["a"].mean() * float("nan"), "loss of bad is NaN"),
         (lambda outputs, batch: outputs["zzz"].mean(), "'bad' failed .KeyError: 'zzz'"),
     ],
 )
@@ -264,3 +264,30 @@ def test_missing_outputs_are_named(tmp_path):
 def test_splits_keep_their_kind():
     assert isinstance(as_split(Items()), DatasetSplit)
     assert isinstance(as_split(DataLoader(Items())), LoaderSplit)
+
+
+def test_a_data_set_of_datasets_is_one_whatever_its_batch_means():
+    class Likeness:  # of datasets.Dataset
+        column_names = ("ids",)
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return {"ids": [index, 1], "label": index}
+
+        def batch(self, batch_size):
+            raise AssertionError
+
+    assert as_split(Likeness()).batch(torch.tensor([2]))[0]["ids"].tolist() == [[2, 1]]
+
+
+def test_lists_of_numbers_in_items_are_arrays():
+    rows = [{"ids": [n, n + 1, n + 2], "mask": [[1.0, 0.5]], "text": "a", "label": n} for n in range(4)]
+    (inputs, targets) = as_split(rows).batch(torch.tensor([2, 0]))
+    assert inputs["ids"].tolist() == [[2, 3, 4], [0, 1, 2]] and inputs["mask"].shape == (2, 1, 2)
+    assert targets["label"].tolist() == [2, 0] and inputs["text"] == ["a", "a"]
+    x, y = as_split([([1.0, 2.0], 3), ([4.0, 5.0], 6)]).batch(torch.tensor([0, 1]))
+    assert x.tolist() == [[1.0, 2.0], [4.0, 5.0]] and y.tolist() == [3, 6]
+    with pytest.raises(UserError, match="do not collate"):
+        as_split([{"ids": [1]}, {"ids": [1, 2]}]).batch(torch.tensor([0, 1]))

@@ -18,18 +18,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
 
 from app.library.loading import LoadedModel
 from app.library.transfer import safe_name
 from app.settings import child_environment
 from palora_core import checkpoint
+from palora_core.batches import Caller, tensors
 from palora_core.children import python
 from palora_core.errors import UserError
 from palora_core.export import export_onnx, export_safetensors
 from palora_core.storage.reading import read_json
-from palora_core.storage.writing import CannotWrite, why_not_written, write_atomically, write_json
+from palora_core.storage.samples import load_samples
+from palora_core.storage.writing import CannotWrite, why_not_written, write_json
 
 Form = Literal["safetensors", "onnx"]
 PATIENCE = 600.0
@@ -75,13 +76,12 @@ def export(loaded: LoadedModel, form: Form, preference: Sequence[float] | None) 
         folder = Path(name)
         order = {
             "model": str(loaded.entry.folder.resolve()),
+            "samples": str(loaded.entry.samples_file.resolve()),
             "form": form,
             "preference": None if preference is None else list(preference),
             "out": file_name(loaded, form, preference),
         }
         write_json(folder / "order.json", order)
-        example = {"input": loaded.example[:1].contiguous()}
-        write_atomically(folder / "input.safetensors", lambda path: save_file(example, path))
         _run(folder)
         report = read_json(folder / f"{order['out']}.json", "report")
         return Exported(order["out"], (folder / order["out"]).read_bytes(), report)
@@ -111,25 +111,27 @@ def _weights(preference: Sequence[float]) -> str:
 def carry_out(folder: Path) -> None:
     """Do what ``order.json`` in ``folder`` says; the file and its report are written beside it."""
     order = read_json(folder / "order.json", "order")
-    model, _ = checkpoint.load(order["model"])
-    x = load_file(folder / "input.safetensors")["input"]
+    model, card = checkpoint.load(order["model"])
+    benchmark = checkpoint.benchmark_of(card)
+    x, _ = load_samples(Path(order["samples"]), benchmark.convert).batch(torch.tensor([0]))
+    caller = Caller(model.network, benchmark.problem().passing)
     out, preference = folder / order["out"], order["preference"]
     if order["form"] == "onnx":
-        export_onnx(model, x, out, preference)
+        export_onnx(model, x, out, preference, caller, benchmark.tasks)
         return
     report = export_safetensors(model, preference, out)
-    report["max_abs_difference_to_pytorch"] = _difference(model, x, preference, out)
+    report["max_abs_difference_to_pytorch"] = _difference(model, caller, x, preference, out)
     write_json(folder / f"{order['out']}.json", report)
 
 
-def _difference(model: Any, x: Tensor, preference: Sequence[float], file: Path) -> float:
+def _difference(model: Any, caller: Caller, x: Any, preference: Sequence[float], file: Path) -> float:
     """Largest difference between the network with the file's weights and the controllable one at λ."""
     weights = torch.tensor(preference)
     plain = model.merge(torch.full((model.num_tasks,), 1 / model.num_tasks)).eval()
     plain.load_state_dict(load_file(file))
     with torch.no_grad():
-        found, expected = plain(x), model(x, weights)
-    return max(float((found[name] - expected[name]).abs().max()) for name in expected)
+        pairs = zip(tensors(caller(plain, x)), tensors(caller.at(model, x, weights)))
+        return max(float((found - expected).abs().max()) for found, expected in pairs)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@
 //   amount(read)(a, b, i)          how much two pictures (RGBA) differ at pixel i, in the unit of read.error
 //   describe([r, g, b, a], read)   a pixel of a prediction or ground truth in words
 //   paint(task, data, pixels, n)   for the one-file page: an output [C, n] drawn into pixels (RGBA)
+//   size(task, dims)               its height and width, where they are not the last two of dims
 //   values(task, data)             for the one-file page: an output in the form in which the server tells it
 
 export const views = {};

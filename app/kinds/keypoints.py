@@ -51,6 +51,10 @@ class KeyPointsView(View):
         names = class_names(self) or [f"point {i + 1}" for i in range(self.task.num_points)]
         return {"classes": names, "colours": self.colours, "wrong": palettes.WRONG, "overlaid": True}
 
+    def page(self) -> dict[str, Any]:
+        """The legend, and how discs are drawn."""
+        return {**self.legend(), "side": SIDE, "radius": RADIUS}
+
     def _points(self, values: Tensor) -> Tensor:
         return values.float().reshape(-1, 2)
 

@@ -32,6 +32,10 @@ class MultiLabelView(View):
         told = [[name, word] for name, word in zip(self.classes, words)]
         return {"rows": told, "holds": [name for name, word in told if word == "yes"]}
 
+    def page(self) -> dict[str, Any]:
+        """The legend and the labels."""
+        return {**self.legend(), "names": self.classes}
+
     def cell(self, values: Values | None) -> str | None:
         """The labels that hold."""
         return None if values is None else ", ".join(values["holds"]) or "none"

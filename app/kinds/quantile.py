@@ -15,13 +15,21 @@ class QuantileView(View):
 
     def values(self, prediction: Tensor) -> dict[str, Any]:
         """Quantile by quantile."""
-        return {"rows": [[f"{100 * q:g} %", self._text(v)] for q, v in zip(self.task.quantiles, prediction.tolist())]}
+        return {"rows": [[name, self._text(v)] for name, v in zip(self._names, prediction.tolist())]}
 
     def target_values(self, target: Tensor) -> dict[str, Any]:
         """The number, beside the quantile that is nearest to the median."""
         number = float(target.reshape(-1)[0])
         told = self._text(number) if number == number else "?"
         return {"rows": [["", told if i == self.task.middle else ""] for i in range(len(self.task.quantiles))]}
+
+    def page(self) -> dict[str, Any]:
+        """The legend, the quantiles and the scale."""
+        return {**self.legend(), "names": self._names, "scale": self.task.scale}
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"{100 * q:g} %" for q in self.task.quantiles]
 
     def cell(self, values: Any) -> str | None:
         """The quantiles, or the one true number."""

@@ -33,6 +33,10 @@ class TokensView(View):
         names = ["" if label == self.task.ignore_index else self.classes[label] for label in labels]
         return {"rows": [[f"{i + 1}", name] for i, name in enumerate(names)]}
 
+    def page(self) -> dict[str, Any]:
+        """The legend, the classes, and how many tokens are told of."""
+        return {**self.legend(), "names": self.classes, "most": MOST_TOKENS}
+
     def cell(self, values: Values | None) -> str | None:
         """The classes one after the other."""
         return " ".join(text.partition(" (")[0] for _, text in values["rows"] if text) if values else None

@@ -91,5 +91,5 @@ def from_function(function: Callable[..., Problem]) -> type[FunctionBenchmark]:
     made = dataclasses.make_dataclass(
         function.__name__, fields, bases=(FunctionBenchmark,), namespace=told, frozen=True
     )
-    made.__qualname__ = function.__qualname__
+    made.__qualname__, made.__module__ = function.__qualname__, function.__module__
     return typing.cast("type[FunctionBenchmark]", made)

@@ -21,6 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the file and say how far it is from PyTorch."""
+    from palora_core.batches import Caller
     from palora_core.checkpoint import benchmark_of, load
     from palora_core.export import export_onnx, export_safetensors
     from palora_core.simplex import check_preference
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
 
         benchmark = benchmark_of(card)
         example = load_samples(args.model / "samples.npz", benchmark.convert).batch(torch.tensor([0]))[0]
-        report = export_onnx(model, example, out, args.preference)
+        caller = Caller(model.network, benchmark.problem().passing)
+        report = export_onnx(model, example, out, args.preference, caller, benchmark.tasks)
     size = report["bytes"] / 1e6
     print(f"{args.out}: {size:.1f} MB, largest difference to PyTorch {report['max_abs_difference_to_pytorch']:.1e}")

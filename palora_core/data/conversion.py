@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -37,17 +38,19 @@ def as_split(data: Any, targets: Sequence[str] = (), unpack: Unpack | None = Non
         return _columns_split(data, targets)
     if isinstance(data, tuple) and len(data) == 2 and all(arrays_in(part) for part in data):
         return _checked(ArraySplit(data[0], data[1]))
-    if isinstance(data, Split):
+    if isinstance(data, Split) and not hasattr(data, "column_names"):  # a ``datasets.Dataset`` has another batch()
         return data
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Mapping | IterableDataset):
+    indexed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if indexed and not isinstance(data, Mapping | IterableDataset | str | bytes):
         return DatasetSplit(data, unpack=unpack)
-    if hasattr(data, "__iter__") and not isinstance(data, Mapping | str):
+    if hasattr(data, "__iter__") and not isinstance(data, Mapping | str | bytes):
         if isinstance(data, Iterator):
             raise UserError("The data are an iterator, which ends after one pass; give a DataLoader or a list.")
         return LoaderSplit(data, unpack)
+    read = "read the file first: " if isinstance(data, str | bytes | PathLike) else ""
     raise UserError(
-        f"Data are a {type(data).__name__}; expected a Dataset, a DataLoader, a pair (inputs, targets) of arrays, a "
-        "data frame, or a split with batch(indices)."
+        f"Data are a {type(data).__name__}; {read}expected a Dataset, a DataLoader, a pair (inputs, targets) of "
+        "arrays, a data frame, or a split with batch(indices)."
     )
 
 

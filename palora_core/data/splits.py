@@ -17,7 +17,7 @@ from torch.utils.data import default_collate
 
 from palora_core import batches
 from palora_core.batches import Batch
-from palora_core.errors import UserError
+from palora_core.errors import UserError, one_line
 
 Targets = dict[str, Tensor]
 Unpack = Callable[[Any], Batch]
@@ -71,6 +71,27 @@ class ArraySplit:
         return ArraySplit(_each(self.inputs, lambda a: a[rows]), _each(self.targets, lambda a: a[rows]), self.convert)
 
 
+def collate(items: list[Any]) -> Any:
+    """torch's ``default_collate``, for which a list of numbers in an item (token ids of ``datasets``) is an array.
+
+    As it stands, torch would make a list of as many columns of it.
+    """
+    return default_collate([_with_arrays(item) for item in items])
+
+
+def _with_arrays(item: Any, inside: bool = False) -> Any:
+    if isinstance(item, Mapping):
+        return {key: _with_arrays(value, True) for key, value in item.items()}
+    if isinstance(item, tuple) and not hasattr(item, "_fields"):
+        return tuple(_with_arrays(part, True) for part in item)
+    if inside and isinstance(item, list) and item and isinstance(item[0], int | float | list):
+        try:
+            return torch.tensor(item)
+        except (TypeError, ValueError):  # of other things, or of unequal lengths
+            return item
+    return item
+
+
 @dataclass(frozen=True)
 class DatasetSplit:
     """A map-style data set (``torch.utils.data.Dataset``, Hugging Face's ``datasets.Dataset``), collated by us.
@@ -82,7 +103,7 @@ class DatasetSplit:
     """
 
     dataset: Any
-    collate: Callable[[list[Any]], Any] = default_collate
+    collate: Callable[[list[Any]], Any] = collate
     unpack: Unpack = batches.as_batch
 
     def __len__(self) -> int:
@@ -94,14 +115,23 @@ class DatasetSplit:
         Raises:
             UserError: items that do not fit together.
         """
-        items = [self.dataset[index] for index in indices.tolist()]
+        items = [self._item(index) for index in indices.tolist()]
         try:
             return self.unpack(self.collate(items))
+        except UserError:
+            raise
         except (TypeError, RuntimeError, ValueError, KeyError) as error:
             raise UserError(
                 f"Items of the data set do not collate into a batch ({error}); give a DataLoader with a collate_fn of "
                 "yours, or make the items alike."
             ) from error
+
+    def _item(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except Exception as error:
+            kind = type(self.dataset).__name__
+            raise UserError(f"Item {index} of the data set ({kind}) failed ({one_line(error)}).") from error
 
 
 @dataclass(frozen=True)
@@ -176,8 +206,14 @@ class LoaderSplit:
             ) from None
 
     def __iter__(self) -> Iterator[Batch]:
-        empty = True
-        for found in self.loader:
+        empty, batches_of = True, iter(self.loader)
+        while True:
+            try:
+                found = next(batches_of)
+            except StopIteration:
+                break
+            except Exception as error:
+                raise UserError(f"The {type(self.loader).__name__} failed ({one_line(error, last=True)}).") from error
             empty = False
             yield self.unpack(found)
         if empty:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from palora_core.batches import Caller, Passing
+from palora_core.batches import Caller, Passing, network_failures
 from palora_core.conditioning.base import ParetoModel
 from palora_core.data import head
 from palora_core.errors import UserError
@@ -93,7 +93,8 @@ def live_network(
 ) -> LiveNetwork:
     """The network for λ after λ on the inputs of these sources."""
     example = head(sources[0].split, 2)[0]  # two items (one alone may be all that there is) tell how it is wired
-    return LiveNetwork(model, example, dtype, caller=Caller(model.network, passing))
+    with network_failures(example):
+        return LiveNetwork(model, example, dtype, caller=Caller(model.network, passing))
 
 
 def _grid(model: ParetoModel) -> Tensor:

@@ -117,7 +117,8 @@ class FrontSums:
 
     def _pass(self, source: Source, batch: Batch, preference: Tensor, number: int | None) -> Any:
         """Outputs at a λ, which count for the front's point of that ``number``."""
-        outputs = self.live(batch[0], preference)
+        with batches.network_failures(batch[0]):
+            outputs = self.live(batch[0], preference)
         if number is not None:
             for t in source.objectives:
                 self._sums[number][t].update(outputs, batch)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from palora_core.errors import UserError
+from palora_core.batches import describe
+from palora_core.errors import UserError, quoted
 from palora_core.inputs.base import MOST_BYTES, Input, inputs, one_input
 
 PAD, UNKNOWN = 0, 1
@@ -43,10 +44,19 @@ class Text(Input):
         length: Tokens that the network reads.
         vocabulary: Words and signs in small letters, numbered from 2 (1 is any other); () for the bytes of UTF-8,
             numbered from 1.
+        ids: Key of the tokens where the network's inputs are a mapping (``"input_ids"``).
+        mask: Key of the mask [B, length], 1 where there is a token, where the network reads one
+            (``"attention_mask"``).
     """
 
     length: int
     vocabulary: tuple[str, ...] = ()
+    ids: str = ""
+    mask: str = ""
+
+    def __post_init__(self) -> None:
+        if self.mask and not self.ids:
+            raise UserError(f"Text has a mask {quoted(self.mask)} and no ids; name the key of the tokens, too.")
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -65,13 +75,24 @@ class Text(Input):
         """Whether it is a text."""
         return isinstance(shown, str)
 
-    def to_input(self, shown: str) -> Tensor:
-        """The first tokens, [1, length]."""
+    def to_input(self, shown: str) -> Any:
+        """The first tokens, [1, length], with their mask where the network reads one."""
         tokens = self._tokens(shown)[: self.length]
-        return torch.tensor([tokens + [PAD] * (self.length - len(tokens))])
+        found = torch.tensor([tokens + [PAD] * (self.length - len(tokens))])
+        if not self.ids:
+            return found
+        return {self.ids: found, **({self.mask: (found != PAD).long()} if self.mask else {})}
 
     def to_shown(self, x: Any) -> str:
-        """The text of tokens [length]; words stand apart, those that are not known as "▢"."""
+        """The text of tokens [length]; words stand apart, those that are not known as "▢".
+
+        Raises:
+            UserError: the inputs are a mapping and nobody said where the tokens are.
+        """
+        if isinstance(x, Mapping):
+            if self.ids not in x:
+                raise UserError(f"The inputs are a {describe(x)}; say where the tokens are: Text(…, ids='input_ids').")
+            x = x[self.ids]
         known = [int(token) for token in one_input(torch.as_tensor(x), 1) if int(token) != PAD]
         if not self.vocabulary:
             return bytes((token - 1) % 256 for token in known).decode("utf-8", errors="replace")

@@ -6,7 +6,7 @@ a yes or no).
 """
 
 from palora_core.objectives.accumulator import Accumulator
-from palora_core.objectives.base import Objective, check_objectives, combine, objective
+from palora_core.objectives.base import Objective, check_objectives, combine, objective, terms_of
 from palora_core.objectives.dpo import DPO
 from palora_core.objectives.metrics import LOSS, Convention, Measure, Metric, Sums, sum_dtype
 
@@ -23,4 +23,5 @@ __all__ = [
     "combine",
     "objective",
     "sum_dtype",
+    "terms_of",
 ]

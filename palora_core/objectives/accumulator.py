@@ -11,6 +11,7 @@ from torch import Tensor
 from palora_core import batches
 from palora_core.batches import Batch
 from palora_core.errors import UserError
+from palora_core.objectives.failures import objective_failures
 from palora_core.objectives.metrics import Convention, Measure, Sums, sum_dtype
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class Accumulator:
     def update(self, outputs: Any, batch: Batch) -> None:
         """Add a batch; nothing is copied from the device."""
         with torch.no_grad():
-            self._add(self.objective.sums(outputs, batch))
+            with objective_failures(self.objective.name, outputs, batch):
+                sums = self.objective.sums(outputs, batch)
+            self._add(sums)
             self._measure(outputs, batch)
 
     def _add(self, sums: Sums) -> None:

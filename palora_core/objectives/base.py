@@ -17,6 +17,7 @@ from palora_core import batches
 from palora_core.batches import Batch
 from palora_core.errors import UserError
 from palora_core.objectives.accumulator import Accumulator
+from palora_core.objectives.failures import objective_failures
 from palora_core.objectives.metrics import Convention, Measure, Metric, Sums, measures, sum_dtype
 
 
@@ -101,7 +102,7 @@ class Objective:
         """``loss`` as a scalar.
 
         Raises:
-            UserError: not a tensor, or one of several elements.
+            UserError: not a tensor, or one of several elements, or complex.
         """
         if not isinstance(loss, Tensor):
             raise UserError(
@@ -112,6 +113,8 @@ class Objective:
             raise UserError(
                 f"The objective {self.name!r} gave a tensor {list(loss.shape)}; expected a scalar: take its mean."
             )
+        if loss.is_complex():
+            raise UserError(f"The objective {self.name!r} gave a complex number; expected a real one: take its abs().")
         return loss.reshape(())
 
 
@@ -131,15 +134,8 @@ class FunctionObjective(Objective):
         Raises:
             UserError: the function fails, or gives no scalar.
         """
-        try:
+        with objective_failures(self.name, outputs, batch):
             found = self.function(outputs, batch)
-        except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            raise UserError(
-                f"The objective {self.name!r} failed ({type(error).__name__}: {error}) on outputs "
-                f"{batches.describe(outputs)} and targets {batches.describe(batch[1])}."
-            ) from error
         return self.checked(found)
 
 
@@ -154,6 +150,8 @@ def objective(name: str, loss: Callable[[Any, Batch], Tensor], metrics: Any = ()
         loss: ``loss(outputs, (inputs, targets))`` → scalar tensor with a graph.
         metrics: name → torchmetrics-like object, or measures; they read ``(outputs, targets)`` unless they say how.
     """
+    if not callable(loss):
+        raise UserError(f"The objective {name!r} is a {type(loss).__name__}; expected a function of (outputs, batch).")
     return FunctionObjective(name, loss, measures=metrics)
 
 
@@ -184,7 +182,17 @@ def check_objectives(given: Any) -> tuple[Objective, ...]:
 def combine(objective: Objective, parts: Sequence[tuple[Any, Batch]]) -> Tensor:
     """The loss over the parts of a step that feed ``objective``: one pass each where data come from several sources."""
     if len(parts) == 1:
-        return objective.checked(objective.loss(*parts[0]))
-    terms = [objective.terms(*part) for part in parts]
+        with objective_failures(objective.name, *parts[0]):
+            return objective.checked(objective.loss(*parts[0]))
+    terms = terms_of(objective, parts)
     number = torch.stack([number for _, number in terms]).sum().clamp(min=1)
     return torch.stack([total for total, _ in terms]).sum() / number
+
+
+def terms_of(objective: Objective, parts: Sequence[tuple[Any, Batch]]) -> list[tuple[Tensor, Tensor]]:
+    """:meth:`Objective.terms` of every part."""
+    found = []
+    for part in parts:
+        with objective_failures(objective.name, *part):
+            found.append(objective.terms(*part))
+    return found

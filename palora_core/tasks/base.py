@@ -123,6 +123,11 @@ class Task(Objective):
         if select is None and isinstance(tree, Tensor):
             return tree
         key = self.name if select is None else select
+        if isinstance(tree, Tensor):  # an index would be an item of the batch, a name an attribute of tensors
+            raise UserError(
+                f"The task {self.name!r} reads the {what} {key!r}, found one tensor {list(tree.shape)}; leave {what}= "
+                f"out to read all of it, or give a function, such as lambda y: y[:, 0]."
+            )
         try:
             found = tree[key] if isinstance(key, int) or isinstance(tree, Mapping) else getattr(tree, key)
         except (KeyError, IndexError, TypeError, AttributeError):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from palora_core import plugins
+from palora_core.benchmarks.base import benchmarks
 from palora_core.conditioning.base import ParetoModel
 from palora_core.config import to_dict
 from palora_core.errors import UserError
@@ -22,13 +23,15 @@ from palora_core.training.options import TrainingOptions
 def run_config(problem: Problem, method: Method, options: TrainingOptions, live: Live | None = None) -> dict[str, Any]:
     """The configuration of a run, enough to build its trainer again; ``live`` names what only its program has."""
     alive = (live or Live()).describe(problem)
+    own = [benchmarks.get(problem.name)] if problem.name in benchmarks else []
+    named = [*plugins.loaded(), *plugins.homes(*own)]
     return {
         "format": 1,
         "benchmark": {"name": problem.name or OWN, "options": dict(problem.options)},
         "method": {"name": methods.name_of(method), **to_dict(method)},
         "training": to_dict(options),
         **({"live": alive} if alive else {}),
-        **({"plugins": plugins.loaded()} if plugins.loaded() else {}),
+        **({"plugins": named} if named else {}),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from palora_core import batches
 from palora_core.balancing.base import Balancer, Step
 from palora_core.batches import Caller
 from palora_core.conditioning.base import ParetoModel, Pass
@@ -37,6 +38,7 @@ class Engine:
     balancer: Balancer
     dtype: torch.dtype = torch.float32
     caller: Caller = field(default_factory=Caller)
+    _taken: dict[int, str] = field(default_factory=dict, init=False)  # portion → shapes of its first inputs
 
     def __call__(
         self,
@@ -64,8 +66,13 @@ class Engine:
 
     def outputs(self, forward: Callable[..., Any], portions: Portions) -> list[Any]:
         """What ``forward`` gives for the inputs of each portion."""
-        with autocast(self.device, self.dtype):
-            return [self.caller(forward, portion.batch[0]) for portion in portions]
+        found = []
+        for number, (inputs, _) in enumerate(portion.batch for portion in portions):
+            with autocast(self.device, self.dtype), batches.network_failures(inputs, self._taken.get(number, "")):
+                found.append(self.caller(forward, inputs))
+            if number not in self._taken:
+                self._taken[number] = batches.describe(inputs)
+        return found
 
     @torch.no_grad()
     def losses_at(self, portions: Portions, preference: Tensor, weights: Tensor | None = None) -> Tensor:

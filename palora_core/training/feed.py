@@ -93,6 +93,9 @@ class Feed:
 
     def _check_enough(self, split: Data) -> None:
         found, wanted = self._batches(split), self.options.accumulate
+        if not found:
+            kind = type(split.loader if isinstance(split, LoaderSplit) else split).__name__
+            raise UserError(f"The {kind} yields no batch; expected at least one.")
         if found < wanted:
             count = f"{found} batch" + ("es" if found > 1 else "")
             raise UserError(

@@ -11,7 +11,7 @@ from torch import Tensor
 from palora_core import distributed
 from palora_core.batches import Batch
 from palora_core.errors import UserError
-from palora_core.objectives import Objective, combine, sum_dtype
+from palora_core.objectives import Objective, combine, sum_dtype, terms_of
 from palora_core.sources import Portion
 
 Portions = Sequence[Portion]
@@ -115,5 +115,5 @@ def scaled(losses: list[Tensor], scale: Tensor | None) -> list[Tensor]:
 
 
 def _sum_terms(objective: Objective, parts: Sequence[tuple[Any, Batch]]) -> tuple[Tensor, Tensor]:
-    terms = [objective.terms(*part) for part in parts]
+    terms = terms_of(objective, parts)
     return torch.stack([total for total, _ in terms]).sum(), torch.stack([number for _, number in terms]).sum()

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from palora_core import distributed, normalisation
 from palora_core.balancing.base import Step
+from palora_core.batches import COMPILERS
 from palora_core.errors import UserError
 from palora_core.training.losses import batch_weights
 
 if TYPE_CHECKING:
     from palora_core.training.losses import Portions
     from palora_core.training.trainer import Trainer
-
-COMPILERS = ("torch._dynamo", "torch._inductor")  # where the errors of torch.compile are at home
 
 
 class Steps:
@@ -117,9 +116,14 @@ class Steps:
         bad = [one.name for one, column in zip(objectives, fine.t()) if not column.all()]
         if not bad and self.trainer.update.may_overflow:
             return  # fp16: the step is left out, and the next one scaled less
-        raise self._diverged(f"The loss of {' and '.join(bad)}" if bad else "The gradients", losses)
+        raise self._diverged(f"The loss of {' and '.join(bad)}" if bad else "The gradients", losses, bool(bad))
 
-    def _diverged(self, what: str, losses: Tensor) -> UserError:
+    def _diverged(self, what: str, losses: Tensor, bad: bool = False) -> UserError:
+        if not self.trainer.step and bad:
+            return UserError(
+                f"{what} is NaN or infinite at the first step, before anything was learnt; look at what is computed of "
+                "the outputs and the batch there (a logarithm, a root or a division)."
+            )
         means = zip(self.trainer.objectives, losses.nanmean(0).tolist())
         return UserError(
             f"{what} became NaN or infinite at step {self.trainer.step + 1}; the last good state is kept. The losses "

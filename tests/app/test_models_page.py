@@ -202,13 +202,9 @@ def test_texts_of_cards_are_no_markup():
 
 # -- exports ----------------------------------------------------------------------------------------------------------
 def order(loaded, folder, form, preference):
-    from safetensors.torch import save_file
-
     out = exporting.file_name(loaded, form, preference)
-    write_json(
-        folder / "order.json", {"model": str(loaded.entry.folder), "form": form, "preference": preference, "out": out}
-    )
-    save_file({"input": loaded.example[:1].contiguous()}, folder / "input.safetensors")
+    places = {"model": str(loaded.entry.folder), "samples": str(loaded.entry.samples_file)}
+    write_json(folder / "order.json", {**places, "form": form, "preference": preference, "out": out})
     exporting.carry_out(folder)
     return folder / out, json.loads((folder / f"{out}.json").read_text())
 

@@ -7,11 +7,11 @@ import gzip
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from app.exports import exporting
 from app.exports.exporting import Exported
@@ -23,6 +23,7 @@ from app.pictures.drawing import Picture
 from app.pictures.scenes import Scene, make_scene, sample_ids
 from app.pictures.uploads import UploadStore
 from app.views import script as view_script
+from palora_core.export import input_tensors
 from palora_core.tasks import Task
 
 HERE = Path(__file__).resolve().parent
@@ -51,8 +52,9 @@ def compose(loaded: LoadedModel, network: Exported, script: bytes, binary: bytes
     """Fill the template."""
     images = sample_ids(loaded)[:MOST_SAMPLES]
     scenes = [make_scene(loaded, image, UploadStore()) for image in images]
-    inputs = torch.cat([scene.x.float() for scene in scenes]).contiguous().numpy().tobytes()
-    config = configuration(loaded, scenes, network)
+    given = [input_tensors(scene.x, loaded.caller) for scene in scenes]
+    inputs = b"".join(tensor.contiguous().numpy().tobytes() for one in given for tensor in one.values())
+    config = {**configuration(loaded, scenes, network), "inputs": _forms(given[0])}
     player = joined(PLAYER, loaded.views.values())
     title = html.escape(str(loaded.card.get("title") or loaded.entry.title))
     weights = html.escape(str(loaded.card.get("licence") or "as stated by whoever gave you this file"))
@@ -81,10 +83,17 @@ def configuration(loaded: LoadedModel, scenes: list[Scene], network: Exported) -
         "about": f"{synthetic}{about} Everything runs in this browser; nothing is sent anywhere.",
         "difference": f"Largest difference of the embedded network's outputs to PyTorch: {difference:.1e}.",
         "controllable": loaded.model.controllable,
-        "shape": list(scenes[0].x.shape[1:]),
         "tasks": [describe(name, view) for name, view in loaded.views.items()],
         "samples": [_sample(scene, number) for number, scene in enumerate(scenes, start=1)],
     }
+
+
+def _forms(given: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """Name, format and shape of every tensor that the network takes, in the order in which an item's bytes lie."""
+    return [
+        {"name": name, "type": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
+        for name, tensor in given.items()
+    ]
 
 
 def describe(name: str, view: View) -> dict[str, Any]:
@@ -103,9 +112,12 @@ def _sample(scene: Scene, number: int) -> dict[str, Any]:
         elif target is not None:
             truth[name] = view.target_values(target)
     picture = scene.picture
-    told: dict[str, Any] = {"picture": None, "input": scene.loaded.input_view.told(scene.shown)}
-    if picture is not None:
-        told = {"picture": data_url(drawing.draw_input(picture))}
+    told: dict[str, Any]
+    if picture is None:
+        told = {"picture": None, "input": scene.loaded.input_view.told(scene.shown)}
+    else:
+        height, width = picture.shape[:2]
+        told = {"picture": data_url(drawing.draw_input(picture)), "aspect": width / height}
     return {"label": f"sample {number}", "truth": truth, **told}
 
 

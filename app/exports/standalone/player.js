@@ -8,6 +8,7 @@ const byId = (id) => document.getElementById(id);
 const config = JSON.parse(byId('config').textContent);
 const count = config.tasks.length;
 const MOST_NUMBERS = 12; // of an output that nothing knows how to draw
+const ARRAYS = { float32: Float32Array, int64: BigInt64Array, int32: Int32Array, int16: Int16Array, int8: Int8Array, uint8: Uint8Array, bool: Uint8Array };
 
 async function unpack(id) {
   const bytes = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
@@ -21,6 +22,8 @@ function element(name, attributes = {}, ...children) {
   node.append(...children);
   return node;
 }
+
+const row = (what, text, also = '') => element('div', {}, `${what} `, element('b', {}, text), also);
 
 class Panel {
   constructor(task) {
@@ -72,19 +75,30 @@ class Panel {
   show(sample) {
     this.expected = sample.truth[this.task.name];
     if (this.truth && this.expected) this.truth.src = this.expected;
+    if (!this.drawn() || !this.task.overlaid || !sample.picture) return;
+    const background = `url(${sample.picture}) center / 100% 100%`;
+    for (const layer of [this.canvas, this.truth]) Object.assign(layer.style, { background, aspectRatio: sample.aspect });
   }
 
   draw({ data, dims }) {
     if (!this.drawn()) {
       const told = this.view.values?.(this.task, data) ?? { numbers: Array.from(data.slice(0, MOST_NUMBERS)) };
-      this.body.replaceChildren(...(told.probabilities ? this.bars(told.probabilities) : told.rows ? told.rows.map(this.row) : [this.number(told.numbers)]));
+      this.body.replaceChildren(...(told.probabilities ? this.bars(told.probabilities) : told.rows ? this.rows(told.rows) : [this.number(told.numbers)]));
       return;
     }
-    const [height, width] = dims.slice(-2);
+    const [height, width] = this.view.size?.(this.task, dims) ?? dims.slice(-2);
     Object.assign(this.canvas, { width, height });
     const image = new ImageData(width, height);
     this.view.paint(this.task, data, image.data, width * height);
     this.canvas.getContext('2d').putImageData(image, 0, 0);
+  }
+
+  /** Rows of [what, text]; a truth in the same form stands beside them. */
+  rows(told) {
+    return told.map(([what, text], i) => {
+      const known = this.expected?.rows?.[i]?.[1];
+      return row(what, text, known ? `  (truth ${known})` : '');
+    });
   }
 
   bars(probabilities) {
@@ -96,9 +110,6 @@ class Panel {
     });
   }
 
-  row([what, text]) {
-    return element('div', {}, `${what} `, element('b', {}, text));
-  }
 
   number(numbers) {
     const written = (values, digits) => values.map((v) => (v == null ? '?' : Number(v.toPrecision(digits)))).join(', ');
@@ -115,6 +126,7 @@ class Player {
     this.preference = centre(count);
     this.steer();
     this.gallery();
+    if (config.samples.some((sample) => sample.input)) this.told = this.inputPanel();
     this.choose(0);
   }
 
@@ -145,8 +157,23 @@ class Player {
     byId('gallery').append(...this.buttons);
   }
 
+  /** A panel for inputs that are no pictures. */
+  inputPanel() {
+    const body = element('div', { id: 'input' });
+    byId('panels').prepend(element('div', { class: 'panel input' }, element('h2', {}, 'Input'), body));
+    return body;
+  }
+
+  tell({ rows, text, sound }) {
+    const parts = (rows ?? []).map(([what, told]) => row(what, told));
+    if (text) parts.push(element('div', { class: 'text' }, text));
+    if (sound) parts.push(element('audio', { controls: '', src: sound }));
+    this.told.replaceChildren(...parts);
+  }
+
   choose(index) {
     this.sample = index;
+    if (this.told) this.tell(config.samples[index].input);
     this.buttons.forEach((button, i) => button.setAttribute('aria-pressed', String(i === index)));
     this.panels.forEach((panel) => panel.show(config.samples[index]));
     this.set(this.preference);
@@ -179,18 +206,28 @@ class Player {
 
   async predict(preference, sample) {
     const { Tensor } = this.ort;
-    const size = config.shape.reduce((a, b) => a * b, 1);
-    const input = new Tensor('float32', this.inputs.slice(sample * size, (sample + 1) * size), [1, ...config.shape]);
-    const all = { input, preference: new Tensor('float32', Float32Array.from(preference), [count]) };
+    const all = { ...this.inputs[sample], preference: new Tensor('float32', Float32Array.from(preference), [count]) };
     const feeds = Object.fromEntries(this.session.inputNames.map((name) => [name, all[name]]));
     const start = performance.now();
     const outputs = await this.session.run(feeds);
     this.times = [...this.times.slice(-19), performance.now() - start];
-    this.panels.forEach((panel) => panel.draw(outputs[panel.task.name]));
+    this.panels.forEach((panel) => panel.draw(inFloats(outputs[panel.task.name])));
     const typical = [...this.times].sort((a, b) => a - b)[Math.floor(this.times.length / 2)];
     byId('status').textContent = `λ = ${formatAll(preference)} · ${typical.toFixed(1)} ms per prediction, in this browser`;
     Object.assign(document.body.dataset, { painted: preference.join(' '), sample });
   }
+}
+
+const inFloats = ({ data, dims }) => ({ dims, data: data instanceof BigInt64Array ? Float64Array.from(data, Number) : data });
+
+/** The tensors of every sample by name; an item's lie one after the other in the order of the configuration. */
+function tensors(Tensor, bytes) {
+  let start = 0;
+  return config.samples.map(() => Object.fromEntries(config.inputs.map(({ name, type, shape }) => {
+    const size = shape.reduce((a, b) => a * b, 1) * ARRAYS[type].BYTES_PER_ELEMENT;
+    const data = new ARRAYS[type](bytes.slice(start, (start += size)).buffer);
+    return [name, new Tensor(type, data, shape)];
+  })));
 }
 
 async function start() {
@@ -201,7 +238,7 @@ async function start() {
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = (await unpack('binary')).buffer;
   const session = await ort.InferenceSession.create(await unpack('network'), { executionProviders: ['wasm'] });
-  const inputs = new Float32Array((await unpack('inputs')).buffer);
+  const inputs = tensors(ort.Tensor, await unpack('inputs'));
   window.player = new Player(ort, session, inputs);
 }
 
