@@ -90,11 +90,11 @@ class Toy(Benchmark):
         x = np.zeros((count, 3, height, width), np.uint8)
         labels = np.zeros((count, height, width), np.int64)
         for item in range(count):
-            x[item] = rng.integers(60, 120, (3, 1, 1))
+            x[item] = rng.integers(60, 120, (3, height, width))  # no two alike: nothing decides which one a pool takes
             for label in range(1, len(CLASSES)):
                 top, left = rng.integers(0, height - 12), rng.integers(0, width - 14)
                 box = np.s_[top : top + rng.integers(8, 24), left : left + rng.integers(10, 30)]
-                x[item][:, box[0], box[1]] = rng.integers(0, 255, (3, 1, 1))
+                x[item][:, box[0], box[1]] = x[item][:, box[0], box[1]] // 2 + rng.integers(0, 190, (3, 1, 1))
                 labels[item][box] = label
         targets = {}
         for task in self.tasks:
