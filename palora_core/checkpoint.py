@@ -79,8 +79,9 @@ def save(
     """
     if is_sharded(model):
         gathered = whole(model)
-        written = [save(folder, gathered, card, weights, adapters_only)] if distributed.is_main() else []
-        return distributed.gathered(written)[0]
+        own = [save(folder, gathered, card, weights, adapters_only)] if distributed.is_main() else []
+        told: dict[str, Any] = distributed.gathered(own)[0]
+        return told
     folder = Path(folder)
     state = storable(model.state_dict())
     told = own_card(model, card or {})

@@ -51,7 +51,9 @@ def branched_attention(
         for x in _projected(attention, packed, active.preference, (query, key, value), same)
     ]
     mask = _mask(attention, heads[0], heads[1], key_padding_mask, attn_mask)
-    found, weights = _attended(*heads, mask, attention.dropout if attention.training else 0.0, need_weights)
+    found, weights = _attended(
+        heads[0], heads[1], heads[2], mask, attention.dropout if attention.training else 0.0, need_weights
+    )
     y = attention.out_proj(found.transpose(1, 2).flatten(2))
     if weights is not None and average_attn_weights:
         weights = weights.mean(1)
@@ -62,7 +64,7 @@ def _projected(
     attention: Any, packed: LowRankLayer, preference: Tensor, inputs: tuple[Tensor, ...], same: tuple[bool, bool]
 ) -> list[Tensor]:
     """Queries, keys and values [B, tokens, E]; those of one input at once."""
-    size, found = attention.embed_dim, []
+    size, found = attention.embed_dim, list[Tensor]()
     groups = {(True, True): [3], (False, True): [1, 2], (True, False): [2, 1]}.get(same, [1, 1, 1])
     start = 0
     for count in groups:

@@ -30,7 +30,7 @@ class Deferred(Tensor):
         """One of the shape, format and device of ``base``."""
         found = Tensor._make_wrapper_subclass(Deferred, base.shape, dtype=base.dtype, device=base.device)
         found.make, found.made = make, None
-        return found  # type: ignore[no-any-return]
+        return found
 
     def value(self) -> Tensor:
         """The tensor itself, made once."""
@@ -51,6 +51,8 @@ class Deferred(Tensor):
         return func(*own[0], **own[1])
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]  # torch's own is a placeholder
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         own = pytree.tree_map_only(Deferred, Deferred.value, (args, kwargs or {}))
         return func(*own[0], **own[1])
