@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from app.serving import worker as module
 from app.serving.worker import IDLE_AFTER, Dropped, Worker
 
 PATIENCE = 60  # seconds; nothing waits this long
@@ -96,3 +97,36 @@ def test_idle_time_is_used_and_requests_go_first():
     worker.close()
     assert done.index("request") <= 1, "after what was begun before it came, at most"
     assert done.count("idle") == 5
+
+
+def test_the_patient_wait_for_drags_and_take_turns(worker, gate):
+    order, futures = [], []
+    for session in ("a", "b"):
+        futures.append(worker.submit(session, "stream", lambda s=session: order.append(f"{s} streams"), patient=True))
+    for session in ("c", "a"):
+        futures.append(worker.submit(session, "predict", lambda s=session: order.append(f"{s} drags")))
+    gate.set()
+    [future.result(PATIENCE) for future in futures]
+    assert order == ["c drags", "a drags", "a streams", "b streams"]
+
+
+def test_drags_without_end_do_not_starve_the_patient(worker, gate, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    done = threading.Event()
+
+    def drag():
+        if not done.is_set():
+            worker.submit("drags", "predict", drag)
+
+    worker.submit("drags", "predict", drag)
+    streams = worker.submit("streams", "stream", done.set, patient=True)
+    gate.set()
+    streams.result(PATIENCE)
+
+
+def test_a_session_that_leaves_streams_no_longer(worker, gate):
+    future = worker.submit("gone", "stream", lambda: None, patient=True)
+    worker.forget("gone")
+    gate.set()
+    worker.submit("other", "predict", lambda: None).result(PATIENCE)
+    assert future.cancelled()
