@@ -19,6 +19,7 @@ from starlette.routing import Route, WebSocketRoute  # noqa: E402
 from streamlit.runtime.pages_manager import PagesManager  # noqa: E402
 
 from app.assets import asset, plotly_script  # noqa: E402
+from app.exports.handing import handed  # noqa: E402
 from app.serving.access import Gate, tell_streamlit  # noqa: E402
 from app.serving.channel import live_socket  # noqa: E402
 
@@ -34,6 +35,7 @@ app = st.App(
         WebSocketRoute("/palora/ws", live_socket),
         Route("/palora/assets/{version}/{name:path}", asset),
         Route("/palora/plotly.min.js", plotly_script),
+        Route("/palora/files/{token}/{name}", handed),
     ],
     middleware=[Middleware(Gate)],
 )

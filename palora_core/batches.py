@@ -118,6 +118,12 @@ def rows(tree: Any, part: slice | Tensor) -> Any:
     return mapped(lambda tensor: tensor[part] if tensor.dim() and len(tensor) == items else tensor, tree)
 
 
+def picked(tree: Any, places: Tensor) -> Any:
+    """The items at ``places`` of every tensor that has B of them; what is not per item is kept whole."""
+    items = count(tree)
+    return mapped(lambda tensor: tensor[places] if tensor.dim() and len(tensor) == items else tensor, tree)
+
+
 def describe(tree: Any) -> str:
     """The shape of ``tree`` for an error: "dict of input_ids [3, 96], attention_mask [3, 96]"."""
     if isinstance(tree, Tensor):

@@ -18,7 +18,7 @@ from palora_core.checkpoint import storable
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
 from palora_core.objectives import Objective
-from palora_core.storage.writing import write_atomically, write_json
+from palora_core.storage.writing import cannot_write, why_not_written, write_atomically, write_json
 from palora_core.tasks import Task
 
 PREFERENCE = "preference"  # λ among the inputs
@@ -31,6 +31,47 @@ def export_safetensors(model: ParetoModel, preference: Sequence[float], path: Pa
     metadata = {"preference": " ".join(f"{value:g}" for value in preference)}
     write_atomically(Path(path), lambda temporary: save_file(state, temporary, metadata))
     return _report(path, "safetensors", preference, 0.0)
+
+
+def export_folder(model: ParetoModel, preference: Sequence[float], folder: Path, codec: Any = None) -> dict[str, Any]:
+    """``merge(λ)`` in the layout of its own library, for networks with a ``save_pretrained`` (transformers, diffusers).
+
+    Args:
+        model: the conditioned network.
+        preference: λ [T].
+        folder: a new or empty one.
+        codec: what saves the tokenizer beside it, by ``codec.save(folder)``; None for none.
+
+    Returns:
+        As written in ``palora.json`` there: format, λ, and that weights are those of ``merge(λ)`` to the bit.
+
+    Raises:
+        UserError: a network without such a layout, or the folder holds something.
+    """
+    plain, folder = model.merge(torch.as_tensor(preference, dtype=torch.float32)).eval(), Path(folder)
+    if not can_save_itself(plain):
+        raise UserError(
+            f"A {type(plain).__name__} has no folder layout of its own (no save_pretrained); export "
+            "safetensors instead."
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"The folder {folder} is not empty; choose a new one.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        plain.save_pretrained(folder)  # type: ignore[operator]
+        if codec is not None and hasattr(codec, "save"):
+            codec.save(folder)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    except OSError as error:
+        raise cannot_write(folder, why_not_written(error) or "the disk refused") from None
+    report = {"format": "folder", "preference": [float(value) for value in preference], "bytes": size}
+    write_json(folder / "palora.json", {**report, "max_abs_difference_to_pytorch": 0.0})
+    return {**report, "file": folder.name, "max_abs_difference_to_pytorch": 0.0}
+
+
+def can_save_itself(network: nn.Module) -> bool:
+    """Whether :func:`export_folder` knows how."""
+    return callable(getattr(network, "save_pretrained", None))
 
 
 def input_tensors(inputs: Any, caller: Caller) -> dict[str, Tensor]:

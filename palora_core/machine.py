@@ -49,6 +49,12 @@ def has_fast_bf16(device: torch.device) -> bool:
     return bool(check and check())
 
 
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether ``device`` multiplies bfloat16 by itself, be it no faster than float32: it reads half as much then."""
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return has_fast_bf16(device) or bool(device.type == "cpu" and check and check())
+
+
 def precision_dtype(name: str, device: torch.device) -> torch.dtype:
     """The dtype of ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"auto"`` (bf16 where the hardware has it)."""
     if name == "fp16" and device.type != "cuda":

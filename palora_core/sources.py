@@ -80,8 +80,13 @@ def as_sources(data: Any, objectives: Sequence[Objective], unpack: Unpack | None
     return tuple(found)
 
 
+FED = "fed"  # a target bool [B, T] that says which objectives an item is for
+
+
 def in_turn(sources: Sequence[Source], most: int = 1024) -> Data:
     """The first items of all sources in turn, where they are arrays of one form; else the first source's items.
+
+    Where targets are a mapping, the target ``fed`` tells which objectives each item is for.
 
     Args:
         sources: of one split.
@@ -97,7 +102,12 @@ def in_turn(sources: Sequence[Source], most: int = 1024) -> Data:
     if len(forms) > 1:
         return first
     mixed = [torch.stack(column, 1).flatten(0, 1).numpy() for column in zip(*(tensors for tensors, _ in raw))]
-    return ArraySplit(*tree_unflatten(mixed, raw[0][1]), first.convert)  # type: ignore[union-attr]
+    inputs, targets = tree_unflatten(mixed, raw[0][1])
+    if isinstance(targets, dict):
+        objectives = sorted({place for source in sources for place in source.objectives})
+        fed = np.array([[place in source.objectives for place in objectives] for source in sources])
+        targets = {**targets, FED: np.tile(fed, (len(rows), 1))}
+    return ArraySplit(inputs, targets, first.convert)  # type: ignore[union-attr]
 
 
 def _per_objective(data: Mapping[Any, Any], names: Sequence[str]) -> bool:

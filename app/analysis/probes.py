@@ -7,15 +7,17 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
 from app.analysis.queries import on_simplex
 from app.library.loading import LoadedModel
+from palora_core import batches
 from palora_core.evaluation import probing
 from palora_core.evaluation.probing import Plane
-from palora_core.serving import LiveNetwork
+from palora_core.serving import Served, served
 from palora_core.tasks import LOSS, Metric, Task
 
 KEPT_MAPS = 12
@@ -87,7 +89,8 @@ class ProbeMap:
     @property
     def num_samples(self) -> int:
         """How many items the numbers come from."""
-        return min(MOST_SAMPLES, 0 if self.loaded.measured is None else len(self.loaded.measured))
+        most = self.loaded.most_items(MOST_SAMPLES)
+        return min(most, 0 if self.loaded.measured is None else len(self.loaded.measured))
 
     def start(self, finest: float | None = None, patience: float = PATIENCE) -> None:
         """Measure in the background, down to a step, as long as a grid takes at most ``patience`` seconds.
@@ -144,8 +147,16 @@ class ProbeMap:
 
     @cached_property
     def _chances(self) -> dict[str, dict[str, float]]:
-        targets = self._batch()[1]
-        return {task.name: task.chance(task.target_of((None, targets))) for task in self._shown_tasks()}
+        targets, found = self._batch()[1], {}
+        for task in self._shown_tasks():
+            own = targets if self._places is None else batches.picked(targets, self._places[task.name])
+            found[task.name] = task.chance(task.target_of((None, own)))
+        return found
+
+    @cached_property
+    def _places(self) -> dict[str, torch.Tensor] | None:
+        """Which of the items each task is about; None where all are about all."""
+        return self.loaded.places(self.loaded.measured, self.num_samples)
 
     # -- the work --------------------------------------------------------------------------------------------------
     def _work(self, finest: float, patience: float) -> None:
@@ -158,11 +169,11 @@ class ProbeMap:
 
     def _measure_all(self, finest: float, patience: float) -> None:
         x, targets = self._batch()
-        live = LiveNetwork(self.loaded.model, self.loaded.example, caller=self.loaded.caller)
+        live = served(self.loaded.model, self.loaded.example, self.loaded.caller)
         tasks = self._shown_tasks()
 
         def at(preference: list[float]) -> dict[str, float]:
-            return probing.measure(live, x, targets, tasks, torch.tensor(preference))
+            return probing.measure(live, x, targets, tasks, torch.tensor(preference), self._places)
 
         if not self._uncertain and not self._stop.is_set():
             self._uncertain = self._spread(live, x, targets)
@@ -187,15 +198,15 @@ class ProbeMap:
                 self.done += 1
             self.complete = step
 
-    def _spread(self, live: LiveNetwork, x: torch.Tensor, targets: dict[str, torch.Tensor]) -> dict[str, float]:
+    def _spread(self, live: Served, x: Any, targets: Any) -> dict[str, float]:
         """Half of every figure's 95 % interval in the middle of the simplex, from how parts of the items differ."""
         centre = torch.tensor(list(self._controls().values())[-1])
-        tasks, parts = self._shown_tasks(), torch.arange(len(x)).chunk(PARTS)
-        if len(parts) < 2:
+        tasks, items = self._shown_tasks(), batches.count(x)
+        parts = [slice(int(part[0]), int(part[-1]) + 1) for part in torch.arange(items).chunk(PARTS)]
+        if len(parts) < 2 or self._places is not None:
             return {}
         rows = [
-            probing.measure(live, x[part], {name: target[part] for name, target in targets.items()}, tasks, centre)
-            for part in parts
+            probing.measure(live, batches.rows(x, part), batches.rows(targets, part), tasks, centre) for part in parts
         ]
         found = {}
         for key in rows[0]:
@@ -204,10 +215,10 @@ class ProbeMap:
             found[key] = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("nan")
         for task in tasks:
             key = f"{task.name}/{task.metrics[0].name}"
-            found[key] = max(found[key], task.least_uncertainty(len(x)))
+            found[key] = max(found[key], task.least_uncertainty(items))
         return found
 
-    def _batch(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def _batch(self) -> batches.Batch:
         assert self.loaded.measured is not None
         return self.loaded.measured.batch(torch.arange(self.num_samples))
 

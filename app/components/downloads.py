@@ -7,16 +7,20 @@ from typing import Any
 
 import streamlit as st
 
+from app.components.export_panel import file_button
 from app.components.plain import plain
 from app.exports import exporting
+from app.exports.exporting import Exported
 from app.exports.merged import merged_safetensors
 from app.exports.report.compose import report
+from app.library import transfer
 from app.library.loading import LoadedModel
 from app.services import services
 from palora_core.errors import UserError
+from palora_core.export import can_save_itself
 
 KEPT = "view_files"
-File = tuple[str, bytes, str]  # name, content, a sentence on it
+MOST_BYTES = 200_000_000  # of weights that are handed out through the page's memory
 
 
 def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> None:
@@ -31,18 +35,34 @@ def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[
     told = ", ".join(f"{v:.2f}" for v in preference[:6]) + (", …" if len(preference) > 6 else "")
     at = f" at λ = ({told})" if loaded.model.controllable else ", trained for one trade-off"
     st.caption(f"The plain network{at}: no adapters, the weights' own names.")
+    wanted = (loaded.key, tuple(preference))
+    large = sum(parameter.nbytes for parameter in loaded.model.parameters()) > MOST_BYTES
+    if not large:
+        st.download_button(
+            "Merged weights (safetensors)",
+            lambda: merged_safetensors(loaded, preference),
+            file_name=exporting.view_name(loaded, "merged.safetensors", preference),
+            icon=":material/download:",
+            on_click="ignore",
+            key="download_merged",
+            width="stretch",
+        )
+    if can_save_itself(loaded.model.network):
+        make = lambda: exporting.export(loaded, "folder", preference)  # noqa: E731
+        made_on_demand("Folder for transformers", "Merging and packing …", wanted, make)
+    if loaded.example is not None and not large:
+        make = lambda: exporting.export(loaded, "onnx", preference)  # noqa: E731
+        made_on_demand("ONNX", "Exporting and comparing with PyTorch …", wanted, make)
     st.download_button(
-        "Merged weights (safetensors)",
-        lambda: merged_safetensors(loaded, preference),
-        file_name=exporting.view_name(loaded, "merged.safetensors", preference),
-        icon=":material/download:",
+        "The model folder (zip)",
+        lambda: transfer.packed(loaded.entry),
+        file_name=f"{transfer.safe_name(loaded.entry.folder.name)}.zip",
+        icon=":material/folder_zip:",
         on_click="ignore",
-        key="download_merged",
+        key="download_folder",
         width="stretch",
+        help="Adapters or weights, card, front and samples: for every λ, to be imported or loaded elsewhere.",
     )
-    if loaded.example is not None:
-        wanted = (loaded.key, tuple(preference))
-        made_on_demand("ONNX", "Exporting and comparing with PyTorch …", wanted, lambda: _onnx(loaded, preference))
     if image:
         st.divider()
         st.caption(f"The view as one HTML page: {plain(label)} with predictions, errors, metrics, front and card.")
@@ -50,17 +70,12 @@ def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[
         made_on_demand("Report", "Drawing …", wanted, lambda: _report(loaded, image, label, preference))
 
 
-def _onnx(loaded: LoadedModel, preference: Sequence[float]) -> File:
-    made = exporting.export(loaded, "onnx", preference)
-    return made.name, made.data, made.sentence
-
-
-def _report(loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> File:
+def _report(loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> Exported:
     name = exporting.view_name(loaded, "report.html", preference)
-    return name, report(services(), loaded, image, label, preference), ""
+    return Exported(name, report(services(), loaded, image, label, preference), {})
 
 
-def made_on_demand(what: str, meanwhile: str, wanted: tuple[Any, ...], make: Callable[[], File]) -> None:
+def made_on_demand(what: str, meanwhile: str, wanted: tuple[Any, ...], make: Callable[[], Exported]) -> None:
     """A button that makes a file; while the view stays ``wanted``, one that downloads it stands in its place."""
     kept = st.session_state.setdefault(KEPT, {})
     if kept.get(what, (None,))[0] != wanted:
@@ -72,16 +87,7 @@ def made_on_demand(what: str, meanwhile: str, wanted: tuple[Any, ...], make: Cal
         except UserError as error:
             st.error(plain(str(error)), icon=":material/error:")
             return
-    name, data, note = kept[what][1]
-    st.download_button(
-        f"Download: {what}",
-        data,
-        name,
-        icon=":material/download:",
-        type="primary",
-        on_click="ignore",
-        key=f"download_{what}",
-        width="stretch",
-    )
-    if note:
-        st.caption(note)
+    made = kept[what][1]
+    file_button(f"Download: {what}", made, f"download_{what}", type="primary", width="stretch")
+    if made.report:
+        st.caption(made.sentence)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from app.components.model_cards import Card
@@ -14,15 +16,18 @@ from app.library import transfer
 from app.library.loading import LoadedModel
 from app.services import services
 from palora_core.errors import UserError
+from palora_core.export import can_save_itself
 
 FORMS = {
     "weights": ("Weights at λ", "safetensors", ":material/database:"),
+    "folder": ("Folder of its library at λ", "folder", ":material/folder_zip:"),
     "plain": ("ONNX at λ", "onnx", ":material/deployed_code:"),
     "controllable": ("Controllable ONNX", "onnx", ":material/tune:"),
     "page": ("One HTML file", "html", ":material/web:"),
 }
 ABOUT = {
     "weights": "The plain network's weights under their own names, for PyTorch.",
+    "folder": "The plain network as its own library saves it (transformers: `from_pretrained` reads it), in a zip.",
     "plain": "The plain network of this λ, for any ONNX runtime; no Python needed.",
     "controllable": "The whole network; λ is its second input, `preference`.",
     "page": "Network, runtime and samples in one file that opens in a browser from disk, without a server.",
@@ -38,13 +43,15 @@ def exports(card: Card) -> None:
     except UserError as error:
         st.error(plain(str(error)), icon=":material/broken_image:")
         return
-    forms = list(FORMS) if loaded.model.controllable else [form for form in FORMS if form != "controllable"]
+    left_out = set() if loaded.model.controllable else {"controllable"}
+    left_out |= set() if can_save_itself(loaded.model.network) else {"folder"}
+    forms = [form for form in FORMS if form not in left_out]
     form = st.selectbox("What", forms, format_func=lambda f: FORMS[f][0], key="form")
     st.caption(ABOUT[form])
     preference = None
-    if form in ("weights", "plain") and loaded.model.controllable:
+    if form in ("weights", "folder", "plain") and loaded.model.controllable:
         preference = choose_preference(loaded)
-    elif form in ("weights", "plain"):
+    elif form in ("weights", "folder", "plain"):
         preference = [1 / loaded.num_tasks] * loaded.num_tasks
     missing = runtime.available() if form == "page" else None
     if missing:
@@ -88,10 +95,19 @@ def offer(result: Exported) -> None:
     st.success(f"**{result.name}**: {result.sentence}.", icon=":material/check:")
     with st.container(horizontal=True):
         icon = ":material/download:"
-        st.download_button("File", result.data, result.name, icon=icon, on_click="ignore", key="download_file")
+        file_button("File", result, key="download_file")
         st.download_button(
             "Report", result.report_text, f"{result.name}.json", icon=icon, on_click="ignore", key="download_report"
         )
+
+
+def file_button(label: str, result: Exported, key: str, **options: Any) -> None:
+    """A button that downloads an export, from memory or from disk."""
+    icon = ":material/download:"
+    if result.address:
+        st.link_button(label, result.address, icon=icon, **options)
+    else:
+        st.download_button(label, result.data, result.name, icon=icon, on_click="ignore", key=key, **options)
 
 
 def choose_preference(loaded: LoadedModel) -> list[float]:

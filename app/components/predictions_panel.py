@@ -163,7 +163,10 @@ def _table(tasks: Sequence[Task], models: Any, answers: Any, known: Any, loaded:
     records = []
     for task in tasks:
         view, expected = loaded.views[task.name], known.values.get(task.name)
-        record: dict[str, Any] = {"task": task.name.replace("_", " "), "ground truth": view.cell(expected)}
+        if not any(answer.values[task.name] for answer in answers):
+            continue  # another task tells it for all
+        name = "all tasks" if view.joint else task.name.replace("_", " ")
+        record: dict[str, Any] = {"task": name, "ground truth": view.cell(expected)}
         for number, (one, answer) in enumerate(zip(models, answers), start=1):
             values = answer.values[task.name]
             cell, mark = view.cell(values), view.mark(values, expected)

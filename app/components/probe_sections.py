@@ -149,8 +149,9 @@ def evaluated(loaded: LoadedModel, preference: list[float], off: dict[str, list[
     """Values on the test items, with some adapters left out."""
     items = loaded.measured
     assert items is not None
-    x, targets = items.batch(torch.arange(min(_most_samples(loaded), len(items))))
-    return probing.score(_outputs(loaded, preference, off, x), targets, loaded.tasks)
+    most = min(_most_samples(loaded), len(items))
+    x, targets = items.batch(torch.arange(most))
+    return probing.score(_outputs(loaded, preference, off, x), targets, loaded.tasks, loaded.places(items, most))
 
 
 def predicted(
@@ -171,7 +172,7 @@ def _outputs(loaded: LoadedModel, preference: list[float], off: dict[str, list[i
 
 
 def _most_samples(loaded: LoadedModel) -> int:
-    return FEW_SAMPLES if loaded.entry.pictured else MOST_SAMPLES
+    return loaded.most_items(FEW_SAMPLES if loaded.entry.pictured else MOST_SAMPLES)
 
 
 def inside(loaded: LoadedModel) -> None:

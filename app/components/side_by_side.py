@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import TimeoutError as TooSlow
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from app.library.loading import LoadedModel
 from app.pictures.scenes import as_file, make_scene, sample_ids
 from app.services import Services
 from app.serving.protocol import Request, snap, unpack
+from app.serving.streams import Stream
 from palora_core.batches import tensors
 from palora_core.errors import UserError
 
@@ -31,12 +33,14 @@ class Answer:
         values: task name → class probabilities or numbers.
         metrics: task name → metrics of this one image.
         milliseconds: of the network alone.
+        told: the input where it is no picture, see :meth:`app.inputs.InputView.told`.
     """
 
     pictures: dict[str, bytes] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     milliseconds: float = 0.0
+    told: dict[str, Any] = field(default_factory=dict)
 
 
 def predict(
@@ -58,7 +62,29 @@ def truth(services: Services, model: str, image: str) -> Answer:
     header, blobs = _ask(services, [Request("scene", 0, model, (image,))])[0]
     pictures = {what.get("task", "input"): as_file(what, blob) for what, blob in zip(header["pictures"], blobs)}
     known = {name: entry["truth"] for name, entry in header["tasks"].items() if "truth" in entry}
-    return Answer(pictures, known)
+    return Answer(pictures, known, told=header.get("input", {}))
+
+
+def goes_on(services: Services, model: str, image: str, preference: Sequence[float], seed: int = 0) -> dict[str, Any]:
+    """What goes on from an input at λ [T], to its end; see :meth:`app.kinds.View.go_on`.
+
+    Raises:
+        UserError: nothing does, no such model or image, or the server is too busy.
+    """
+    session, request = _session(), Request("stream", 0, model, (image,), tuple(preference), exact=True, seed=seed)
+    stream, found = Stream(request), {}
+    deadline = time.monotonic() + PATIENCE
+    try:
+        while not stream.done:
+            left = deadline - time.monotonic()
+            frame = services.inference.advance(session, stream).result(timeout=max(0.0, left))
+            found |= unpack(frame)[0] if frame else {}
+    except TooSlow:
+        raise UserError("The server is too busy to answer; try again in a moment.") from None
+    finally:
+        services.inference.finish(stream)
+        services.inference.forget(session)
+    return found
 
 
 def prediction_time(services: Services, model: str) -> float | None:
@@ -127,7 +153,7 @@ def same_colours(first: LoadedModel, second: LoadedModel) -> bool:
 
 def _ask(services: Services, requests: Sequence[Request]) -> list[tuple[dict[str, Any], list[bytes]]]:
     """Answers one after the other, in a session of its own that is forgotten afterwards."""
-    session = f"compare-{uuid4().hex}"
+    session = _session()
     try:
         frames = [services.inference.submit(session, request).result(timeout=PATIENCE) for request in requests]
     except TooSlow:
@@ -135,3 +161,7 @@ def _ask(services: Services, requests: Sequence[Request]) -> list[tuple[dict[str
     finally:
         services.inference.forget(session)
     return [unpack(frame) for frame in frames]
+
+
+def _session() -> str:
+    return f"compare-{uuid4().hex}"

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,19 +21,22 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import load_file
 
+from app.exports.handing import handing
 from app.library.loading import LoadedModel
 from app.library.transfer import safe_name
 from app.settings import child_environment
 from palora_core import checkpoint
 from palora_core.batches import Caller, tensors
+from palora_core.benchmarks.base import Benchmark
 from palora_core.children import python
+from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
-from palora_core.export import export_onnx, export_safetensors
+from palora_core.export import export_folder, export_onnx, export_safetensors
 from palora_core.storage.reading import read_json
 from palora_core.storage.samples import load_samples
 from palora_core.storage.writing import CannotWrite, why_not_written, write_json
 
-Form = Literal["safetensors", "onnx"]
+Form = Literal["safetensors", "onnx", "folder"]
 PATIENCE = 600.0
 _one_at_a_time = threading.Lock()
 
@@ -43,13 +47,15 @@ class Exported:
 
     Attributes:
         name: file name.
-        data: its bytes.
+        data: its bytes; b"" of one that is kept on disk.
         report: format, λ and ``max_abs_difference_to_pytorch``.
+        address: of a file on disk, relative to the pages.
     """
 
     name: str
     data: bytes
     report: dict[str, Any]
+    address: str = ""
 
     @property
     def report_text(self) -> str:
@@ -59,7 +65,7 @@ class Exported:
     @property
     def sentence(self) -> str:
         """Size and difference, for people."""
-        size = len(self.data)
+        size = self.report["bytes"] if self.address else len(self.data)
         text = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
         return f"{text}, largest difference to PyTorch {self.report['max_abs_difference_to_pytorch']:.1e}"
 
@@ -84,13 +90,16 @@ def export(loaded: LoadedModel, form: Form, preference: Sequence[float] | None) 
         write_json(folder / "order.json", order)
         _run(folder)
         report = read_json(folder / f"{order['out']}.json", "report")
+        if form == "folder":
+            return Exported(order["out"], b"", report, handing.put(folder / order["out"], order["out"]))
         return Exported(order["out"], (folder / order["out"]).read_bytes(), report)
 
 
 def file_name(loaded: LoadedModel, form: str, preference: Sequence[float] | None) -> str:
     """``model-at-0.30-0.70.onnx``, or ``model-controllable.onnx``."""
     stem = safe_name(loaded.entry.id)
-    return f"{stem}-at-{_weights(preference)}.{form}" if preference else f"{stem}-controllable.{form}"
+    ending = "zip" if form == "folder" else form
+    return f"{stem}-at-{_weights(preference)}.{ending}" if preference else f"{stem}-controllable.{ending}"
 
 
 def view_name(loaded: LoadedModel, what: str, preference: Sequence[float]) -> str:
@@ -113,15 +122,31 @@ def carry_out(folder: Path) -> None:
     order = read_json(folder / "order.json", "order")
     model, card = checkpoint.load(order["model"])
     benchmark = checkpoint.benchmark_of(card)
+    out, preference = folder / order["out"], order["preference"]
+    if order["form"] == "folder":
+        write_json(folder / f"{order['out']}.json", _zipped(model, preference, benchmark, out))
+        return
     x, _ = load_samples(Path(order["samples"]), benchmark.convert).batch(torch.tensor([0]))
     caller = Caller(model.network, benchmark.problem().passing)
-    out, preference = folder / order["out"], order["preference"]
     if order["form"] == "onnx":
         export_onnx(model, x, out, preference, caller, benchmark.tasks)
         return
     report = export_safetensors(model, preference, out)
     report["max_abs_difference_to_pytorch"] = _difference(model, caller, x, preference, out)
     write_json(folder / f"{order['out']}.json", report)
+
+
+def _zipped(model: ParetoModel, preference: Sequence[float], benchmark: Benchmark, out: Path) -> dict[str, Any]:
+    """The network's own folder in a zip, whose weights are not packed once more."""
+    made = out.with_suffix("")
+    codec = getattr(benchmark.input_kind, "codec", None)
+    report = export_folder(model, preference, made, codec and codec())
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(made.rglob("*")):
+            archive.write(path, path.relative_to(made.parent))
+            if path.is_file():
+                path.unlink()  # there may be no room for both
+    return {**report, "file": out.name, "bytes": out.stat().st_size}
 
 
 def _difference(model: Any, caller: Caller, x: Any, preference: Sequence[float], file: Path) -> float:

@@ -27,6 +27,7 @@ class InputView:
     pictured: ClassVar[bool] = False
     noun: ClassVar[str] = "input"  # of a person's own
     icon: ClassVar[str] = ":material/upload_file:"
+    titled: ClassVar[bool] = False  # whether :meth:`title` tells inputs apart
 
     def __init__(self, kind: Input) -> None:
         self.input = kind
@@ -34,6 +35,10 @@ class InputView:
     def picture(self, shown: Any) -> np.ndarray | None:
         """The picture uint8 [H, W, 3] that stands for an input; None where there is none."""
         return None
+
+    def title(self, shown: Any) -> str:
+        """A few words that tell it from others."""
+        return ""
 
     def told(self, shown: Any) -> dict[str, Any]:
         """What is told of an input without a picture: ``rows`` [[what, text], …], ``text`` or ``sound`` (address)."""

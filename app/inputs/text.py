@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from app.inputs.base import InputView, Sent, input_views
 
+TITLE = 36  # characters
+
 
 @input_views.register("text")
 class TextView(InputView):
@@ -13,6 +15,12 @@ class TextView(InputView):
 
     noun: ClassVar[str] = "text"
     icon: ClassVar[str] = ":material/edit_note:"
+    titled: ClassVar[bool] = True
+
+    def title(self, shown: str) -> str:
+        """Its first words."""
+        text = " ".join(shown.split())
+        return text if len(text) <= TITLE else f"{text[:TITLE].rpartition(' ')[0] or text[:TITLE]} …"
 
     def told(self, shown: str) -> dict[str, Any]:
         """As it is."""
@@ -22,7 +30,9 @@ class TextView(InputView):
         """A field to type in, or a file."""
         import streamlit as st
 
-        typed = st.text_area("Text", key="own_text", height=120)
-        if st.button("Use it", key="use_text", disabled=not typed.strip()):
+        with st.form("text", border=False):  # a button outside of one would learn what was typed only after it is left
+            typed = st.text_area("Text", key="own_text", height=120)
+            used = st.form_submit_button("Use it", key="use_text", type="primary", width="stretch")
+        if used:
             return typed.encode(), typed.strip()[:40]
         return super().send()

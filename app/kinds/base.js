@@ -6,6 +6,14 @@
 //   paint(task, data, pixels, n)   for the one-file page: an output [C, n] drawn into pixels (RGBA)
 //   size(task, dims)               its height and width, where they are not the last two of dims
 //   values(task, data)             for the one-file page: an output in the form in which the server tells it
+//   panel(host)                    the one panel of all tasks of a joint kind: an object with
+//     node, task, showsInput       its element, the first of the tasks, and whether the input is in it
+//     setScene(_, truth, legend, { preference, pinned })   another input, with what the view begins with
+//     setValues(values, λ), setPinned(values), pin(λ or null), showMetrics(onSplit, here, kept)
+//     moved(), rested(λ)           optional: while λ moves, and once it has come to rest
+//     setAside(purpose, values)    optional: answers to what the panel asked for by host.ask(λ, purpose)
+//     went({ text, done, … }, λ)   optional: a part of what goes on, after host.stream(λ, seed); host.stop() ends it
+//   host has task, tasks (of the kind), all (in the order of λ), element, withUnit and formatAll beside these.
 
 export const views = {};
 const plain = {};

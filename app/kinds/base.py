@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +12,7 @@ from app.pictures.drawing import Picture
 from app.views import Views
 from palora_core.batches import Batch
 from palora_core.objectives import Objective
+from palora_core.serving import Served
 
 Values = Mapping[str, Any]
 Given = tuple[str, str, str, Values]  # a model's name, its colour, the pattern of its bars, its values
@@ -35,6 +36,8 @@ class View:
 
     kind: ClassVar[str] = ""
     pictured: ClassVar[bool] = False
+    joint: ClassVar[bool] = False  # all tasks of the kind read one prediction: the first of them tells it for all
+    goes_on: ClassVar[bool] = False  # see :meth:`go_on`
 
     def __init__(
         self, task: Objective, told: Values | None = None, targets: Callable[[], Sequence[Tensor]] = tuple
@@ -64,6 +67,26 @@ class View:
     def values(self, prediction: Tensor) -> dict[str, Any]:
         """What is told of one prediction."""
         return numbers(prediction)
+
+    def values_of(self, prediction: Tensor, x: Any) -> dict[str, Any]:
+        """The same for kinds that tell it by the input ``x``, a batch of one."""
+        return self.values(prediction)
+
+    def excerpt(self, x: Any, own: bool = False) -> Any:
+        """What is shown of a sample ``x``, or of a person's ``own`` input, where ``goes_on``; both a batch of one."""
+        return x
+
+    def left_out(self, x: Any) -> str:
+        """What of a person's own input is not shown, in a sentence; "" where all is."""
+        return ""
+
+    def go_on(self, network: Served, x: Any, preference: Tensor, seed: int) -> Iterator[dict[str, Any] | None]:
+        """What follows an input (a batch of one) at λ [T], where ``goes_on``: parts as JSON, each all there is so far.
+
+        Each step of the iterator should last no longer than one drag may wait; it gives None where there is nothing to
+        be seen of it. ``seed`` is of what is drawn at random.
+        """
+        raise NotImplementedError
 
     def target_values(self, target: Tensor) -> dict[str, Any]:
         """The ground truth in the form of :meth:`values`; unknown numbers are None."""

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from app.kinds import View, view_of
 from app.library.cards import checked_benchmark
 from app.library.entries import FRONT, Entry, without_paths
 from palora_core import checkpoint
-from palora_core.batches import Batch, Caller, tensors
+from palora_core.batches import Batch, Caller, mapped, tensors
 from palora_core.benchmarks.base import Benchmark
 from palora_core.checkpoint import NOT_BUILT
 from palora_core.conditioning.base import ParetoModel
@@ -27,11 +28,15 @@ from palora_core.errors import UserError
 from palora_core.evaluation.front import Front
 from palora_core.inputs import as_input
 from palora_core.objectives import Objective
+from palora_core.sources import FED
 from palora_core.storage.samples import Samples, load_samples
 from palora_core.tasks import Task
 
 BATCH = 16  # samples that are converted at a time
 MOST_NUMBERS = 4_000_000  # of one input: a network's activations are a hundred times as many
+
+# Of a network that takes seconds for a batch, figures off the evaluated front are measured on these few items.
+LARGE, FEW = 30_000_000, 6
 
 # Test items to measure on where a benchmark has them at hand: enough to tell a few points from chance.
 AT_HAND = 256
@@ -81,6 +86,40 @@ class LoadedModel:
         """Names of the tasks whose predictions are pictures."""
         return tuple(name for name, view in self.views.items() if view.pictured)
 
+    def places(self, items: Any, most: int) -> dict[str, Tensor] | None:
+        """By objective, which of the first items it is about; None where all are about all."""
+        targets = getattr(items, "targets", None)
+        fed = targets.get(FED) if isinstance(targets, Mapping) else None
+        if fed is None or np.shape(fed)[1:] != (len(self.tasks),):
+            return None
+        columns = torch.from_numpy(np.array(fed[:most], dtype=bool)).T
+        return {task.name: column.nonzero()[:, 0] for task, column in zip(self.tasks, columns)}
+
+    @property
+    def going(self) -> View | None:
+        """What says how things go on from its inputs; None where nothing does."""
+        return next((view for view in self.views.values() if view.goes_on), None)
+
+    @cached_property
+    def sample_titles(self) -> list[str]:
+        """Its samples for people: by what they show, or counted from one."""
+        count = 0 if self.samples is None else len(self.samples)
+        view = self.input_view
+        if not view.titled:
+            return [f"sample {place + 1}" for place in range(count)]
+        about = self.places(self.samples, count) or {}
+        names = {place: name for name, own in about.items() for place in own.tolist()}
+        starts = [
+            f"{names[place].replace('_', ' ').capitalize()}: " if place in names else "" for place in range(count)
+        ]
+        return [start + view.title(self.shown(place)) for place, start in enumerate(starts)]
+
+    def shown(self, place: int) -> Any:
+        """A sample as people see it."""
+        assert self.samples is not None
+        x, _ = self.samples.batch(torch.tensor([place]))
+        return self.input_view.input.to_shown(mapped(lambda tensor: tensor[0], x))
+
     @cached_property
     def caller(self) -> Caller:
         """How inputs become arguments of the model's network."""
@@ -112,6 +151,10 @@ class LoadedModel:
         Never samples that were chosen for how much λ changes them: figures on these alone would be of nothing else.
         """
         return None if self.samples is None else self.benchmark.at_hand(AT_HAND) or self.samples.plain
+
+    def most_items(self, usual: int) -> int:
+        """How many items a figure is measured on while somebody waits: ``usual``, or of a large network few."""
+        return min(usual, FEW) if sum(p.numel() for p in self.model.parameters()) > LARGE else usual
 
     @cached_property
     def crowd(self) -> Batch | None:
@@ -204,15 +247,23 @@ def samples_of(path: Path, model: ParetoModel, benchmark: Benchmark) -> Samples:
         with torch.inference_mode():
             outputs = caller.at(model, first, torch.full((model.num_tasks,), 1 / model.num_tasks))
             predictions = predictions_of(benchmark.tasks, outputs)
-            for part in torch.arange(len(samples)).split(BATCH):
-                batch = samples.batch(part)
-                for task in benchmark.tasks:
-                    if task.name in predictions:
-                        one = predictions[task.name]
-                        task.score(one.expand(len(part), *one.shape[1:]), task.target_of(batch))  # shapes and labels
-                    else:
-                        task.check(batch)
+            _check_targets(samples, benchmark.tasks, predictions)
     except NOT_BUILT as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         raise UserError(f"The samples {path} are not of this model ({reason}); copy the model folder again.") from None
     return samples
+
+
+def _check_targets(samples: Samples, tasks: Sequence[Objective], predictions: Mapping[str, Tensor]) -> None:
+    """Shapes and values of all targets, by a loss with one prediction; a large one only with the first item."""
+    large = {name for name, one in predictions.items() if one.numel() > MOST_NUMBERS}
+    for part in torch.arange(len(samples)).split(BATCH):
+        batch = samples.batch(part)
+        for task in tasks:
+            if task.name in large or task.name not in predictions:
+                task.check(batch)
+            else:
+                one = predictions[task.name]
+                task.score(one.expand(len(part), *one.shape[1:]), task.target_of(batch))
+    for task in (task for task in tasks if task.name in large):
+        task.score(predictions[task.name], task.target_of(samples.batch(torch.arange(1))))

@@ -17,6 +17,8 @@ MAX_LOADED = 4
 # How old the listing of the folders may be, in seconds; a finished run appears after at most this.
 LISTING_AGE = 2.0
 
+Key = tuple[str, tuple[int, ...]]  # id, and what tells one state of its files from another
+
 
 class ModelRegistry:
     """Lists model folders and loads them, the ones used last staying in memory.
@@ -32,7 +34,8 @@ class ModelRegistry:
         self._lock = threading.RLock()
         self._listed: tuple[float, dict[str, Entry]] = (-1e9, {})
         self._entries: dict[str, Entry] = {}
-        self._loaded: OrderedDict[tuple[str, tuple[int, ...]], LoadedModel] = OrderedDict()
+        self._loaded: OrderedDict[Key, LoadedModel] = OrderedDict()
+        self._loading: dict[Key, threading.Lock] = {}
 
     def entries(self) -> list[Entry]:
         """All model folders: shipped ones first, then runs, by name."""
@@ -61,15 +64,28 @@ class ModelRegistry:
         key = (entry.id, entry.stamp)
         with self._lock:
             loaded = self._loaded.get(key)
-            if loaded is None:
-                loaded = self._loaded[key] = load(entry)
-                while len(self._loaded) > MAX_LOADED:
-                    self._loaded.popitem(last=False)
-                # Weights and modules stay for long: without this every full collection walks all of torch's objects.
-                gc.collect()
-                gc.freeze()
-            self._loaded.move_to_end(key)
-            return loaded
+            if loaded is not None:
+                self._loaded.move_to_end(key)
+                return loaded
+            loading = self._loading.setdefault(key, threading.Lock())
+        with loading:  # whoever wants another model does not wait for it
+            return self._loaded.get(key) or self._load(key, entry)
+
+    def _load(self, key: Key, entry: Entry) -> LoadedModel:
+        try:
+            loaded = load(entry)
+        except UserError:
+            self._loading.pop(key, None)
+            raise
+        with self._lock:
+            self._loaded[key] = loaded
+            self._loading.pop(key, None)
+            while len(self._loaded) > MAX_LOADED:
+                self._loaded.popitem(last=False)
+            # Weights and modules stay for long: without this every full collection walks all of torch's objects.
+            gc.collect()
+            gc.freeze()
+        return loaded
 
     def _listing(self) -> dict[str, Entry]:
         with self._lock:

@@ -105,7 +105,10 @@ def take_input(loaded: LoadedModel, data: bytes, name: str) -> bool:
     if st.session_state.get("taken") == digest:
         return False
     try:
-        token = services().uploads.put(kind.read(data), name)
+        shown = kind.read(data)
+        if kind.takes(shown):
+            kind.to_input(shown)  # what the network cannot read is said here, where it was sent
+        token = services().uploads.put(shown, name)
     except UserError as error:
         st.error(plain(str(error)), icon=":material/broken_image:")
         return False
@@ -132,6 +135,7 @@ def explorer(loaded: LoadedModel) -> None:
     data = explorer_data(loaded, images, view, state.address(loaded), state.command(loaded))
     for image in data["images"]:
         image["note"] = note(loaded, image["id"], services().uploads)
+        image["foreign"] = bool(image["note"]) and loaded.going is None  # figures of the split are about other data
     show_explorer(key, data, viewed)
 
 

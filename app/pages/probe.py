@@ -83,7 +83,7 @@ def view(loaded: LoadedModel, probe: ProbeMap) -> dict[str, Any]:
     """This session's image, and its λ as far as it lies in the plane; otherwise a point of the plane to begin at."""
     shared = state.view(loaded)
     preference = shared["off"] or shared["preference"]
-    if not probe.plane.holds(preference, 1e-3):
+    if loaded.num_tasks > 3 and not probe.plane.holds(preference, 1e-3):  # of three, any λ can be shown
         controls = probing.control_preferences(loaded.num_tasks, probe.plane.first, probe.plane.second or 0)
         preference = state.checked_preference(list(controls.values())[-1], loaded.num_tasks)
     return {"image": shared["image"], "preference": preference}
@@ -106,6 +106,7 @@ def plane(loaded: LoadedModel, probe: ProbeMap, was_running: bool) -> None:
         for name, preference in points.items():
             help_text = meaning(loaded, preference, probe)
             st.button(name, key=f"go{name}", help=help_text, on_click=go_to, args=(loaded, probe, preference))
+        take_away(loaded, probe)
         st.space("stretch")
         choice = st.segmented_control(
             "Quantity", ["Metric", "Loss"], default="Metric", key="probe_quantity", label_visibility="collapsed"
@@ -125,6 +126,19 @@ def plane(loaded: LoadedModel, probe: ProbeMap, was_running: bool) -> None:
     address = state.address(loaded, off=True)
     data = plane_data(loaded, probe, images, own, address, command, choice == "Loss")
     show_plane(key, data, viewed)
+
+
+def take_away(loaded: LoadedModel, probe: ProbeMap) -> None:
+    """One task without another: λ = e_i − e_j, which of three tasks lies beside the plane of the maps."""
+    if loaded.num_tasks != 3:
+        return
+    names = [figures.pretty(task.name) for task in loaded.tasks]
+    with st.popover("Take away", icon=":material/remove_circle:", help="one task without another"):
+        kept = st.selectbox("Keep", range(3), 0, format_func=names.__getitem__, key="probe_kept")
+        gone = st.selectbox("Without", range(3), 1, format_func=names.__getitem__, key="probe_gone")
+        preference = [float(t == kept) - float(t == gone) for t in range(3)]
+        told = probing.written(preference)
+        st.button(f"Go to {told}", key="probe_away", on_click=go_to, args=(loaded, probe, preference))
 
 
 def progress(probe: ProbeMap) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from app.pictures.drawing import Picture
 from app.pictures.uploads import UploadStore
 from palora_core.batches import mapped
 from palora_core.errors import UserError
+from palora_core.serving import Served
 from palora_core.tasks import Task
 
 SAMPLE = "sample-"
@@ -75,13 +76,24 @@ class Scene:
             header["input"] = self.loaded.input_view.told(self.shown)
         return Encoded(header, tuple(pictures.blobs))
 
+    def go_on(self, network: Served, preference: Tensor, seed: int) -> Iterator[dict[str, Any] | None]:
+        """What goes on from this input at λ [T], part by part, see :meth:`app.kinds.View.go_on`.
+
+        Raises:
+            UserError: nothing of this model does.
+        """
+        view = self.loaded.going
+        if view is None:
+            raise UserError("Nothing goes on from the inputs of this model; drag λ to see what it predicts.")
+        return view.go_on(network, self.x, preference, seed)
+
     def draw(self, predictions: dict[str, Tensor], errors: Sequence[str], many: Any = None) -> Encoded:
         """Predictions by task name [1, …] (errors for the tasks named), and the metrics of this one item.
 
         Objectives that predict nothing are told from ``many``, the outputs for the model's crowd at the same λ.
         """
         pictures, values, metrics = _Pictures(), {}, {}
-        crowd = self.loaded.crowd
+        crowd, told_of = self.loaded.crowd, set()
         predicting = {task.name for task in self.loaded.predicting}
         for name, view in self.loaded.views.items():
             if name not in predicting:  # a picture has no values: a browser would look for where to write them
@@ -89,8 +101,11 @@ class Scene:
         for task in self.loaded.predicting:
             prediction, target = predictions[task.name], self.targets.get(task.name)
             view = self.loaded.views[task.name]
-            if not view.pictured:
-                values[task.name] = view.values(prediction[0])
+            if view.joint and type(view) in told_of:
+                values[task.name] = {}
+            elif not view.pictured:
+                values[task.name] = view.values_of(prediction[0], self.x)
+                told_of.add(type(view))
             elif task.name in errors and target is not None:
                 pictures.add(view.draw_error(prediction[0], target), view="error", task=task.name)
             else:
@@ -139,6 +154,8 @@ def make_scene(loaded: LoadedModel, image: str, uploads: UploadStore) -> Scene:
     if loaded.samples is None or image not in sample_ids(loaded):  # these only: keys of caches are made of them
         raise UserError("This model has no such sample; choose one of its own.")
     x, targets = loaded.samples.batch(torch.tensor([int(image.removeprefix(SAMPLE))]))
+    if loaded.going is not None:  # its own truth
+        x, targets = loaded.going.excerpt(x), {}
     shown = loaded.input_view.input.to_shown(mapped(lambda tensor: tensor[0], x))
     truth = {name: target[0] for name, target in loaded.truth((x, targets)).items()}
     return Scene(loaded, image, x, truth, shown)
@@ -151,16 +168,19 @@ def sample_ids(loaded: LoadedModel) -> list[str]:
 
 def labelled(loaded: LoadedModel) -> list[tuple[str, str]]:
     """(image id, name for people) of the samples, which people count from one."""
-    return [(image, f"sample {number}") for number, image in enumerate(sample_ids(loaded), start=1)]
+    return list(zip(sample_ids(loaded), loaded.sample_titles))
 
 
 def note(loaded: LoadedModel, image: str, uploads: UploadStore) -> str:
     """What is to be known of a person's own input under this model; "" for samples and expired ones."""
     if image.startswith(SAMPLE) or image not in uploads:
         return ""
-    lost = loaded.input_view.input.lost(uploads.get(image))
+    kind, sent = loaded.input_view.input, uploads.get(image)
+    lost = kind.lost(sent) if loaded.going is None else loaded.going.left_out(kind.to_input(sent))
     cut = f"{lost} " if lost else ""
     title = loaded.benchmark.title or loaded.entry.benchmark
+    if loaded.going is not None:
+        return f"Your own {loaded.input_view.noun}. {cut}".strip()
     return (
         f"Your own {loaded.input_view.noun}; this model was trained on other data, {title}: expect mistakes. {cut}"
         "Its ground truth is unknown, so no figures stand here."
@@ -169,6 +189,8 @@ def note(loaded: LoadedModel, image: str, uploads: UploadStore) -> str:
 
 def thumbnail(loaded: LoadedModel, image: str, uploads: UploadStore) -> bytes | None:
     """A small WebP picture of an input, or None where inputs are no pictures."""
+    if not loaded.input_view.pictured:
+        return None
     scene = make_scene(loaded, image, uploads)
     if scene.picture is None:
         return None
@@ -184,7 +206,9 @@ def _uploaded(loaded: LoadedModel, token: str, uploads: UploadStore) -> Scene:
     if not kind.takes(sent):
         raise UserError("This model reads other inputs than the one that was sent; choose one of its samples.")
     x = kind.to_input(sent)
-    return Scene(loaded, token, x, {}, kind.to_shown(x[0]))
+    if loaded.going is not None:
+        x = loaded.going.excerpt(x, own=True)
+    return Scene(loaded, token, x, {}, kind.to_shown(mapped(lambda tensor: tensor[0], x)))
 
 
 def _metrics(task: Task, prediction: Tensor, target: Tensor) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 from collections import deque
+from collections.abc import AsyncIterator
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -14,6 +15,7 @@ from app.services import services
 from app.serving.inference import Inference
 from app.serving.protocol import MAX_MESSAGE, Request, parse, sequence_number
 from app.serving.seats import Seat, Seats
+from app.serving.streams import Stream
 from app.serving.worker import Dropped
 from palora_core.errors import UserError
 
@@ -45,7 +47,8 @@ async def live_socket(socket: WebSocket) -> None:
 class Conversation:
     """One open socket.
 
-    Predictions have one place to wait in: a newer λ takes the place of an older one, which is answered as dropped.
+    Predictions have one place to wait in: a newer λ takes the place of an older one, which is answered as dropped. One
+    stream runs beside them; its next part is asked for when the part before it has gone out.
     """
 
     def __init__(self, socket: WebSocket, seat: Seat, inference: Inference) -> None:
@@ -55,6 +58,7 @@ class Conversation:
         self.inference = inference
         self.waiting: deque[Request] = deque()
         self.latest: Request | None = None
+        self.streaming: tuple[Request, asyncio.Task[None]] | None = None
         self._arrived = asyncio.Event()
 
     async def run(self) -> None:
@@ -64,6 +68,7 @@ class Conversation:
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.inference.forget(self.session)
+            parts += [self.streaming[1]] if self.streaming else []
             for part in parts:
                 part.cancel()
             await asyncio.wait(parts)
@@ -97,6 +102,11 @@ class Conversation:
             await self._error(str(error), sequence_number(text))
             return
         self.seat.use()
+        if request.type in ("stream", "stop"):
+            await self._stop_streaming()
+            if request.type == "stream":
+                self.streaming = request, asyncio.create_task(self._stream(request))
+            return
         if request.type == "predict":
             if self.latest is not None:
                 await self._send_json({"type": "dropped", "seq": self.latest.seq})
@@ -120,11 +130,40 @@ class Conversation:
                 await self._answer(request)
 
     async def _answer(self, request: Request) -> None:
-        try:
+        async with self._telling(request):
             frame = self.inference.cached(self.session, request)
             if frame is None:
                 frame = await asyncio.wrap_future(self.inference.submit(self.session, request))
             await self.socket.send_bytes(frame)
+
+    async def _stream(self, request: Request) -> None:
+        stream = Stream(request)
+        try:
+            async with self._telling(request):
+                while not stream.done:
+                    frame = await asyncio.wrap_future(self.inference.advance(self.session, stream))
+                    self.seat.use()
+                    if frame:
+                        await self.socket.send_bytes(frame)
+        finally:
+            self.inference.finish(stream)
+
+    async def _stop_streaming(self) -> None:
+        """End the stream that runs, if one does, and say so."""
+        if self.streaming is None:
+            return
+        (request, task), self.streaming = self.streaming, None
+        if task.done():
+            return
+        task.cancel()
+        await asyncio.wait([task])
+        await self._send_json({"type": "dropped", "seq": request.seq})
+
+    @contextlib.asynccontextmanager
+    async def _telling(self, request: Request) -> AsyncIterator[None]:
+        """Tell the browser in one sentence what goes wrong in a block."""
+        try:
+            yield
         except Dropped:
             await self._send_json({"type": "dropped", "seq": request.seq})
         except UserError as error:

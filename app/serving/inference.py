@@ -22,6 +22,7 @@ from app.serving.cache import ByteCache
 from app.serving.precision import written
 from app.serving.protocol import STEPS, Request, pack, snap
 from app.serving.stage import Stage
+from app.serving.streams import Stream, Streams
 from app.serving.worker import Worker
 from palora_core.errors import UserError, quoted
 from palora_core.simplex import simplex_lattice
@@ -83,6 +84,7 @@ class Inference:
         self._views_lock = threading.Lock()
         self._shown: OrderedDict[str, Shown] = OrderedDict()  # by model id
         self._stages: OrderedDict[str, Stage] = OrderedDict()
+        self.streams = Streams()
         self._worker = Worker(self._work_ahead if work_ahead else None, _one_thread)
 
     # -- called from any thread --------------------------------------------------------------------------------------
@@ -108,6 +110,22 @@ class Inference:
         with self._views_lock:
             self._sessions.add(session)
         return self._worker.submit(session, request.type, lambda: self._answer(session, request))
+
+    def advance(self, session: str, stream: Stream) -> Future[bytes]:
+        """Queue the next part of a stream, behind whoever drags; b"" where there is nothing to be seen of it yet.
+
+        Whoever asks says when it is over (:meth:`finish`): a part that nobody asks for is not computed.
+
+        Raises:
+            UserError: too many streams at once.
+        """
+        self.streams.enter(stream)
+        return self._worker.submit(session, "stream", lambda: self._advance(stream), patient=True)
+
+    def finish(self, stream: Stream) -> None:
+        """A stream is over, or nobody wants the rest of it."""
+        self.streams.leave(stream)
+        stream.end()
 
     def _looks_at(self, session: str, view: View) -> None:
         """Note what a session has on screen, for working ahead."""
@@ -145,6 +163,17 @@ class Inference:
         self._looks_at(session, View(request.model, request.image, errors, preference))
         spent = round(1000 * (time.perf_counter() - start), 1)
         return pack({**answer.header, "seq": request.seq, "cached": False, "total_ms": spent}, answer.blobs)
+
+    def _advance(self, stream: Stream) -> bytes:
+        if stream.parts is None and not stream.done:
+            request = stream.request
+            loaded = self.registry.get(request.model)
+            _check_length(loaded, request)
+            stage = self._stage(loaded)
+            scene = stage.scene(request.image)
+            at = torch.tensor(snap(request.preference, request.exact))
+            stream.parts = scene.go_on(stage.network(scene).network, at, request.seed)
+        return b"" if stream.done else stream.advance()
 
     def predict(
         self,
@@ -236,9 +265,10 @@ def _check_length(loaded: LoadedModel, request: Request) -> None:
 
 def _check_numbers(loaded: LoadedModel, predictions: Mapping[str, Tensor], preference: Sequence[float]) -> None:
     """Refuse what could only be drawn as a picture of nothing."""
-    for name, prediction in predictions.items():
+    named = {id(prediction): name for name, prediction in predictions.items()}  # objectives may share one
+    for name in named.values():
         # A sum settles nearly all of them, at a tenth of the time; one that overflows is looked at closely.
-        if not torch.isfinite(prediction.sum()) and not torch.isfinite(prediction).all():
+        if not torch.isfinite(predictions[name].sum()) and not torch.isfinite(predictions[name]).all():
             told = ", ".join(f"{value:.2f}" for value in preference[:4]) + (", …" if len(preference) > 4 else "")
             raise UserError(
                 f"At λ = ({told}) this model's {quoted(name)} is no finite number: its training diverged, or λ is "

@@ -1,21 +1,23 @@
 """Which number format a model is served in: bfloat16 where the processor is fast at it and the pictures stay the same.
 
 Rounding everything moves up to 3 % of SegNet's labels: near its input it changes which pixel of four is the largest,
-and with that where the decoder puts it. So trials differ in how many of the first layers stay in float32.
+and with that where the decoder puts it. So trials differ in how many of the first layers stay in float32. A large
+network that answers with its own weights is tried as a whole: it spends its time on reading them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from app.library.loading import LoadedModel
-from palora_core.machine import has_fast_bf16
-from palora_core.serving import LiveNetwork
+from palora_core import batches
+from palora_core.machine import has_fast_bf16, multiplies_bf16
+from palora_core.serving import Served, SharedNetwork, served
 from palora_core.simplex import simplex_lattice
 from palora_core.tasks import Task
 
@@ -39,9 +41,14 @@ class ServedNetwork:
 
     def __init__(self, loaded: LoadedModel, example: Any) -> None:
         self._tasks, self._probes = loaded.predicting, _probes(loaded.num_tasks)
-        self.network = self.exact = LiveNetwork(loaded.model, example, caller=loaded.caller)
-        pictures = isinstance(example, Tensor) and example.dim() == 4
-        self._search = self._trials(example) if pictures and has_fast_bf16(torch.device("cpu")) else iter(())
+        self.network: Served = served(loaded.model, example, loaded.caller)
+        self.exact = self.network
+        self._search = iter(())
+        pictures, processor = isinstance(example, Tensor) and example.dim() == 4, torch.device("cpu")
+        if isinstance(self.network, SharedNetwork) and multiplies_bf16(processor):
+            self._search = self._trials(batches.rows(example, slice(0, 1)), EXACT_SHARES[:1])
+        elif pictures and has_fast_bf16(processor):
+            self._search = self._trials(example, EXACT_SHARES)
 
     @property
     def format(self) -> str:
@@ -52,12 +59,12 @@ class ServedNetwork:
         """Do one more step of the search, as long as a few forward passes; returns False when it is over."""
         return next(self._search, False)
 
-    def _trials(self, example: Tensor) -> Iterator[bool]:
+    def _trials(self, example: Any, shares: tuple[float, ...]) -> Iterator[bool]:
         exact, wanted = self.network, []
         for preference in self._probes:
             wanted.append(exact(example, preference))
             yield True
-        for share in EXACT_SHARES:
+        for share in shares:
             trial = exact.in_format(torch.bfloat16, round(share * exact.layers))
             yield True
             agree = True
@@ -70,14 +77,15 @@ class ServedNetwork:
                 if not agree:
                     break
             if agree:
-                one, centre = example[:1], self._probes[0]
+                one, centre = batches.rows(example, slice(0, 1)), self._probes[0]
+                spent = yield from _seconds(trial, one, centre)
                 # Later trials would be slower than this one.
-                if _seconds(trial, one, centre) < WORTH * _seconds(exact, one, centre):
+                if spent < WORTH * (yield from _seconds(exact, one, centre)):
                     self.network = trial
                 return
 
 
-def written(network: LiveNetwork) -> str:
+def written(network: Served) -> str:
     """The number format of a network in words."""
     if network.dtype == torch.float32:
         return "fp32"
@@ -94,11 +102,12 @@ def _agree(task: Task, first: Tensor, second: Tensor) -> bool:
     return bool(torch.isfinite(second).all()) and task.agrees(first, second)
 
 
-def _seconds(network: LiveNetwork, x: Tensor, preference: Tensor, runs: int = 4) -> float:
+def _seconds(network: Served, x: Any, preference: Tensor, runs: int = 4) -> Generator[bool, None, float]:
     """CPU time of the shortest of a few passes: wall time would measure whoever else uses the machine."""
     network(x, preference)
     best = float("inf")
     for _ in range(runs):
+        yield True
         start = time.thread_time()
         network(x, preference)
         best = min(best, time.thread_time() - start)

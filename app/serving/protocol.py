@@ -1,4 +1,8 @@
-"""Messages of the live socket: JSON in, one binary frame (header + pictures) or one JSON error out."""
+"""Messages of the live socket: JSON in, one binary frame (header + pictures) or one JSON error out.
+
+A ``stream`` is answered by several frames of its number, until one says that it is ``done``; a newer one, or ``stop``,
+ends it earlier, which is said as of any other request that was dropped.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from palora_core.errors import UserError
 
@@ -15,6 +19,7 @@ MAX_MESSAGE = 16_384
 MAX_TASKS = 256
 MAX_GALLERY = 64
 MAX_ID = 200
+MAX_SEED = 2**31
 # Pseudo-preferences are of interest near the simplex only; the probe page shows this square.
 LIMIT = 2.0
 
@@ -24,28 +29,33 @@ STEPS = {1: 1, 2: 50, 3: 20}
 OTHER_STEPS = 100
 EXACT_STEPS = 10_000
 
+Kind = Literal["predict", "scene", "gallery", "stream", "stop"]
+
 
 @dataclass(frozen=True)
 class Request:
     """One message of a client.
 
     Attributes:
-        type: ``predict`` at a λ, the ``scene`` (input, ground truth, legends) or a ``gallery`` of thumbnails.
+        type: ``predict`` at a λ, the ``scene`` (input, ground truth, legends), a ``gallery`` of thumbnails, a
+            ``stream`` of what goes on from an input at a λ, or ``stop``, the end of the one that runs.
         seq: the client's number for it, returned in the answer.
         model: model id.
         images: image ids; exactly one except for a gallery.
         preference: λ [T], clamped to ±``LIMIT``.
         exact: compute at this very λ, in the exact format, instead of at the nearest one of the lattice.
         errors: names of the tasks whose error is wanted instead of the prediction.
+        seed: of what is drawn at random in a stream: with one seed, only λ makes a difference.
     """
 
-    type: Literal["predict", "scene", "gallery"]
+    type: Kind
     seq: int
     model: str
     images: tuple[str, ...]
     preference: tuple[float, ...] = ()
     exact: bool = False
     errors: tuple[str, ...] = ()
+    seed: int = 0
 
     @property
     def image(self) -> str:
@@ -68,20 +78,24 @@ def parse(text: str) -> Request:
     if not isinstance(data, dict):
         raise UserError("The message must be a JSON object.")
     kind = data.get("type")
-    if kind not in ("predict", "scene", "gallery"):
-        raise UserError("The message's type must be 'predict', 'scene' or 'gallery'.")
+    if kind not in get_args(Kind):
+        raise UserError(f"The message's type must be one of {', '.join(get_args(Kind))}.")
     seq = data.get("seq", 0)
     if not _is_sequence_number(seq):
         raise UserError("The message's seq must be a whole number of at least 0.")
+    if kind == "stop":
+        return Request(kind, seq, "", ())
     images = _names(data.get("images") if kind == "gallery" else [data.get("image")], "image", MAX_GALLERY)
     model = _names([data.get("model")], "model", 1)[0]
-    if kind != "predict":
+    if kind in ("scene", "gallery"):
         return Request(kind, seq, model, images)
+    preference = _preference(data.get("preference"))
+    if kind == "stream":
+        return Request(kind, seq, model, images, preference, exact=True, seed=_seed(data.get("seed", 0)))
     exact = data.get("exact", False)
     if not isinstance(exact, bool):
         raise UserError("The message's exact must be true or false.")
-    errors = _names(data.get("errors", []), "errors", MAX_TASKS)
-    return Request(kind, seq, model, images, _preference(data.get("preference")), exact, errors)
+    return Request(kind, seq, model, images, preference, exact, _names(data.get("errors", []), "errors", MAX_TASKS))
 
 
 def sequence_number(text: str) -> int | None:
@@ -95,6 +109,12 @@ def sequence_number(text: str) -> int | None:
 
 def _is_sequence_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _seed(value: Any) -> int:
+    if not _is_sequence_number(value) or value >= MAX_SEED:
+        raise UserError(f"The message's seed must be a whole number from 0 to {MAX_SEED - 1}.")
+    return int(value)
 
 
 def _names(value: Any, what: str, most: int) -> tuple[str, ...]:

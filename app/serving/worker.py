@@ -55,8 +55,8 @@ class Worker:
     """A queue with one slot per (session, kind) and a single thread.
 
     What is patient (the next word of a text that streams) waits for what is not (a drag), but never longer than
-    ``PATIENCE``. More threads would not help: the forward passes of one small network already fill a core, and they share the
-    machine with training.
+    ``PATIENCE``. More threads would not help: the forward passes of one small network already fill a core, and they
+    share the machine with training.
 
     Args:
         idle: called again and again while nobody waits; returns whether there is more for it to do. Each call should

@@ -15,15 +15,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preference", type=float, nargs="+", help="λ, one number per task; left out: λ stays an input"
     )
-    parser.add_argument("--format", choices=("safetensors", "onnx"), default="safetensors")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--format",
+        choices=("safetensors", "onnx", "folder"),
+        default="safetensors",
+        help="folder: in the layout of the network's own library, as transformers' from_pretrained reads it",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="a file, or for --format folder a new folder")
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the file and say how far it is from PyTorch."""
     from palora_core.batches import Caller
     from palora_core.checkpoint import benchmark_of, load
-    from palora_core.export import export_onnx, export_safetensors
+    from palora_core.export import export_folder, export_onnx, export_safetensors
     from palora_core.simplex import check_preference
     from palora_core.storage.samples import load_samples
 
@@ -31,10 +36,13 @@ def run(args: argparse.Namespace) -> None:
     model, card = load(args.model)
     if args.preference is not None:
         check_preference(args.preference, model.num_tasks)
+    if args.format != "onnx" and args.preference is None:
+        raise UserError(f"--format {args.format} needs --preference with one number per task; ONNX can do without.")
     if args.format == "safetensors":
-        if args.preference is None:
-            raise UserError("--format safetensors needs --preference with one number per task; ONNX can do without.")
         report = export_safetensors(model, args.preference, out)
+    elif args.format == "folder":
+        codec = getattr(benchmark_of(card).input_kind, "codec", None)
+        report = export_folder(model, args.preference, out, codec and codec())
     else:
         import torch
 

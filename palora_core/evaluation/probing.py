@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from palora_core.batches import picked
 from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
 from palora_core.objectives import LOSS, Metric, Objective
@@ -134,20 +135,35 @@ def written(preference: Sequence[float], pair: tuple[int, int] = (0, 1)) -> str:
     return "(" + ", ".join(f"{round(value, 2):g}".replace("-", "−") for value in shown) + ")"
 
 
+Places = Mapping[str, Tensor]  # by objective, the items that it is about
+
+
 def measure(
-    predict: Predict, x: Tensor, targets: Targets, tasks: Sequence[Task], preference: Tensor
+    predict: Predict, x: Any, targets: Targets, tasks: Sequence[Task], preference: Tensor, places: Places | None = None
 ) -> dict[str, float]:
-    """``"task/metric"`` and ``"task/loss"`` of all tasks on a few items at any λ [T]."""
+    """``"task/metric"`` and ``"task/loss"`` of all tasks on a few items at any λ [T]; see :func:`score`."""
     with torch.inference_mode():
-        return score(predict(x, preference), targets, tasks)
+        return score(predict(x, preference), targets, tasks, places)
 
 
-def score(outputs: Any, targets: Any, objectives: Sequence[Objective]) -> dict[str, float]:
-    """``"objective/metric"`` and ``"objective/loss"`` of a network's outputs."""
+def score(
+    outputs: Any, targets: Any, objectives: Sequence[Objective], places: Places | None = None
+) -> dict[str, float]:
+    """``"objective/metric"`` and ``"objective/loss"`` of a network's outputs.
+
+    Args:
+        outputs: for B items.
+        targets: of these.
+        objectives: what is measured.
+        places: by objective, the items that it is about, where not all are about all.
+    """
     values = {}
     for task in objectives:
         accumulator = task.accumulator()
-        accumulator.update(outputs, (None, targets))
+        own = (outputs, targets)
+        if places is not None:
+            own = picked(outputs, places[task.name]), picked(targets, places[task.name])
+        accumulator.update(own[0], (None, own[1]))
         values.update({f"{task.name}/{name}": value for name, value in accumulator.compute().items()})
     return values
 

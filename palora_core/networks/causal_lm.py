@@ -135,6 +135,10 @@ class Tokenizer:
         text: str = self._own.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
+    def save(self, folder: Path) -> None:
+        """Write its files as transformers reads them."""
+        self._own.save_pretrained(folder)
+
 
 @lru_cache(maxsize=4)
 def tokenizer(base: str = "") -> Tokenizer:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -120,6 +121,12 @@ class LiveNetwork:
         else:
             self.network = self.model.merge(torch.tensor(weights)).eval().requires_grad_(False).to(self.dtype)
         self.preference = weights
+
+    @contextmanager
+    def at(self, preference: Any) -> Iterator[nn.Module]:
+        """A block in which ``network`` is that of λ [T], for anything it can do."""
+        self.set(preference)
+        yield self.network
 
     def _weights(self, preference: Any) -> list[float]:
         """λ as numbers; looked at without tensor operations where that can be, since those cost more than the check."""

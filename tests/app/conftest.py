@@ -80,6 +80,31 @@ def roots(model_root, run_root, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def language_root(tmp_path_factory) -> Path:
+    """Folders of a tiny language model and of a model of pictures."""
+    pytest.importorskip("transformers")
+    from tests.app import tiny_language
+
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("languages")
+    tiny_language.make(root / "tiny", scale=12.0)
+    toy.make_model(root / "digits", toy.Toy("digits"), "Toy digits", points=3, samples=2)
+    return root
+
+
+@pytest.fixture
+def languages(language_root, monkeypatch):
+    """The app in this process on a tiny language model and one of pictures."""
+    from app import services
+
+    monkeypatch.setenv("PALORA_MODELS", str(language_root))
+    monkeypatch.setenv("PALORA_RUNS", str(language_root / "none"))
+    services.reset()
+    yield services.services()
+    services.reset()
+
+
+@pytest.fixture(scope="session")
 def server_log(tmp_path_factory) -> Path:
     """What the real server prints."""
     return tmp_path_factory.mktemp("server") / "log.txt"

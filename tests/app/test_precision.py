@@ -12,7 +12,12 @@ from tests.app.test_inference import answer, request
 def searched(loaded, monkeypatch, seconds):
     """The served network after its search; ``seconds(network)`` stands for the clock."""
     monkeypatch.setattr(precision, "has_fast_bf16", lambda device: True)
-    monkeypatch.setattr(precision, "_seconds", lambda network, *_: seconds(network))
+
+    def timed(network, *_):
+        yield True
+        return seconds(network)
+
+    monkeypatch.setattr(precision, "_seconds", timed)
     served = ServedNetwork(loaded, loaded.example)
     assert served.format == "fp32", "what is served at once is exact"
     steps = 0

@@ -138,7 +138,7 @@ def test_what_goes_wrong_while_measuring_becomes_a_sentence(coarse, monkeypatch)
     def broken(*_, **__):
         raise RuntimeError("no memory")
 
-    monkeypatch.setattr(probes, "LiveNetwork", broken)
+    monkeypatch.setattr(probes, "served", broken)
     probe = probes.ProbeMap(coarse.registry.get("digits"), Plane.of(2))
     probe.start()
     probe.wait()

@@ -98,6 +98,7 @@ def _task(loaded: LoadedModel, index: int) -> dict[str, Any]:
         "title": task.name.replace("_", " ").capitalize(),
         "view": view.kind,
         "pictured": view.pictured,
+        "joint": view.joint,
         "metrics": [
             {
                 "key": f"{task.name}/{metric.name}",

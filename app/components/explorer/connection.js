@@ -65,7 +65,7 @@ export class Connection {
     this.socket.close();
   }
 
-  /** Ask for a scene or a gallery; nothing happens while the socket is closed (opened() asks again). */
+  /** Ask for a scene, a gallery or a stream (answered part by part); nothing happens while the socket is closed (opened() asks again). */
   ask(message) {
     if (this.away) this.open();
     if (!this.ready) return null;
@@ -85,7 +85,9 @@ export class Connection {
   pump() {
     if (this.waiting.size && this.away) this.open();
     if (!this.waiting.size || this.inFlight || !this.ready) return;
-    const [purpose, message] = this.waiting.entries().next().value;
+    const [first] = this.waiting.keys();
+    const purpose = this.waiting.has('now') ? 'now' : first; // whoever drags waits for nothing that is for later
+    const message = this.waiting.get(purpose);
     this.waiting.delete(purpose);
     this.inFlight = this.ask(message);
   }
@@ -93,7 +95,8 @@ export class Connection {
   receive(data) {
     const header = typeof data === 'string' ? JSON.parse(data) : unpack(data);
     const request = this.requests.get(header.seq);
-    this.requests.delete(header.seq);
+    const more = header.type === 'stream' && !header.done;
+    if (!more) this.requests.delete(header.seq);
     if (this.inFlight && header.seq === this.inFlight.seq) this.inFlight = null;
     if (header.type === 'error') this.handlers.failed(header.error, request);
     else if (header.type !== 'dropped') this.handlers.answered(header, request);

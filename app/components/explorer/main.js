@@ -5,9 +5,9 @@ import '../kinds/index.js';
 import { Connection } from './connection.js';
 import { FrontPlot } from './front.js';
 import { decode, Gallery, origin, say, tell } from './gallery.js';
+import { Asking, panelsFor } from './joint.js';
 import { Pad } from './pad.js';
-import { element, ValuePanel } from './panels.js';
-import { PicturePanel } from './picture_panel.js';
+import { element } from './panels.js';
 import { pixelsOf } from './pixels.js';
 import { centre, formatAll, Interpolator, project, rounded, Scale } from './simplex.js';
 import { Sliders } from './sliders.js';
@@ -47,6 +47,7 @@ class Explorer {
       answered: (header, request) => this.answered(header, request),
       failed: (sentence, request) => this.failed(sentence, request),
     });
+    this.asking.connection = this.connection;
     this.showPin();
     this.show();
     write(this.page, data.address);
@@ -86,14 +87,14 @@ class Explorer {
   }
 
   buildPanels() {
-    this.panels = this.tasks.map((task) => {
-      return task.pictured ? new PicturePanel(task, { viewChanged: () => this.askAll() }) : new ValuePanel(task);
-    });
+    this.asking = new Asking((preference) => this.question(preference));
+    const host = (task) => this.asking.host(task, this.tasks);
+    this.panels = panelsFor(this.tasks, () => this.askAll(), host);
     this.inputCanvas = element('canvas', { width: 640, height: 480, role: 'img', 'aria-label': 'input' });
     const head = element('header', {}, element('h3', { textContent: 'Input' }));
     const row = element('div', { className: 'p-gallery', role: 'radiogroup', 'aria-label': 'Input' });
     this.gallery = new Gallery(row, (image) => this.choose(image));
-    this.inputTold = element('div', { className: 'p-told', hidden: this.data.pictures });
+    this.inputTold = element('div', { className: 'p-told', hidden: this.data.pictures || this.panels.some((panel) => panel.showsInput) });
     const body = element('div', { className: 'p-body', hidden: !this.data.pictures }, this.inputCanvas);
     this.notice = element('p', { className: 'p-notice', hidden: true });
     const rule = element('p', { className: 'p-rule', textContent: this.data.chosen, hidden: !this.data.chosen });
@@ -101,7 +102,8 @@ class Explorer {
     const figures = this.find('figures');
     figures.append(this.inputPanel, ...this.panels.map((panel) => panel.node));
     const [count, drawn] = [this.tasks.length, this.panels.some((panel) => panel.canvas)];
-    figures.classList.toggle('p-plenty', count > 6);
+    figures.classList.toggle('p-texts', this.panels.some((panel) => panel.showsInput));
+    figures.classList.toggle('p-plenty', count > 6 && this.panels.length > 1);
     figures.classList.toggle('p-bars', count === 2 && !drawn);
     figures.classList.toggle('p-even-pairs', count % 2 === 0 && count <= 6 && drawn);
     // Of one task the picture may be as tall as two of several.
@@ -139,6 +141,7 @@ class Explorer {
   // -- changing -----------------------------------------------------------------------------------------------------
   set(preference, time) {
     this.preference = rounded(preference);
+    this.panels.forEach((panel) => panel.moved?.());
     this.ask(time, this.exact); // while the handle moves, the nearest λ that is prepared will do
     this.moveHandle();
     this.overdue ??= setTimeout(() => this.show(), this.pad ? PATIENCE : 0);
@@ -171,14 +174,13 @@ class Explorer {
     const now = this.onSplit(this.preference);
     const kept = this.pinned && this.onSplit(this.pinned);
     this.panels.forEach((panel) => {
-      const { name } = panel.task;
-      panel.showMetrics(now, this.metrics?.[name], this.pinned && { onSplit: kept, here: this.keptMetrics?.[name] });
+      panel.showMetrics(now, this.metrics ?? {}, this.pinned && { onSplit: kept, here: this.keptMetrics ?? {} });
     });
   }
 
   /** Figures of the evaluated split at λ; none off the simplex, and none under a picture that is not of that data. */
   onSplit(preference) {
-    if (!this.data.front || this.chosen?.note || !preference.every((v) => v > -1e-6)) return null;
+    if (!this.data.front || this.chosen?.foreign || !preference.every((v) => v > -1e-6)) return null;
     return Object.fromEntries(this.data.front.columns.map((column) => [column.key, this.around.value(column.values, preference)]));
   }
 
@@ -235,6 +237,7 @@ class Explorer {
   }
 
   commit() {
+    this.panels.forEach((panel) => panel.rested?.(this.preference));
     // Once it is released, the handle deserves the very λ it stands on, not the nearest one of the grid.
     this.ask();
     const { image, preference, pinned } = this;
@@ -276,6 +279,7 @@ class Explorer {
 
   answered(header, request) {
     if (!request) return;
+    if (this.asking.took(header, request, this.image, this.panels)) return;
     if (header.type === 'gallery') this.gallery.fill(header);
     else if (header.type === 'scene') this.showScene(header, request);
     else if (request.purpose === 'pinned') this.showPinned(header, request);
@@ -283,7 +287,7 @@ class Explorer {
   }
 
   failed(sentence, request) {
-    if (request?.type === 'gallery') return;
+    if (request?.type === 'gallery' || this.asking.failed(request, this.panels)) return;
     this.say(sentence, true);
   }
 
@@ -307,7 +311,7 @@ class Explorer {
     this.panels.forEach((panel) => {
       const entry = header.tasks[panel.task.name];
       const truth = panel.canvas ? found('truth', panel.task.name) : entry.truth;
-      panel.setScene(input, truth, entry.legend);
+      panel.setScene(input, truth, entry.legend, { preference: this.preference, pinned: this.pinned });
     });
     this.shown = this.image;
     if (this.kept?.image === this.image) this.paintPinned(this.kept);
@@ -353,7 +357,7 @@ class Explorer {
       panel?.tell(header.preference);
     });
     for (const [task, values] of Object.entries(header.values)) {
-      this.panelOf(task)?.setValues(values);
+      this.panelOf(task)?.setValues(values, header.preference);
     }
     if (this.shown === image) this.root.dataset.painted = header.preference.join(' ');
   }

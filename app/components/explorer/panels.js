@@ -26,7 +26,10 @@ export class Panel {
     this.node.dataset.task = task.name;
   }
 
-  /** The first metric large: on the test set (from the front) and on this item; beside it what changed since the pin. */
+  /**
+   * The first metric large: on the test set (from the front) and on this item; beside it what changed since the pin.
+   * onSplit: by keys of columns; here: by task and metric; kept: the two at the pinned λ.
+   */
   showMetrics(onSplit, here, kept) {
     this.cells ??= this.task.metrics.slice(0, 2).map((metric, i) => {
       const [value, delta, note] = [element('b'), element('i', { className: 'p-delta' }), element('small')];
@@ -34,7 +37,9 @@ export class Panel {
       node.append(`${metric.label} ${metric.higher ? '↑' : '↓'} `, value, delta, note);
       return { metric, node, value, delta, note };
     });
-    const known = this.cells.filter((cell, i) => this.showMetric(cell, i === 0, onSplit, here, kept));
+    const { name } = this.task;
+    const own = kept && { onSplit: kept.onSplit, here: kept.here[name] };
+    const known = this.cells.filter((cell, i) => this.showMetric(cell, i === 0, onSplit, here[name], own));
     if (known.length !== this.numbers.childElementCount) this.numbers.replaceChildren(...known.map(({ node }) => node));
   }
 

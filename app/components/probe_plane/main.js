@@ -4,8 +4,7 @@ import { pageHere, write } from '../address_bar/address.js';
 import '../kinds/index.js';
 import { Connection } from '../explorer/connection.js';
 import { decode, Gallery, origin, say } from '../explorer/gallery.js';
-import { ValuePanel } from '../explorer/panels.js';
-import { PicturePanel } from '../explorer/picture_panel.js';
+import { Asking, panelsFor } from '../explorer/joint.js';
 import { pixelsOf } from '../explorer/pixels.js';
 import { rounded } from '../explorer/simplex.js';
 import { Geometry, PlaneMap, table } from './plane.js';
@@ -28,8 +27,9 @@ class Probe {
       opened: () => this.opened(),
       closed: () => this.say('Connection lost, trying again …', true),
       answered: (header, request) => this.answered(header, request),
-      failed: (sentence, request) => request?.type !== 'gallery' && this.say(sentence, true),
+      failed: (sentence, request) => this.failed(sentence, request),
     });
+    this.asking.connection = this.connection;
     this.setLayers();
     this.show();
     write(this.page, data.address);
@@ -44,9 +44,9 @@ class Probe {
     const titles = [first, second, rest].filter((t) => t !== null).map((t) => data.titles[t]);
     const options = { change: (at, time) => this.set(this.at(at), time), commit: () => this.commit() };
     this.maps = data.tasks.map((task) => new PlaneMap(task, this.geometry, titles, options));
-    this.panels = data.tasks.map((task) => {
-      return task.pictured ? new PicturePanel(task, { viewChanged: () => this.ask(undefined, true) }) : new ValuePanel(task);
-    });
+    this.asking = new Asking((preference) => this.question(preference));
+    const host = (task) => this.asking.host(task, data.tasks);
+    this.panels = panelsFor(data.tasks, () => this.ask(undefined, true), host);
     const grid = this.root.querySelector('.q-grid');
     grid.append(...this.maps.map((map) => map.node), ...this.panels.map((panel) => panel.node));
     [this.maps, this.panels].forEach((nodes) => nodes.forEach((part, t) => part.node.style.setProperty('--row', t)));
@@ -74,6 +74,7 @@ class Probe {
   // -- changing -----------------------------------------------------------------------------------------------------
   set(preference, time) {
     this.preference = preference;
+    this.panels.forEach((panel) => panel.moved?.());
     this.show();
     this.ask(time);
   }
@@ -100,6 +101,7 @@ class Probe {
   }
 
   commit() {
+    this.panels.forEach((panel) => panel.rested?.(this.preference));
     this.ask(undefined, true);
     const { image, preference } = this;
     const sample = image.startsWith('sample-') ? image : '';
@@ -122,13 +124,21 @@ class Probe {
 
   ask(time, exact = false) {
     if (!this.image) return;
+    this.connection.predict({ ...this.question(this.preference), exact, since: time });
+  }
+
+  question(preference) {
     const errors = this.panels.filter((panel) => panel.view === 'error').map((panel) => panel.task.name);
-    const { model } = this.data;
-    this.connection.predict({ type: 'predict', model, image: this.image, preference: this.preference, exact, errors, since: time });
+    return { type: 'predict', model: this.data.model, image: this.image, preference, errors };
+  }
+
+  failed(sentence, request) {
+    if (request?.type === 'gallery' || this.asking.failed(request, this.panels)) return;
+    this.say(sentence, true);
   }
 
   async answered(header, request) {
-    if (!request) return;
+    if (!request || this.asking.took(header, request, this.image, this.panels)) return;
     if (header.type === 'gallery') return this.gallery.fill(header);
     const bitmaps = await decode(header);
     if (request.image !== this.image) return;
@@ -145,7 +155,7 @@ class Probe {
     const found = (view, task) => bitmaps[header.pictures.findIndex((p) => p.view === view && p.task === task)];
     this.panels.forEach((panel) => {
       const entry = header.tasks[panel.task.name];
-      panel.setScene(found('input'), panel.canvas ? found('truth', panel.task.name) : entry.truth, entry.legend);
+      panel.setScene(found('input'), panel.canvas ? found('truth', panel.task.name) : entry.truth, entry.legend, this);
     });
     this.shown = this.image;
     if (this.latest?.image === this.image) this.paint(this.latest);
@@ -154,7 +164,7 @@ class Probe {
   showPrediction(header, bitmaps, request) {
     this.painted = request.seq;
     this.latest = { header, bitmaps, image: request.image };
-    this.panels.forEach((panel) => panel.showMetrics(null, header.metrics[panel.task.name]));
+    this.panels.forEach((panel) => panel.showMetrics(null, header.metrics));
     this.paint(this.latest);
     this.say(origin(header));
   }
@@ -166,7 +176,7 @@ class Probe {
       panelOf(picture.task)?.setLayer(picture.view, bitmaps[i]);
       panelOf(picture.task)?.tell(header.preference);
     });
-    for (const [task, values] of Object.entries(header.values)) panelOf(task)?.setValues(values);
+    for (const [task, values] of Object.entries(header.values)) panelOf(task)?.setValues(values, header.preference);
     if (this.shown === image) this.root.dataset.painted = header.preference.join(' ');
   }
 

@@ -6,9 +6,10 @@ import base64
 import html
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from app.components.model_cards import facts, listed
 from app.exports.report.front_svg import front_svg
@@ -41,7 +42,7 @@ def compose(view: Gathered) -> str:
         "DATE": time.strftime("%d %B %Y, %H:%M UTC", time.gmtime()),
         "IMAGE": html.escape(view.image),
         "PREFERENCE": _preference(view),
-        "INPUT": (_figure("input", view.picture) if view.picture else "") + _note(view.note),
+        "INPUT": (_figure("input", view.picture) if view.picture else _told(view.told)) + _note(view.note),
         "TASKS": "".join(_task(task) for task in view.tasks if task.pictures),
         "VALUES": _values(view.tasks),
         "METRICS": _metrics(view.tasks),
@@ -55,6 +56,13 @@ def compose(view: Gathered) -> str:
 
 def _note(text: str) -> str:
     return f"<p>{html.escape(text)}</p>" if text else ""
+
+
+def _told(told: Mapping[str, Any]) -> str:
+    """An input without a picture: its text, or rows of what and text."""
+    rows = told.get("rows", ())
+    text = f'<p class="text">{html.escape(str(told["text"]))}</p>' if "text" in told else ""
+    return text + (_table(("input", ""), rows, "Input") if rows else "")
 
 
 def _preference(view: Gathered) -> str:
@@ -103,7 +111,7 @@ def _ramp(scale: dict, what: str) -> str:
 
 
 def _values(tasks: Iterable[TaskView]) -> str:
-    rows = [(task.title, *row) for task in tasks for row in task.values]
+    rows = [(task.told_of, *row) for task in tasks for row in task.values]
     return _table(("task", "", "prediction", "ground truth"), rows, "Predictions") if rows else ""
 
 

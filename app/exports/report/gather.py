@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class TaskView:
         values: (what, prediction, ground truth) of a task without pictures; ground truth "" where unknown.
         legend: :meth:`app.kinds.View.legend`.
         metrics: (label, better, on the evaluated split at λ, on this input, best on the front), as text.
+        told_of: whom the values are about.
     """
 
     title: str
@@ -33,11 +35,15 @@ class TaskView:
     values: tuple[tuple[str, str, str], ...]
     legend: dict
     metrics: tuple[tuple[str, str, str, str, str], ...]
+    told_of: str
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The view: ``picture`` is the encoded input, None where inputs are no pictures; ``note`` is on a person's own."""
+    """The view: ``picture`` is the encoded input, None where inputs are no pictures, which are ``told`` instead.
+
+    ``note`` is on a person's own input.
+    """
 
     loaded: LoadedModel
     image: str
@@ -45,6 +51,7 @@ class Gathered:
     picture: bytes | None
     tasks: tuple[TaskView, ...]
     note: str = ""
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 def gather(services: Services, loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> Gathered:
@@ -66,11 +73,16 @@ def gather(services: Services, loaded: LoadedModel, image: str, label: str, pref
         shown += [("error", errors)] if task.name in known.pictures else []
         pictures = tuple((caption, found[task.name]) for caption, found in shown if task.name in found)
         view = loaded.views[task.name]
-        values = _values(view, answer.values.get(task.name), known.values.get(task.name))
+        given = answer.values.get(task.name)
+        if view is loaded.going and given:
+            given = {**given, **side_by_side.goes_on(services, model, image, preference)}
+        values = _values(view, given, known.values.get(task.name))
         rows = _metrics(loaded, task, on_split, answer.metrics.get(task.name, {}))
-        tasks.append(TaskView(task.name.replace("_", " ").capitalize(), pictures, values, view.legend(), rows))
+        title = task.name.replace("_", " ").capitalize()
+        told_of = "all tasks" if view.joint else title
+        tasks.append(TaskView(title, pictures, values, view.legend(), rows, told_of))
     told = note(loaded, image, services.uploads)
-    return Gathered(loaded, label, tuple(preference), known.pictures.get("input"), tuple(tasks), told)
+    return Gathered(loaded, label, tuple(preference), known.pictures.get("input"), tuple(tasks), told, known.told)
 
 
 def _on_split(loaded: LoadedModel, preference: Sequence[float]) -> dict[str, tuple[float, float]]:

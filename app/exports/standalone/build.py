@@ -23,6 +23,7 @@ from app.pictures.drawing import Picture
 from app.pictures.scenes import Scene, make_scene, sample_ids
 from app.pictures.uploads import UploadStore
 from app.views import script as view_script
+from palora_core.errors import UserError
 from palora_core.export import input_tensors
 from palora_core.tasks import Task
 
@@ -31,6 +32,7 @@ PLAYER = HERE / "player.js"
 KINDS = HERE.parents[1] / "kinds"
 IMPORT = re.compile(r"^import [^;]*? from '([^']+)';\n", re.MULTILINE)
 MOST_SAMPLES = 6
+MOST_BYTES = 150_000_000  # of weights; in a page they take 4/3 of that
 
 
 def standalone(loaded: LoadedModel) -> Exported:
@@ -39,6 +41,7 @@ def standalone(loaded: LoadedModel) -> Exported:
     Raises:
         UserError: onnxruntime-web or the ONNX export cannot be had; one sentence says why.
     """
+    check_size(loaded)
     script, binary = runtime.parts()
     preference = None if loaded.model.controllable else [1 / loaded.num_tasks] * loaded.num_tasks
     network = exporting.export(loaded, "onnx", preference)
@@ -46,6 +49,20 @@ def standalone(loaded: LoadedModel) -> Exported:
     name = f"{network.name.partition('-controllable')[0].partition('-at-')[0]}.html"
     report = {**network.report, "file": name, "format": "html", "bytes": len(page), "runtime": runtime.PACKAGE}
     return Exported(name, page, report)
+
+
+def check_size(loaded: LoadedModel) -> None:
+    """Refuse, before long work, a network that no browser would open as a page.
+
+    Raises:
+        UserError: too large.
+    """
+    size = sum(parameter.nbytes for parameter in loaded.model.parameters())
+    if size > MOST_BYTES:
+        raise UserError(
+            f"This network's weights have {size / 1e6:.0f} MB, and a page of one file holds up to "
+            f"{MOST_BYTES / 1e6:.0f} MB; download the weights, or share the Explore page's link."
+        )
 
 
 def compose(loaded: LoadedModel, network: Exported, script: bytes, binary: bytes) -> str:
