@@ -131,9 +131,10 @@ def images(loaded: LoadedModel) -> list[tuple[str, str]]:
     return own + labelled(loaded)
 
 
-def add_upload(token: str, name: str) -> None:
-    """Remember an input that this session sent."""
+def add_upload(token: str, name: str, instead: str = "") -> None:
+    """Remember an input that this session sent, in the place of another one."""
     uploads = st.session_state.setdefault("uploads", [])
+    uploads[:] = [kept for kept in uploads if kept[0] != instead]
     uploads.append((token, name))
     del uploads[:-MAX_UPLOADS_SHOWN]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from app.kinds.base import numbers
 from app.views import Views
+from palora_core.errors import UserError
 from palora_core.inputs import MOST_BYTES, Input
 
 LIMIT = MOST_BYTES // 2**20  # megabytes
@@ -28,6 +30,8 @@ class InputView:
     noun: ClassVar[str] = "input"  # of a person's own
     icon: ClassVar[str] = ":material/upload_file:"
     titled: ClassVar[bool] = False  # whether :meth:`title` tells inputs apart
+    foreign: ClassVar[bool] = True  # whether a person's own come from elsewhere than what the model was trained on
+    flips: ClassVar[bool] = False  # whether pages show where λ flips a decision: it takes many passes of the network
 
     def __init__(self, kind: Input) -> None:
         self.input = kind
@@ -41,9 +45,20 @@ class InputView:
         return ""
 
     def told(self, shown: Any) -> dict[str, Any]:
-        """What is told of an input without a picture: ``rows`` [[what, text], …], ``text`` or ``sound`` (address)."""
+        """What is told of an input without a picture: ``rows`` [[what, text], …], ``text`` or ``sound`` (address).
+
+        With ``fields`` the rows are widgets, see :class:`app.inputs.record.RecordView`.
+        """
         told = numbers(torch.as_tensor(np.asarray(shown, dtype=np.float64)))
         return {"rows": told.get("rows") or [["numbers", ", ".join(f"{v:g}" for v in told["numbers"])]]}
+
+    def edited(self, values: Mapping[str, Any]) -> Any:
+        """An input, as people see it, from the fields that a person changed.
+
+        Raises:
+            UserError: these are none.
+        """
+        raise UserError(f"This {self.input.kind} has no such fields to change; reload the page.")
 
     def send(self) -> Sent | None:
         """A form for a person's own input (Streamlit); what was sent, or None."""

@@ -14,6 +14,8 @@ class TableView(InputView):
 
     noun: ClassVar[str] = "row"
     icon: ClassVar[str] = ":material/table_rows:"
+    flips: ClassVar[bool] = True
+    foreign: ClassVar[bool] = False
 
     def told(self, shown: Mapping[str, float]) -> dict[str, Any]:
         """Column by column; of very many the first."""

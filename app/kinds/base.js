@@ -5,6 +5,7 @@
 //   describe([r, g, b, a], read)   a pixel of a prediction or ground truth in words
 //   paint(task, data, pixels, n)   for the one-file page: an output [C, n] drawn into pixels (RGBA)
 //   size(task, dims)               its height and width, where they are not the last two of dims
+//   show(node, values, read)       what is told of it, drawn in a form of the kind's own; false where it has none
 //   values(task, data)             for the one-file page: an output in the form in which the server tells it
 //   panel(host)                    the one panel of all tasks of a joint kind: an object with
 //     node, task, showsInput       its element, the first of the tasks, and whether the input is in it

@@ -26,7 +26,8 @@ class View:
     A subclass, filed by ``@views.register("kind")``, either draws (``pictured``: ``draw``, ``draw_target``,
     ``draw_error``) or tells (``values``, ``target_values``). What is told goes to pages and browsers as JSON in one of
     three forms: ``{"numbers": [..]}``, ``{"probabilities": [..], "top": i}`` with the classes of the legend, or
-    ``{"rows": [[what, text], ..]}``. Everything else follows from those, and may be overridden.
+    ``{"rows": [[what, text], ..]}``; beside these there may be more, for the kind's own script. Everything else
+    follows from those, and may be overridden.
 
     Args:
         task: the task.
@@ -38,6 +39,8 @@ class View:
     pictured: ClassVar[bool] = False
     joint: ClassVar[bool] = False  # all tasks of the kind read one prediction: the first of them tells it for all
     goes_on: ClassVar[bool] = False  # see :meth:`go_on`
+    decides: ClassVar[bool] = False  # whether a prediction is a choice of one class, that λ may flip
+    policy: ClassVar[bool] = False  # whether λ sets a policy with it, which pages then tell in a sentence
 
     def __init__(
         self, task: Objective, told: Values | None = None, targets: Callable[[], Sequence[Tensor]] = tuple
@@ -95,6 +98,10 @@ class View:
     def of_many(self, outputs: Any, batch: Batch) -> dict[str, Any]:
         """What is told of an objective that predicts nothing by itself: of the outputs for many items, at one λ."""
         return {"rows": []}
+
+    def decision(self, prediction: Tensor) -> Tensor:
+        """Logits [C] of which the largest is the decision about one input, where the kind ``decides``."""
+        raise NotImplementedError
 
     def legend(self) -> dict[str, Any]:
         """How to read it, for pages and browsers; the same for all inputs of a model.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -16,6 +16,8 @@ from app.pictures import palettes
 class ClassificationView(View):
     """One class per item, from logits [C]."""
 
+    decides: ClassVar[bool] = True
+
     @cached_property
     def classes(self) -> list[str]:
         """Their names, or numbers."""
@@ -25,6 +27,10 @@ class ClassificationView(View):
         """The probability of every class, and which is the likeliest."""
         probabilities = prediction.float().softmax(-1)
         return {"probabilities": [round(p, 4) for p in probabilities.tolist()], "top": int(probabilities.argmax())}
+
+    def decision(self, prediction: Tensor) -> Tensor:
+        """The logits."""
+        return prediction
 
     def target_values(self, target: Tensor) -> dict[str, Any]:
         """The true class, None where there is none."""

@@ -12,6 +12,7 @@ from app.components.downloads import downloads
 from app.components.explorer import explorer_data, show_explorer
 from app.components.finder import finder
 from app.components.plain import plain
+from app.components.train_here import lesson_link
 from app.folders import key_of
 from app.library.loading import LoadedModel
 from app.pictures.scenes import note
@@ -69,7 +70,8 @@ def sidebar(loaded: LoadedModel) -> None:
 
 
 def tools(loaded: LoadedModel) -> None:
-    """Own inputs, wishes, download."""
+    """A model of one's own, own inputs, wishes, download."""
+    lesson_link(loaded.entry.benchmark)
     own = loaded.input_view
     if own.input.suffixes:
         if st.session_state.pop("input_taken", False):
@@ -118,6 +120,22 @@ def take_input(loaded: LoadedModel, data: bytes, name: str) -> bool:
     return True
 
 
+def take_edit(loaded: LoadedModel, values: Any) -> None:
+    """Show an input with the fields that a person changed, in the place of the one changed before."""
+    if not isinstance(values, dict):
+        return
+    try:
+        shown = loaded.input_view.edited(values)
+    except UserError as error:
+        st.session_state["edit_problem"] = str(error)
+        return
+    noun = f"your {loaded.input_view.noun}"
+    token = services().uploads.put(shown, noun)
+    state.add_upload(token, noun, st.session_state.get("edited", ""))
+    st.session_state["edited"] = token
+    state.send(loaded, image=token)
+
+
 @st.fragment
 def explorer(loaded: LoadedModel) -> None:
     """The component; a release reruns only this fragment."""
@@ -132,11 +150,19 @@ def explorer(loaded: LoadedModel) -> None:
         reported: Any = st.session_state.get(key)
         state.remember(loaded, reported["view"] if reported else None)
 
+    def edited() -> None:
+        reported: Any = st.session_state.get(key)
+        take_edit(loaded, (reported or {}).get("edit"))
+
+    problem = st.session_state.pop("edit_problem", "")
+    if problem:
+        st.error(plain(problem), icon=":material/edit_off:")
     data = explorer_data(loaded, images, view, state.address(loaded), state.command(loaded))
     for image in data["images"]:
         image["note"] = note(loaded, image["id"], services().uploads)
-        image["foreign"] = bool(image["note"]) and loaded.going is None  # figures of the split are about other data
-    show_explorer(key, data, viewed)
+        # Figures of the split are about other data.
+        image["foreign"] = bool(image["note"]) and loaded.going is None and loaded.input_view.foreign
+    show_explorer(key, data, viewed, edited)
 
 
 page()

@@ -1,4 +1,4 @@
-"""Learn: a tour in seven steps, each of them computed while you look at it."""
+"""Learn: a tour in eight steps, each of them computed while you look at it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from app.analysis import toys
 from app.components import address_bar
 from app.components.learn.cost import step_cost
 from app.components.learn.equation import step_equation
+from app.components.learn.fairness import step_fairness
 from app.components.learn.forgetting import step_forgetting
 from app.components.learn.frame import code, lesson, text_and_figure
 from app.components.learn.hypervolume import step_hypervolume
@@ -55,7 +56,7 @@ def step_teaching() -> None:
     """For teachers."""
     left, _ = st.columns([3, 1])
     with left:
-        lesson("7-teaching.md")
+        lesson("8-teaching.md")
 
 
 STEPS: tuple[tuple[str, Callable[[], None]], ...] = (
@@ -65,6 +66,7 @@ STEPS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("Schedule", step_schedule),
     ("Hypervolume", step_hypervolume),
     ("Forgetting", step_forgetting),
+    ("Fairness", step_fairness),
     ("For teachers", step_teaching),
 )
 

@@ -13,6 +13,7 @@ from app.components import model_cards
 from app.components.export_panel import exports
 from app.components.model_cards import Card
 from app.components.plain import plain
+from app.components.train_here import lesson_link
 from app.folders import id_of
 from app.library import transfer
 from app.library.entries import Entry
@@ -177,6 +178,7 @@ def detail(card: Card) -> None:
             if not card.problem:
                 link = {"model": card.entry.id}
                 st.page_link("pages/explore.py", label="Explore", icon=":material/tune:", query_params=link)
+                lesson_link(card.entry.benchmark)
             delete_button(card)
     badges(card)
     if card.problem:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from app.analysis.flips import flips
+from app.kinds import View
 from app.library.loading import LoadedModel
 from app.pictures import drawing
 from app.pictures.drawing import Picture
@@ -50,6 +53,7 @@ class Scene:
     x: Any
     targets: dict[str, Tensor]
     shown: Any
+    _flips: list[dict[str, Any]] | None = None
 
     @property
     def picture(self) -> np.ndarray | None:
@@ -87,6 +91,19 @@ class Scene:
             raise UserError("Nothing goes on from the inputs of this model; drag λ to see what it predicts.")
         return view.go_on(network, self.x, preference, seed)
 
+    def flips(self, network: Callable[[Any, Tensor], Any]) -> list[dict[str, Any]]:
+        """Where λ flips the decisions about this input, found once: ``marks`` on the pad and a sentence for each."""
+        if self._flips is None:
+            self._flips = []
+            for task in self.loaded.predicting:
+                view = self.loaded.views[task.name]
+                if view.decides:
+                    found = flips(network, self.x, partial(_decision, task, view), self.loaded.num_tasks)
+                    if found is not None:
+                        told = found.told(task.name.replace("_", " "), view.legend().get("classes", ()))
+                        self._flips.append({"task": task.name, "marks": found.marks, "told": told})
+        return self._flips
+
     def draw(self, predictions: dict[str, Tensor], errors: Sequence[str], many: Any = None) -> Encoded:
         """Predictions by task name [1, …] (errors for the tasks named), and the metrics of this one item.
 
@@ -114,6 +131,10 @@ class Scene:
                 metrics[task.name] = _metrics(task, prediction, target[None])
         header = {"type": "prediction", "values": values, "metrics": metrics, "pictures": pictures.headers}
         return Encoded(header, tuple(pictures.blobs))
+
+
+def _decision(task: Task, view: View, outputs: Any) -> Tensor:
+    return view.decision(task.prediction_of(outputs)[0])
 
 
 def as_file(what: Mapping[str, Any], data: bytes) -> bytes:
@@ -175,6 +196,10 @@ def note(loaded: LoadedModel, image: str, uploads: UploadStore) -> str:
     """What is to be known of a person's own input under this model; "" for samples and expired ones."""
     if image.startswith(SAMPLE) or image not in uploads:
         return ""
+    own = loaded.input_view
+    unknown = "Its ground truth is unknown, so no figures"
+    if not own.foreign:
+        return f"Your own {own.noun}. {unknown} of it stand here."
     kind, sent = loaded.input_view.input, uploads.get(image)
     lost = kind.lost(sent) if loaded.going is None else loaded.going.left_out(kind.to_input(sent))
     cut = f"{lost} " if lost else ""
@@ -182,8 +207,8 @@ def note(loaded: LoadedModel, image: str, uploads: UploadStore) -> str:
     if loaded.going is not None:
         return f"Your own {loaded.input_view.noun}. {cut}".strip()
     return (
-        f"Your own {loaded.input_view.noun}; this model was trained on other data, {title}: expect mistakes. {cut}"
-        "Its ground truth is unknown, so no figures stand here."
+        f"Your own {own.noun}; this model was trained on other data, {title}: expect mistakes. {cut}"
+        f"{unknown} stand here."
     )
 
 

@@ -154,7 +154,7 @@ class Inference:
             header = {"type": "gallery", "seq": request.seq, "images": list(request.images)}
             return pack(header, [picture or b"" for picture in small])
         if request.type == "scene":
-            answer = self._stage(loaded).scene(request.image).describe()
+            answer = self._described(loaded, request.image)
             return pack({**answer.header, "seq": request.seq}, answer.blobs)
         _check_length(loaded, request)
         preference, errors = snap(request.preference, request.exact), shown.errors(request)
@@ -174,6 +174,15 @@ class Inference:
             at = torch.tensor(snap(request.preference, request.exact))
             stream.parts = scene.go_on(stage.network(scene).network, at, request.seed)
         return b"" if stream.done else stream.advance()
+
+    def _described(self, loaded: LoadedModel, image: str) -> Encoded:
+        """A scene, and where on the pad the decisions about it flip."""
+        stage = self._stage(loaded)
+        scene = stage.scene(image)
+        answer = scene.describe()
+        if loaded.input_view.flips:
+            answer.header["flips"] = scene.flips(stage.network(scene).exact)
+        return answer
 
     def predict(
         self,

@@ -43,6 +43,7 @@ class Recipe:
         precision: of forward passes.
         front_points: preferences of the validation fronts.
         test_points: preferences of the test front.
+        engine: passes of a step one after another or stacked into one, see :class:`TrainingOptions`.
         methods: per method, its options and parts on this benchmark where they are not its defaults
             (``{"palora": {"rank": 1, "sampler": "fixed"}}``).
     """
@@ -60,6 +61,7 @@ class Recipe:
     precision: str = "fp32"
     front_points: int = 0
     test_points: int = 0
+    engine: str = "auto"
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 

@@ -69,6 +69,7 @@ class Fairness(Benchmark):
         lr=3e-3,
         eval_batch_size=4096,
         evaluate_every=0,
+        engine="stacked",  # 3.4 instead of 5.8 CPU seconds: the network is small for a processor, too
         methods={"palora": {"rank": 4, "alpha": 8, "temperature": 0.5, "num_preferences": 6}},
     )
 
@@ -117,7 +118,7 @@ class Fairness(Benchmark):
     @property
     def input_kind(self) -> Record:
         """A person's row."""
-        return Record(bundled().fields)
+        return Record(bundled().fields, self.group)
 
     @property
     def questions(self) -> tuple[Metric, ...]:

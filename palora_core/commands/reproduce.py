@@ -83,8 +83,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def ship(args: argparse.Namespace, folders: dict[tuple[str, int], Path]) -> None:
-    """Copy card, front and weights of every finished run; the samples, which are the same for all, once for all."""
+    """Copy card, front and weights of every finished run, and the samples of the one that λ steers best for all."""
+    from palora_core.evaluation.front import Front
     from palora_core.storage.runs import Run
+
+    steered: dict[Path, float] = {}
 
     for key, folder in folders.items():
         if Run(folder).status() != "finished":
@@ -97,7 +100,10 @@ def ship(args: argparse.Namespace, folders: dict[tuple[str, int], Path]) -> None
         target.mkdir(parents=True, exist_ok=True)
         for name in ("card.json", "front.json", "model.safetensors"):
             shutil.copyfile(folder / name, target / name)
-        shutil.copyfile(folder / "samples.npz", args.ship / "samples.npz")
+        front = Front.load(folder / "front.json")
+        steered[folder] = front.hypervolume() if front.effects else -1.0
+    if steered:
+        shutil.copyfile(max(steered, key=lambda folder: steered[folder]) / "samples.npz", args.ship / "samples.npz")
 
 
 def folder_name(method: str) -> str:

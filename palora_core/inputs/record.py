@@ -108,9 +108,20 @@ class Record(Input):
 
     Args:
         fields: in the order of the features.
+        counterfactual: the field of which people may want to see another value in the same record ("same person, other
+            sex"); "" for none.
     """
 
     fields: tuple[Field, ...]
+    counterfactual: str = ""
+
+    def __post_init__(self) -> None:
+        choices = [field.name for field in self.fields if len(field.values) > 1]
+        if self.counterfactual and self.counterfactual not in choices:
+            raise UserError(
+                f"counterfactual is {self.counterfactual!r}; expected a field with several values, one of "
+                f"{', '.join(choices)}."
+            )
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -132,14 +143,14 @@ class Record(Input):
         Raises:
             UserError: no such table, or a field with a value that it cannot have.
         """
-        return self._checked(first_row(data, tuple(field.name for field in self.fields)))
+        return self.checked(first_row(data, tuple(field.name for field in self.fields)))
 
     def takes(self, shown: Any) -> bool:
         """Whether every field is there with a value that it can have."""
         if not isinstance(shown, Mapping) or not {field.name for field in self.fields} <= set(shown):
             return False
         try:
-            self._checked(shown)
+            self.checked(shown)
         except UserError:
             return False
         return True
@@ -153,5 +164,10 @@ class Record(Input):
         parts = one_input(torch.as_tensor(x), 1).cpu().split([field.width for field in self.fields])
         return {field.name: field.shown(field.decode(part)) for field, part in zip(self.fields, parts)}
 
-    def _checked(self, shown: Mapping[str, Any]) -> dict[str, str | int]:
+    def checked(self, shown: Mapping[str, Any]) -> dict[str, str | int]:
+        """A record by field, as people see it, from what a person gives.
+
+        Raises:
+            UserError: a field with a value that it cannot have.
+        """
         return {field.name: field.shown(field.code(shown[field.name])) for field in self.fields}

@@ -96,6 +96,14 @@ class RateGap(Objective):
         rates = (sums["decisions"] / sums["count"]).tolist()
         return {name: (rate, int(n)) for name, rate, n in zip(self.groups, rates, sums["count"].tolist())}
 
+    def answers(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+        """Of every row that counts, [n]: whether it is in the ``group``, the ``truth``, the probability of "yes"."""
+        group, truth = self._group(batch).bool(), self.prediction.target_of(batch).reshape(-1) == 1
+        with torch.no_grad():
+            probability = self._margin(outputs).sigmoid()
+        counted = truth if self.positives else torch.ones_like(truth)
+        return {"group": group[counted], "truth": truth[counted], "probability": probability[counted]}
+
     def check(self, batch: Batch) -> None:
         """Refuse groups on the CPU that are neither 0 nor 1."""
         group = self._group(batch)

@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -126,12 +127,12 @@ def open_step(step: str) -> AppTest:
     return app.switch_page("pages/learn.py").run()
 
 
-@pytest.mark.parametrize("step", ["1", "2", "3", "4", "5", "7", "99", "x"])
+@pytest.mark.parametrize("step", ["1", "2", "3", "4", "5", "7", "8", "99", "x"])
 def test_every_step(roots, step):
     app = open_step(step)
     assert not app.exception and not app.error
     assert app.markdown[0].value.startswith("# ")
-    if step != "7":
+    if step != "8":
         assert "def " in app.code[0].value and any("line " in caption.value for caption in app.caption)
 
 
@@ -172,6 +173,35 @@ def test_forgetting_on_a_model_that_is_here(roots):
     maps._maps.clear()
 
 
+@pytest.mark.slow
+def test_a_class_trains_a_model_of_people_and_sees_its_front_grow(roots):
+    from app import jobs
+
+    app = open_step("7")
+    began = time.monotonic()
+    app.button(key="learn_fairness_go").click().run()
+    name = app.session_state["learn_fairness"]
+    while jobs.job(name).live and time.monotonic() - began < 200:
+        time.sleep(0.5)
+    assert jobs.job(name).status == "finished", jobs.log_tail(name)
+    fronts = [event for event in jobs.read_events(jobs.folder_of(name)) if event["kind"] == "front"]
+    assert len(fronts) == 14 and len(fronts[0]["preferences"]) == 11
+    app.run()
+    assert not app.exception and len(app.get("plotly_chart")) == 1
+    assert any("Front after epoch 14: gap" in caption.value for caption in app.caption)
+
+
+def test_a_front_that_grows_shows_earlier_epochs_pale():
+    events = [
+        {"preferences": [[1, 0], [0, 1]], "metrics": {"a/acc": [0.8 + k, 0.7], "g/gap": [9.0, 2.0]}, "epoch": k}
+        for k in (0, 1)
+    ]
+    chart = figures.growing_front(events, "g/gap", "a/acc")
+    assert [len(trace.x) for trace in chart.data] == [2, 2] and chart.data[0].mode == "lines"
+    assert list(chart.data[1].x) == [2, 9] and list(chart.data[1].y) == pytest.approx([70, 180])
+    assert figures.span(events[0], "g/gap", "a/acc") == "gap 2.0–9.0 points, accuracy 70.0–80.0 %"
+
+
 def test_forgetting_without_any_model(tmp_path, monkeypatch):
     from app import services
 
@@ -185,7 +215,7 @@ def test_forgetting_without_any_model(tmp_path, monkeypatch):
 
 def test_lessons_are_texts_with_one_title_each():
     lessons = sorted(LESSONS.glob("[0-9]-*.md"))
-    assert len(lessons) == 7
+    assert len(lessons) == 8
     for path in lessons:
         text = path.read_text(encoding="utf-8")
         assert text.startswith("# ") and text.count("\n# ") == 0

@@ -62,9 +62,14 @@ def front_data(loaded: LoadedModel, front: Front) -> dict[str, Any]:
     }
 
 
-def show_explorer(key: str, data: dict[str, Any], on_view: Callable[[], None]) -> None:
-    """Render it. ``on_view`` runs after every release, when ``session_state[key]["view"]`` holds image and λ."""
-    _component()(key=key, data=data, on_view_change=on_view)
+def show_explorer(
+    key: str, data: dict[str, Any], on_view: Callable[[], None], on_edit: Callable[[], None] = lambda: None
+) -> None:
+    """Render it. ``on_view`` runs after every release, when ``session_state[key]["view"]`` holds image and λ.
+
+    ``on_edit`` runs after a field of the input was changed, when ``session_state[key]["edit"]`` holds all of them.
+    """
+    _component()(key=key, data=data, on_view_change=on_view, on_edit_change=on_edit)
 
 
 @cache
@@ -97,6 +102,7 @@ def _task(loaded: LoadedModel, index: int) -> dict[str, Any]:
         "name": task.name,
         "title": task.name.replace("_", " ").capitalize(),
         "view": view.kind,
+        "policy": view.policy,
         "pictured": view.pictured,
         "joint": view.joint,
         "metrics": [

@@ -9,6 +9,8 @@ import { Asking, panelsFor } from './joint.js';
 import { Pad } from './pad.js';
 import { element } from './panels.js';
 import { pixelsOf } from './pixels.js';
+import { policy } from './policy.js';
+import { RecordForm } from './record.js';
 import { centre, formatAll, Interpolator, project, rounded, Scale } from './simplex.js';
 import { Sliders } from './sliders.js';
 
@@ -82,6 +84,7 @@ class Explorer {
     even.hidden = !this.data.even || !this.data.controllable;
     even.querySelector('input').addEventListener('change', (event) => {
       this.scale.on = event.target.checked;
+      if (this.pad?.marked) this.pad.mark(this.pad.marked);
       this.show();
     });
   }
@@ -95,6 +98,7 @@ class Explorer {
     const row = element('div', { className: 'p-gallery', role: 'radiogroup', 'aria-label': 'Input' });
     this.gallery = new Gallery(row, (image) => this.choose(image));
     this.inputTold = element('div', { className: 'p-told', hidden: this.data.pictures || this.panels.some((panel) => panel.showsInput) });
+    this.form = new RecordForm(this.inputTold, (values) => this.report?.('edit', values));
     const body = element('div', { className: 'p-body', hidden: !this.data.pictures }, this.inputCanvas);
     this.notice = element('p', { className: 'p-notice', hidden: true });
     const rule = element('p', { className: 'p-rule', textContent: this.data.chosen, hidden: !this.data.chosen });
@@ -166,8 +170,18 @@ class Explorer {
     this.late *= 0.8;
     this.pad?.show(this.preference, this.pinned);
     this.sliders.show(this.preference);
+    this.showPolicy();
     this.front?.show(this.preference, this.pinned);
     this.showMetrics();
+  }
+
+  showPolicy() {
+    if (!this.tasks.some((task) => task.policy) || !this.around || !this.data.controllable) return;
+    const columns = new Map(this.data.front.columns.map((column) => [column.key, column.values]));
+    const at = (key, preference) => (columns.has(key) ? this.around.value(columns.get(key), preference) : null);
+    const text = policy(this.tasks, at, this.preference);
+    const node = this.find('policy');
+    if (node.textContent !== text) Object.assign(node, { textContent: text, hidden: !text });
   }
 
   showMetrics() {
@@ -307,7 +321,9 @@ class Explorer {
       this.inputCanvas.setAttribute('aria-label', `input: ${this.chosen?.label ?? 'a picture'}`);
       this.inputCanvas.getContext('2d').drawImage(input, 0, 0, this.inputCanvas.width, this.inputCanvas.height);
     }
-    if (header.input) tell(this.inputTold, header.input);
+    if (header.input?.fields) this.form.show(header.input.fields);
+    else if (header.input) tell(this.inputTold, header.input);
+    this.showFlips(header.flips ?? []);
     this.panels.forEach((panel) => {
       const entry = header.tasks[panel.task.name];
       const truth = panel.canvas ? found('truth', panel.task.name) : entry.truth;
@@ -316,6 +332,12 @@ class Explorer {
     this.shown = this.image;
     if (this.kept?.image === this.image) this.paintPinned(this.kept);
     if (this.latest?.image === this.image) this.paint(this.latest);
+  }
+
+  /** Where the decisions about this input flip, on the pad and in words. */
+  showFlips(flips) {
+    this.pad?.mark(flips.flatMap(({ marks }) => marks));
+    Object.assign(this.find('flips'), { textContent: flips.map(({ told }) => told).join('; '), hidden: !flips.length });
   }
 
   async showPinned(header, request) {

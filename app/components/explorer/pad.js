@@ -57,6 +57,8 @@ export class Pad {
       // The front's points take their colours from these corners.
       vertices.forEach(([cx, cy], t) => node.append(svg('circle', { cx, cy, r: 5, fill: mixed(corner(3, t)) })));
     }
+    this.marks = svg('g', { class: 'p-marks' });
+    node.append(this.marks);
     this.pinned = svg('path', { class: 'p-pinned', d: 'M-7,-7 L7,7 M7,-7 L-7,7', visibility: 'hidden' });
     this.dot = svg('circle', { class: 'p-dot', r: 11 });
     node.append(this.pinned, this.dot);
@@ -112,6 +114,21 @@ export class Pad {
 
   at(place) {
     return [0, 1].map((axis) => place.reduce((sum, w, t) => sum + w * this.vertices[t][axis], 0));
+  }
+
+  /** Draw where a decision flips: marks of one λ (a stroke across the segment) or two (a piece of a line). */
+  mark(marks) {
+    this.marked = marks;
+    this.marks.replaceChildren(
+      ...marks.map((mark) => {
+        const [[x1, y1], [x2, y2]] = mark.length > 1 ? mark.map((place) => this.toPoint(place)) : this.across(this.toPoint(mark[0]));
+        return svg('line', { x1, y1, x2, y2 });
+      }),
+    );
+  }
+
+  across([x, y]) {
+    return [[x, y - 15], [x, y + 15]];
   }
 
   /** Show λ, and the pinned one if there is one. */

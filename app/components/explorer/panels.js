@@ -93,7 +93,8 @@ export class ValuePanel extends Panel {
 
   setValues(values) {
     if (!this.read) return;
-    if (values.probabilities) this.showBars(values);
+    if (viewOf(this.task).show?.(this.body, values, this.read)) this.legend.replaceChildren(this.pinned);
+    else if (values.probabilities) this.showBars(values);
     else if (values.rows) this.showRows(values.rows);
     else this.showNumbers(values.numbers);
   }

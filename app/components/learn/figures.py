@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -33,6 +34,36 @@ def cost_bars(amounts: Mapping[str, int], title: str) -> go.Figure:
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(title=title, range=[0, 1.2 * max(amounts.values())])  # room for the longest bar's number
     return styled(figure, legend=False).update_layout(height=190, margin={"l": 230})
+
+
+def growing_front(fronts: Sequence[Mapping[str, Any]], across: str, up: str) -> go.Figure:
+    """A metric against another over ``front`` events, earlier ones pale; points take the weight of the first task."""
+    figure = go.Figure()
+    for event in fronts:
+        last = event is fronts[-1]
+        weights = [row[0] for row in event["preferences"]]
+        order = np.argsort(weights)
+        x, y = (np.array(event["metrics"][key], dtype=float)[order] for key in (across, up))
+        look: dict[str, Any] = {"size": 10, "color": np.array(weights)[order], "colorscale": "Viridis", "line": LINE}
+        figure.add_scatter(
+            x=x,
+            y=100 * y,
+            mode="lines+markers" if last else "lines",
+            line={"color": COLOURS[0] if last else GREY, "width": 2 if last else 1},
+            marker=look if last else None,
+            customdata=[f"({', '.join(f'{v:.2f}' for v in event['preferences'][k])})" for k in order],
+            hovertemplate="λ = %{customdata}<br>gap %{x:.1f} points, accuracy %{y:.1f} %<extra></extra>",
+        )
+    figure.update_xaxes(title=f"← {across.partition('/')[0].replace('_', ' ')}, gap [points]", rangemode="tozero")
+    figure.update_yaxes(title="accuracy [%] →")
+    return styled(figure, legend=False).update_layout(height=340)
+
+
+def span(front: Mapping[str, Any], across: str, up: str) -> str:
+    """ "gap 0.4–15.7 points, accuracy 81.6–85.2 %" of a ``front`` event."""
+    gaps, right = (np.array(front["metrics"][key], dtype=float) for key in (across, up))
+    accuracy = f"accuracy {100 * np.nanmin(right):.1f}–{100 * np.nanmax(right):.1f} %"
+    return f"gap {np.nanmin(gaps):.1f}–{np.nanmax(gaps):.1f} points, {accuracy}"
 
 
 def toy_front(preferences: np.ndarray, losses: np.ndarray, ideal: np.ndarray, at: Sequence[float]) -> go.Figure:

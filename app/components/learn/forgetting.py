@@ -69,7 +69,7 @@ def model_forgetting(loaded: LoadedModel, probe: Any, was_running: bool) -> None
         chart = probe_figures.preference_bars(*shown, values, limits, list(trained_on))
         figure(chart, "learn_bars", "Every task on and off the simplex")
         st.caption(
-            f"{plain(loaded.entry.title)}, {probe.num_samples} items{spread(layers)}. Pale: off the simplex. "
+            f"{plain(loaded.entry.title)}, {probe.num_samples:,} test items{spread(layers)}. Pale: off the simplex. "
             "✗: forgotten. Dotted: chance."
         )
         st.markdown("\n".join(f"* {sentence}" for sentence in verdicts.sentences(layers, named, pseudo)))
