@@ -77,7 +77,7 @@ def test_groups_are_told_live_at_every_preference(loaded):
 
 
 def test_a_row_is_told_by_its_fields_and_one_of_ones_own_is_read(loaded):
-    scene = make_scene(loaded, "sample-0", UploadStore())
+    scene = make_scene(loaded, f"sample-{loaded.samples.chosen}", UploadStore())  # the first that nobody chose
     people, first = bundled(), Fairness().at_hand(1).inputs[0]
     assert list(scene.shown.values()) == [field.shown(code) for field, code in zip(people.fields, first.tolist())]
     rows = dict(scene.describe().header["input"]["rows"])
