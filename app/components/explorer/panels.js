@@ -1,5 +1,6 @@
 // One panel per task: what all have (title, metrics, legend), and those of tasks with numbers instead of a picture.
 
+import { viewOf } from '../kinds/base.js';
 import { withUnit } from './simplex.js';
 
 export function element(name, properties = {}, ...children) {
