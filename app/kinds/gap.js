@@ -5,7 +5,7 @@ import { views } from './base.js';
 const ROW = 62; // CSS pixels of a group
 const NAME = 15; // of them its name
 const SIDE = 6;
-const HEADS = ['', 'yes, rightly', 'yes, wrongly', 'no, wrongly', 'no, rightly'];
+const HEADS = ['', 'yes ✓', 'yes ✗', 'no ✗', 'no ✓']; // rightly or wrongly
 
 /** Where a person stands across the row: always the same, spread evenly (the golden ratio's multiples). */
 const lane = (i) => (i * 0.618034) % 1;
