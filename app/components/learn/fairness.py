@@ -18,10 +18,10 @@ LIVE = {"evaluate_every": 1, "front_points": 11}  # a small front after every ep
 def step_fairness() -> None:
     """Choose what is to be equal, between whom, and train."""
     right, *places = text_and_figure("7-fairness.md", 3)
-    gaps = places[0].segmented_control("Equal", ["outcomes", "chances", "both"], default="outcomes", key="learn_gaps")
+    gaps = places[0].selectbox("Equal", ["outcomes", "chances", "both"], key="learn_gaps")
     group = places[1].segmented_control("Groups by", ["sex", "race"], default="sex", key="learn_group")
     floor = places[2].select_slider("Prediction counts at least", [0.0, 0.05, 0.1, 0.2, 0.5], 0.1, key="learn_floor")
-    settings = {"gaps": gaps or "outcomes", "group": group or "sex", "floor": floor, **LIVE}
+    settings = {"gaps": gaps, "group": group or "sex", "floor": floor, **LIVE}
     order = jobs.Order("fairness", "palora", settings)
     with right:
         train_here("learn_fairness", order, growing)
