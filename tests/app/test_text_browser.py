@@ -70,7 +70,7 @@ def test_a_text_is_steered(server, chromium):
 
 
 @pytest.mark.browser
-def test_a_text_of_ones_own_is_read_letter_by_letter(server, chromium):
+def test_a_text_of_ones_own_goes_on_off_the_simplex(server, chromium):
     page = chromium.new_page()
     page.set_default_timeout(WAIT)
     page.goto(f"{server}/?model=tiny")
@@ -79,4 +79,10 @@ def test_a_text_of_ones_own_is_read_letter_by_letter(server, chromium):
     page.locator("textarea").fill("Zwölf Boxkämpfer 🥊")
     page.get_by_role("button", name="Use it").click()
     page.wait_for_function("() => document.querySelector('.p-words')?.innerText.startsWith('Zwölf Boxkämpfer 🥊')")
+    page.get_by_role("link", name="Probe").click()
+    page.wait_for_selector(".p-joint[data-coloured]")
+    page.get_by_role("button", name="Take away").click()
+    page.get_by_role("button", name="Go to (1, −1, 0)").click()
+    page.wait_for_selector(".p-joint[data-written='1 -1 0']")
+    assert "off the simplex" in page.locator(".q-where").inner_text()
     page.close()

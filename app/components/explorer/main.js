@@ -419,6 +419,7 @@ class Explorer {
     if (data.command.image && data.command.image !== this.image) this.goTo(data.command.image);
     if (data.command.preference) this.preference = rounded(data.command.preference);
     this.show();
+    this.panels.forEach((panel) => panel.rested?.(this.preference));
     this.askAll();
   }
 

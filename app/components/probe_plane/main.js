@@ -197,6 +197,7 @@ class Probe {
     if (!data.command || data.command.id === this.command) return;
     this.command = data.command.id;
     this.set(data.command.preference);
+    this.panels.forEach((panel) => panel.rested?.(this.preference));
     this.ask(undefined, true);
   }
 
