@@ -19,7 +19,8 @@ def open_app(**parameters) -> AppTest:
 
 
 def explorer(app: AppTest) -> dict:
-    return json.loads(app.get("bidi_component")[0].proto.json)
+    found = [one.proto for one in app.get("bidi_component")]
+    return json.loads(next(proto.json for proto in found if proto.component_name == "palora_explorer"))
 
 
 def texts(elements) -> str:
