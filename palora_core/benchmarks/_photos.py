@@ -41,7 +41,7 @@ def turned(pictures: Tensor, targets: Targets, generator: torch.Generator) -> tu
     Exact for a pinhole camera of focal length ``FOCAL``: directions and normals turn with it, a point's depth becomes
     its distance along the new axis. Zooming in changes no distance.
     """
-    size = pictures.shape[-2:]
+    size = pictures.shape[-2], pictures.shape[-1]
     rotation = _rotations(len(pictures), generator)
     zoom = 1 + CLOSER * torch.rand(len(pictures), 1, 1, generator=generator)
     rays = _rays(size, zoom)  # [B, N, 3] in the turned camera

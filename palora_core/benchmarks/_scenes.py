@@ -70,10 +70,10 @@ class GeneratedScenes(Benchmark):
     @property
     def tasks(self) -> tuple[Task, ...]:
         """Segmentation, depth and, where the benchmark has them, normals."""
-        classes, found = scenes.CLASSES[self.kind], []
-        found.append(Segmentation("segmentation", len(classes), classes=classes))
-        found.append(Depth("depth", unit=self.unit, inverse=self.inverse, objective=self.depth_loss))
-        return (*found, Normals("normals")) if self.has_normals else tuple(found)
+        classes = scenes.CLASSES[self.kind]
+        segmentation = Segmentation("segmentation", len(classes), classes=classes)
+        depth = Depth("depth", unit=self.unit, inverse=self.inverse, objective=self.depth_loss)
+        return (segmentation, depth, Normals("normals")) if self.has_normals else (segmentation, depth)
 
     @property
     def has_normals(self) -> bool:
