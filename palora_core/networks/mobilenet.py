@@ -46,7 +46,7 @@ class DenseTrunk(nn.Module):
 
     def __init__(self, shared: int) -> None:
         super().__init__()
-        self.features: nn.Sequential = _features()[:LAST]
+        self.features = nn.Sequential(*list(_features())[:LAST])
         skips = (0, *SKIPS.values())
         below, widths = (COARSE, *WIDTHS), (*WIDTHS, shared)
         self.decoder = nn.ModuleList(_mixed(a + skip, b) for a, skip, b in zip(below, skips, widths))
