@@ -663,3 +663,10 @@ def test_further_kinds_name_a_label_that_is_none(task, target, label):
 def test_quantiles_rise_between_0_and_1(quantiles):
     with pytest.raises(UserError, match="rising numbers"):
         Quantile("q", quantiles)
+
+
+def test_a_batch_is_a_pair_as_a_tuple_or_as_the_list_that_a_loader_makes():
+    task, outputs, targets = Regression("y"), {"y": torch.ones(3, 1)}, {"y": torch.zeros(3, 1)}
+    assert task.loss(outputs, [None, targets]) == task.loss(outputs, (None, targets)) > 0
+    with pytest.raises(UserError, match=r"'y' expects a batch \(inputs, targets\), found"):
+        task.loss(outputs, [None, targets, targets])

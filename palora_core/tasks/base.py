@@ -111,7 +111,7 @@ class Task(Objective):
         Raises:
             UserError: the batch lacks it.
         """
-        if not isinstance(batch, tuple) or len(batch) != 2:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:  # a DataLoader's own collate makes lists
             raise UserError(
                 f"The task {self.name!r} expects a batch (inputs, targets), found {batches.describe(batch)}."
             )

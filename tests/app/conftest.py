@@ -12,9 +12,11 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+import palora_core as pc  # noqa: E402
 from tests.app import toy  # noqa: E402
 from tests.app.browsing import WAIT, settle  # noqa: E402
 from tests.app.damage import complete  # noqa: E402
+from tests.app.plugged import EVERY_KIND, PROBLEMS, plugged  # noqa: E402
 from tests.app.servers import running  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
@@ -77,6 +79,18 @@ def roots(model_root, run_root, monkeypatch):
     services.reset()
     yield services.services()
     services.reset()
+
+
+@pytest.fixture(scope="module")
+def every_kind(tmp_path_factory):
+    """Models of all further kinds of tasks and inputs, trained for a moment by ``pc.fit``."""
+    from app.library.models import ModelRegistry
+
+    root = tmp_path_factory.mktemp("every_kind")
+    with plugged(EVERY_KIND, "every_kind"):
+        for name in PROBLEMS:
+            pc.fit(name, out=root / "runs" / name, epochs=1, lr=0.1, progress=False, samples=3, front_points=3)
+        yield ModelRegistry(root / "models", root / "runs")
 
 
 @pytest.fixture(scope="session")

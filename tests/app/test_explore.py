@@ -237,7 +237,7 @@ def test_files_of_the_view_are_made_on_demand(roots, monkeypatch):
     app.button(key="make_Report").click().run()
     assert not app.exception
     kept = app.session_state["view_files"]
-    assert b"sample 2" in kept["Report"][1][1] and kept["ONNX"][1][0] == "two.onnx"
+    assert b"sample 2" in kept["Report"][1].data and kept["ONNX"][1].name == "two.onnx"
 
 
 def test_many_models_are_chosen_in_two_steps(roots, monkeypatch):

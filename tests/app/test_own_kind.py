@@ -12,13 +12,13 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from palora_core import plugins
 from palora_core.registries import REGISTRIES
 from palora_core.storage.runs import Run
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer
 from tests.app.browsing import WAIT
 from tests.app.pages import MAIN, open_on, spelt, texts
+from tests.app.plugged import plugged
 from tests.app.servers import running
 
 FOLDER = Path(__file__).resolve().parents[1] / "own_kind"
@@ -28,24 +28,11 @@ BELL = re.compile(r"-?\d+\.\d\d ± \d+\.\d\d")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The plugin in this process, and a run that was trained with it."""
-    from app import views
-    from app.kinds import views as views_of_tasks
-
-    patch = pytest.MonkeyPatch()
-    registries = (*REGISTRIES.values(), views_of_tasks)
-    back = [len(registry) and registry.snapshot() for registry in registries]  # once they hold what is built in
-    patch.syspath_prepend(str(FOLDER))
-    patch.setenv("PALORA_PLUGINS", "bells")
-    patch.setattr(plugins, "_tried", {})
-    patch.setattr(plugins, "_settled", None)
-    patch.setattr(views, "_tried", {})
-    root = tmp_path_factory.mktemp("bells")
-    bench, method, options = configure("bells", "palora", {"samples": 3, "front_points": 3})
-    Trainer(Run(root / "runs" / "bells-palora"), bench.problem(root), method, options, device="cpu").start()
-    yield root
-    for restore in back:
-        restore()
-    patch.undo()
+    with plugged(FOLDER, "bells"):
+        root = tmp_path_factory.mktemp("bells")
+        bench, method, options = configure("bells", "palora", {"samples": 3, "front_points": 3})
+        Trainer(Run(root / "runs" / "bells-palora"), bench.problem(root), method, options, device="cpu").start()
+        yield root
 
 
 @pytest.fixture

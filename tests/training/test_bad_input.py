@@ -87,7 +87,7 @@ CASES = {
         lambda: [Net(), TASKS, loaded(torch.zeros(8, 4))],
         r"'a' reads the target 'a', found dict of nothing",
     ),
-    "a triple": (lambda: [Net(), TASKS, loaded((1, 2, 3))], r"a tuple of 3 parts; expected \(inputs, targets\)"),
+    "a triple": (lambda: [Net(), TASKS, loaded((1, 2, 3))], r"a list of 3 parts; expected \(inputs, targets\)"),
     "an item that fails": (
         lambda: [Net(), TASKS, Broken()],
         r"Item 7 of .*Broken\) failed \(OSError: cannot be read\)",
