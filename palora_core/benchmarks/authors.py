@@ -102,8 +102,8 @@ class Authors(Benchmark):
     @property
     def tasks(self) -> tuple[Objective, ...]:
         """The next token of each text."""
-        known = {"vocabulary": vocabulary_of(self.base), "spell": partial(_spell, self.base)}
-        return tuple(NextToken(name, **known) for name in self.names)
+        size, spell = vocabulary_of(self.base), partial(_spell, self.base)
+        return tuple(NextToken(name, vocabulary=size, spell=spell) for name in self.names)
 
     @property
     def reference(self) -> tuple[float, ...]:

@@ -100,8 +100,8 @@ class Benchmark:
         """Registry name and options of the default network."""
         raise NotImplementedError
 
-    def load(self, data: Path, progress: Progress | None = None) -> dict[str, Split]:
-        """The splits ``train``, ``val`` and ``test``, generated or read below ``data``.
+    def load(self, data: Path, progress: Progress | None = None) -> Mapping[str, Split | Mapping[str, Split]]:
+        """The splits ``train``, ``val`` and ``test``, generated or read below ``data``; each one, or one per objective.
 
         Args:
             data: the data root.
@@ -160,5 +160,5 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _of(splits: Callable[[], dict[str, Split]], name: str) -> Split:
+def _of(splits: Callable[[], Mapping[str, Split | Mapping[str, Split]]], name: str) -> Split | Mapping[str, Split]:
     return splits()[name]

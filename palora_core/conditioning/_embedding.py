@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ class ShiftedEmbedding(SwappedLayer):
 
     active: ActivePreference
     weight: Tensor
+    embedding: nn.Sequential
 
     def forward(self, tokens: Tensor) -> Tensor:
         """The embedding's own vectors, and λ's."""
@@ -49,7 +50,10 @@ def shift_(layer: nn.Embedding, num_tasks: int, active: ActivePreference) -> Non
     """Let ``layer`` add λ's vector, in place."""
     shifted = swap(layer, ShiftedEmbedding)
     shifted.active = active
-    like = {"device": layer.weight.device, "dtype": torch.promote_types(layer.weight.dtype, torch.float32)}
+    like: dict[str, Any] = {
+        "device": layer.weight.device,
+        "dtype": torch.promote_types(layer.weight.dtype, torch.float32),
+    }
     last = nn.Linear(WIDTH, layer.embedding_dim, bias=False, **like)
     nn.init.zeros_(last.weight)
     shifted.embedding = nn.Sequential(nn.Linear(num_tasks, WIDTH, **like), nn.Tanh(), last)

@@ -53,7 +53,7 @@ class Prefix:
         self.thread, self.inside = threading.get_ident(), False
         self.kept: dict[nn.Module, list[_Kept]] = {}
         compiled = any(getattr(m, "_compiled_call_impl", None) or hasattr(m, "_orig_mod") for m in network.modules())
-        watched = nn.modules.module._has_any_global_hook()  # type: ignore[attr-defined]
+        watched = nn.modules.module._has_any_global_hook()
         self.parts = [] if compiled or watched else list(dict.fromkeys(_independent(network)))
 
     @contextmanager
@@ -61,7 +61,7 @@ class Prefix:
         """A forward pass in which parts give what they gave before."""
         own = [part for part in self.parts if "forward" not in vars(part)]
         for part in own:
-            part.forward = functools.partial(self._call, part)  # type: ignore[method-assign]
+            part.forward = functools.partial(self._call, part)
         try:
             yield
         finally:

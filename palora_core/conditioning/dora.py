@@ -32,7 +32,7 @@ class DoRALayer(LowRankLayer):
 
     prefix: ClassVar[str] = "DoRA"
 
-    obstacle = "DoRA divides by norms of its weight"  # type: ignore[assignment]
+    obstacle = "DoRA divides by norms of its weight"
 
     magnitude: Tensor
     norm_gradient: bool

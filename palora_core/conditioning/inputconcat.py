@@ -140,7 +140,10 @@ class InputConcat(Conditioning):
         """Widen the first layer of ``network``, in place, and wrap it."""
         model = InputConcatModel(network, num_tasks)
         first = self._first(network)
-        (shift_ if isinstance(first, nn.Embedding) else _widen)(first, num_tasks, model.active)
+        if isinstance(first, nn.Embedding):
+            shift_(first, num_tasks, model.active)
+        else:
+            _widen(first, num_tasks, model.active)
         return model
 
     def check(self, network: Callable[[], nn.Module]) -> None:

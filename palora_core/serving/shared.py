@@ -121,5 +121,5 @@ def _rounded(model: ParetoModel, dtype: torch.dtype) -> ParetoModel:
         value = parameter.detach()
         value = value.to(dtype) if value.is_floating_point() else value
         rounded[id(parameter)] = nn.Parameter(value, requires_grad=False)
-    made: ParetoModel = copy.deepcopy(model, rounded)  # type: ignore[arg-type]
+    made: ParetoModel = copy.deepcopy(model, rounded)
     return made
