@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from palora_core import distributed, identity
+from palora_core.adapters import LowRankLayer
 from palora_core.benchmarks.base import Benchmark, benchmarks
 from palora_core.conditioning.base import ParetoModel
 from palora_core.conditioning.lowrank import LowRankModel, with_described_adapters
@@ -97,7 +98,8 @@ def save(
 
 def rests_on_base(model: ParetoModel) -> bool:
     """Whether all of a model but its adapters comes from its network's factory, as it was: then they can do alone."""
-    adapters = {id(p) for layer in getattr(model, "layers", ()) for p in (layer.adapter_a, layer.adapter_b)}
+    layers = [layer for layer in model.network.modules() if isinstance(layer, LowRankLayer)]
+    adapters = {id(p) for layer in layers for p in (layer.adapter_a, layer.adapter_b)}
     trained = [p for p in model.parameters() if p.requires_grad]
     return is_whole(model.network) and bool(adapters) and all(id(p) in adapters for p in trained)
 

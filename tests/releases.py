@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import wave
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
+from palora_core.benchmarks.spoken_digits import SPEAKERS
 from palora_core.preparation import adult as adult_form
 from palora_core.preparation import census as census_form
 from palora_core.preparation.celeba import ATTRIBUTES
@@ -185,6 +187,26 @@ def mnist(root: Path, train: int = 30, test: int = 10) -> Path:
 
 
 # -- functions for the tests of shards; here, since worker processes must be able to import them ----------------------
+def write_wave(path: Path, values: np.ndarray | list[float], rate: int = 8000) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((32767 * np.asarray(values)).astype("<i2").tobytes())
+
+
+def spoken_digits(root: Path) -> Path:
+    """Twelve recordings of two digits by each speaker: tones of half a second."""
+    (root / "recordings").mkdir(parents=True)
+    times = np.arange(4000) / 8000
+    for number, speaker in enumerate(SPEAKERS):
+        for digit in range(2):
+            tone = 0.5 * np.sin(2 * np.pi * (200 + 300 * digit + 40 * number) * times)
+            for index in range(12):
+                write_wave(root / "recordings" / f"{digit}_{speaker}_{index}.wav", tone)
+    return root
+
+
 def slow_item(index: int) -> dict[str, np.ndarray]:
     return {"value": np.full((2, 3), index, np.int16)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,12 @@ class DenseTrunk(nn.Module):
 
     Args:
         shared: channels that all heads read.
+
+    Attributes:
+        unused: parts of the published network that this one has no place for.
     """
+
+    unused: ClassVar[tuple[str, ...]] = (f"features.{LAST}.",)
 
     def __init__(self, shared: int) -> None:
         super().__init__()
@@ -106,7 +112,7 @@ def mobilenet(
         fill(
             trunk.features,
             imagenet_state(MobileNet_V2_Weights),
-            ("classifier.", *(["features.18."] if dense else [])),
+            ("classifier.", *getattr(trunk, "unused", ())),
             strip="features.",
         )
     heads = {

@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 
 from palora_core.errors import UserError
-from palora_core.inputs import Audio
 from palora_core.preparation._read import files_below, some
 from palora_core.preparation._shards import Part, PerItem
 from palora_core.preparation.base import Piece, Plan, Preparer, count_note, preparers
@@ -42,6 +41,8 @@ class Recording:
         """Its arrays: the first second of sound, 0 behind the end."""
         path = self.paths[index]
         digit, speaker, number = NAME.fullmatch(path.name).groups()  # type: ignore[union-attr]
+        from palora_core.inputs import Audio  # here: it brings torch, which takes seconds
+
         kind = Audio(RATE, LENGTH)
         try:
             values = kind.to_input(kind.read(path.read_bytes()))[0, 0].numpy()

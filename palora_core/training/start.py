@@ -86,7 +86,9 @@ def look_at_start(network: nn.Module, source: Path, partly: bool = False) -> Sta
 
 def _started(network: nn.Module, state: dict[str, Tensor], beside: Sequence[str], source: Path, partly: bool) -> Start:
     own, theirs = _shapes(network.state_dict()), _shapes(state)
-    matched = match(own, theirs, source)
+    unused = getattr(getattr(network, "trunk", None), "unused", ())
+    places = {name: shape for name, shape in theirs.items() if not any(f".{part}" in f".{name}" for part in unused)}
+    matched = match(own, places, source)
     used = set(matched.values())
     left_out = [name for name in theirs if name not in used and not is_counter(name)]
     parameters = [name for name, _ in network.named_parameters()]

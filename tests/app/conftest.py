@@ -94,6 +94,18 @@ def every_kind(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def client():
+    """A client of the app in this process, which starts but once in it."""
+    from starlette.testclient import TestClient
+
+    from app.app import app
+    from tests.app.servers import HERE
+
+    with TestClient(app, base_url=HERE) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
 def language_root(tmp_path_factory) -> Path:
     """Folders of a tiny language model and of a model of pictures."""
     pytest.importorskip("transformers")

@@ -2,20 +2,11 @@ import json
 import logging
 
 import pytest
-from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from app.serving.protocol import MAX_MESSAGE, unpack
 from tests.app.messages import check, malformed
 from tests.app.servers import HERE, SOCKET
-
-
-@pytest.fixture(scope="module")
-def client():
-    from app.app import app
-
-    with TestClient(app, base_url=HERE) as client:
-        yield client
 
 
 @pytest.fixture

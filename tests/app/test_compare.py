@@ -1,5 +1,6 @@
 """The Compare page in every state, and side by side predictions."""
 
+import io
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.components import side_by_side
@@ -258,9 +260,15 @@ def test_models_with_other_samples_are_shown_the_first_ones(several, model_root)
     with torch.no_grad():
         predicted = other.model(x, torch.tensor(snap([0.3, 0.7], exact=True)))["segmentation"]
     assert answer.metrics["segmentation"] == pytest.approx(_score(first, predicted, 1), rel=1e-4)
-    assert answer.pictures["depth"] == side_by_side.predict(several, "a", "sample-1", [0.3, 0.7]).pictures["depth"]
+    same = side_by_side.predict(several, "a", "sample-1", [0.3, 0.7]).pictures["depth"]
+    levels = np.abs(_levels(answer.pictures["depth"]) - _levels(same))
+    assert levels.mean() < 0.05, "folded on other samples, so rounded otherwise, but in the same scale"
     app = open_compare()
     assert not app.exception and not app.error and not app.warning
+
+
+def _levels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
 
 def _score(loaded, prediction, index):

@@ -8,22 +8,13 @@ from itertools import pairwise
 
 import pytest
 import torch
-from starlette.testclient import TestClient
 
 from app.serving.protocol import Request, parse, unpack
 from app.serving.streams import Stream, Streams
 from palora_core.errors import UserError
-from tests.app.servers import HERE, SOCKET
+from tests.app.servers import SOCKET
 
 LAMBDA = (0.2, 0.3, 0.5)
-
-
-@pytest.fixture(scope="module")
-def client():
-    from app.app import app
-
-    with TestClient(app, base_url=HERE) as client:
-        yield client
 
 
 @pytest.fixture

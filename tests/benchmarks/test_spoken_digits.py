@@ -1,9 +1,7 @@
 """Spoken digits: the spectrogram, what is prepared, and the two ways of splitting."""
 
-import wave
-
-import numpy as np
 import pytest
+import releases
 import torch
 
 from palora_core.benchmarks.spoken_digits import SPEAKERS, SpokenDigits
@@ -13,26 +11,11 @@ from palora_core.networks.spoken import BANDS, HOP, QUIET, WINDOW, LogMel
 from palora_core.preparation.spoken_digits import SpokenDigits as Preparer
 
 
-def write(path, values, rate=8000):
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((32767 * np.asarray(values)).astype("<i2").tobytes())
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Twelve recordings of two digits by each speaker: tones of half a second, prepared."""
     root = tmp_path_factory.mktemp("spoken")
-    (root / "raw" / "recordings").mkdir(parents=True)
-    times = np.arange(4000) / 8000
-    for number, speaker in enumerate(SPEAKERS):
-        for digit in range(2):
-            for index in range(12):
-                tone = 0.5 * np.sin(2 * np.pi * (200 + 300 * digit + 40 * number) * times)
-                write(root / "raw" / "recordings" / f"{digit}_{speaker}_{index}.wav", tone)
-    Preparer().prepare(root / "raw", root)
+    Preparer().prepare(releases.spoken_digits(root / "raw"), root)
     return root
 
 
@@ -75,10 +58,10 @@ def test_a_speaker_can_be_held_out(data):
 def test_what_cannot_be_prepared_is_told(tmp_path):
     with pytest.raises(UserError, match=r"no recordings called digit_speaker_index.wav"):
         Preparer().plan(tmp_path)
-    write(tmp_path / "0_anna_0.wav", [0.1])
+    releases.write_wave(tmp_path / "0_anna_0.wav", [0.1])
     with pytest.raises(UserError, match=r"holds 1 speakers; expected 2 to"):
         Preparer().plan(tmp_path)
-    write(tmp_path / "0_bert_0.wav", [0.1])
+    releases.write_wave(tmp_path / "0_bert_0.wav", [0.1])
     Preparer().prepare(tmp_path, tmp_path / "data")
     with pytest.raises(UserError, match=r"has other speakers than george"):
         SpokenDigits().load(tmp_path / "data")

@@ -29,7 +29,7 @@ from palora_core.preparation.base import preparers
 RELEASES = {
     **{"adult": releases.adult, "census": releases.census, "sarcos": releases.sarcos, "celeba": releases.celeba},
     **{"utkface": releases.utkface, "cityscapes": releases.cityscapes_mtan, "nyuv2": releases.nyuv2_mtan},
-    "multifashion": releases.mnist,
+    **{"multifashion": releases.mnist, "spoken_digits": releases.spoken_digits},
 }
 
 
