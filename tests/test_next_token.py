@@ -91,6 +91,7 @@ def test_a_page_tells_the_words_that_may_come_next():
     logits[-1, [3, 2]] = torch.tensor([9.0, 5.0])
     shown = view_of(task)
     values = shown.values(logits)
-    assert [word for word, _ in values["rows"][:2]] == ["sea", "⏎"] and shown.cell(values)[:20] == "sea 98.1 %; ⏎ 1.8 %"
+    assert [word for word, _ in values["rows"][:2]] == ["sea", "⏎"]
+    assert shown.cell(values).startswith("sea 98.1 %; ⏎ 1.8 %")
     assert shown.target_values(torch.tensor([-100, 3, 4])) == {"rows": [["text", "sea tea"]]}
-    assert view_of(NextToken("t", V)).values(logits)["rows"][0][0] == "token 3"
+    assert view_of(NextToken("t", V)).values(logits)["rows"][0][0] == "3"
