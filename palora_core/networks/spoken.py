@@ -33,8 +33,10 @@ class LogMel(nn.Module):
 
     def __init__(self, rate: int) -> None:
         super().__init__()
-        self.register_buffer("waves", _waves(), persistent=False)
-        self.register_buffer("bands", _bands(rate), persistent=False)
+        with torch.device("cpu"):  # constants have values where the network is built without memory, too
+            waves, bands = _waves(), _bands(rate)
+        self.register_buffer("waves", waves, persistent=False)
+        self.register_buffer("bands", bands, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Spectrograms in single precision, whatever the sound's."""
