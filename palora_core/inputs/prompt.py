@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from palora_core.errors import UserError
-from palora_core.inputs.base import Input, inputs, one_input
-from palora_core.inputs.text import read_text
+from palora_core.inputs.base import inputs, one_input
+from palora_core.inputs.text import PlainText
 
 
 class Codec(Protocol):
@@ -28,7 +28,7 @@ class Codec(Protocol):
 
 @inputs.register("prompt")
 @dataclass(frozen=True)
-class Prompt(Input):
+class Prompt(PlainText):
     """A text that a language model goes on with; the network reads ``{"input_ids": [B, L]}``, L as the text has them.
 
     Args:
@@ -38,23 +38,6 @@ class Prompt(Input):
 
     codec: Callable[[], Codec] = field(repr=False)
     length: int = 0
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """Of plain text."""
-        return ("txt",)
-
-    def read(self, data: bytes) -> str:
-        """The text of a file.
-
-        Raises:
-            UserError: too large, empty, or not in UTF-8.
-        """
-        return read_text(data)
-
-    def takes(self, shown: Any) -> bool:
-        """Whether it is a text."""
-        return isinstance(shown, str)
 
     def to_input(self, shown: str) -> dict[str, Tensor]:
         """All of its tokens.

@@ -18,26 +18,38 @@ PAD, UNKNOWN = 0, 1
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
-def read_text(data: bytes) -> str:
-    """The text of a file that a person sent.
+class PlainText(Input):
+    """What is shown and sent as a text, however a network reads it."""
 
-    Raises:
-        UserError: too large, empty, or not in UTF-8.
-    """
-    if len(data) > MOST_BYTES:
-        raise UserError(f"The text has {len(data) / 2**20:.0f} MB, the limit is {MOST_BYTES // 2**20} MB.")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError("This file is no plain text in UTF-8; save it as such.") from None
-    if not text.strip():
-        raise UserError("The text is empty; write something.")
-    return text
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of plain text."""
+        return ("txt",)
+
+    def read(self, data: bytes) -> str:
+        """The text of a file that a person sent.
+
+        Raises:
+            UserError: too large, empty, or not in UTF-8.
+        """
+        if len(data) > MOST_BYTES:
+            raise UserError(f"The text has {len(data) / 2**20:.0f} MB, the limit is {MOST_BYTES // 2**20} MB.")
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise UserError("This file is no plain text in UTF-8; save it as such.") from None
+        if not text.strip():
+            raise UserError("The text is empty; write something.")
+        return text
+
+    def takes(self, shown: Any) -> bool:
+        """Whether it is a text."""
+        return isinstance(shown, str)
 
 
 @inputs.register("text")
 @dataclass(frozen=True)
-class Text(Input):
+class Text(PlainText):
     """A text; the network reads numbers of tokens [B, length], 0 behind the end.
 
     Args:
@@ -57,23 +69,6 @@ class Text(Input):
     def __post_init__(self) -> None:
         if self.mask and not self.ids:
             raise UserError(f"Text has a mask {quoted(self.mask)} and no ids; name the key of the tokens, too.")
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """Of plain text."""
-        return ("txt",)
-
-    def read(self, data: bytes) -> str:
-        """The text of a file.
-
-        Raises:
-            UserError: too large, empty, or not in UTF-8.
-        """
-        return read_text(data)
-
-    def takes(self, shown: Any) -> bool:
-        """Whether it is a text."""
-        return isinstance(shown, str)
 
     def to_input(self, shown: str) -> Any:
         """The first tokens, [1, length], with their mask where the network reads one."""
