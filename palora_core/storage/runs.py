@@ -55,10 +55,18 @@ class Run:
             raise UserError(f"The run folder {self.folder} cannot be made ({error.strerror}); use another.") from None
         with self._locked():
             self._check_owner()
-            if any(path.name not in ALLOWED and not is_temporary(path) for path in self.folder.iterdir()):
+            if not self._may_begin():
                 raise UserError(f"{self.folder} is not empty; choose another folder, or go on with its run (--resume).")
+            (self.folder / EVENTS).unlink(missing_ok=True)
             self._own()
             write_json(self.folder / "config.json", config)
+
+    def _may_begin(self) -> bool:
+        """Whether a new run takes nothing from anybody: nothing is here, or a run that failed before its first step."""
+        left = {path.name for path in self.folder.iterdir() if not is_temporary(path)}.difference(ALLOWED)
+        if left - {"config.json", EVENTS}:
+            return False
+        return not left or (self.status() == "failed" and not any(event.get("step") for event in self._lines()))
 
     def claim(self) -> None:
         """Note that this process trains here, and clear up what a killed one left behind.

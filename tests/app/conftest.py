@@ -26,6 +26,13 @@ FLAGS = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser that stumbles is driven once more (and the summary says so); what fails twice fails."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="session")
 def model_root(tmp_path_factory) -> Path:
     torch.set_num_threads(1)

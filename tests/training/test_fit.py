@@ -15,6 +15,7 @@ from palora_core.conditioning.lowrank import LowRank
 from palora_core.errors import UserError
 from palora_core.methods.palora import PaLoRA
 from palora_core.storage.runs import Run
+from palora_core.tasks import Regression
 from palora_core.training.resuming import resume_trainer
 from palora_core.training.setup import configure
 from palora_core.training.trainer import Trainer
@@ -145,6 +146,32 @@ def test_a_folder_with_something_in_it_is_left_alone(finished):
     with pytest.raises(UserError, match="is not empty"):
         fit(finished)
     assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
+
+
+def test_a_run_that_failed_before_its_first_step_leaves_room_for_the_next(tmp_path):
+    class Broken(Regression):
+        def loss(self, output, target):
+            raise RuntimeError("not yet")
+
+    broken = problem()
+    broken.objectives = [Broken("a"), Broken("b")]
+    with pytest.raises(UserError, match="not yet"):
+        fit(tmp_path / "run", broken)
+    assert Run(tmp_path / "run").status() == "failed"
+    run = fit(tmp_path / "run")
+    assert run.finished and [event["kind"] for event in run.events()].count("start") == 1
+    with pytest.raises(UserError, match="is not empty"):
+        fit(tmp_path / "run")
+
+
+def test_a_run_that_failed_later_is_left_alone(tmp_path):
+    def interrupted():
+        raise RuntimeError("too late")
+
+    with pytest.raises(RuntimeError, match="too late"):
+        fit(tmp_path / "run", progress=At(1, interrupted))
+    with pytest.raises(UserError, match="is not empty"):
+        fit(tmp_path / "run")
 
 
 def test_without_a_folder_one_is_made_that_says_what_runs(tmp_path, monkeypatch):
