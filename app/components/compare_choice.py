@@ -10,7 +10,7 @@ from app.components import compare_view as view
 from app.components.plain import plain
 from app.library import leaderboards
 from app.library.leaderboards import Leaderboard
-from app.library.series import Series, differing_data, explained, shown_first
+from app.library.series import Series, explained, shown_first
 from app.settings import ROOT
 
 PUBLISHED = ROOT / "docs" / "published"
@@ -18,16 +18,19 @@ SHOWN_AT_FIRST = 8
 
 
 def choose_leaderboard(boards: Sequence[Leaderboard]) -> Leaderboard:
-    """The benchmark: that of the model that was last chosen on another page, else the one with most models."""
+    """The benchmark: that of the model that was last chosen on another page, else the one with most models.
+
+    A link names it, or a model on it.
+    """
     titles = {board.key: board.title for board in boards}
-    by_name = {board.name: board.key for board in reversed(boards)} | {key: key for key in titles}
+    links = {name: board.key for board in reversed(boards) for name in (board.bare, board.name)}
+    links |= {one.id: board.key for board in boards for one in board.models} | {key: key for key in titles}
     model = st.session_state.get("chosen_model")
     if model != st.session_state.get("compare model"):
         st.session_state["compare model"] = model
-        place = next((board.key for board in boards for one in board.models if one.id == model), None)
-        if place:
-            st.session_state["leaderboard"] = place
-    view.restore("benchmark", "leaderboard", list(titles), lambda text: by_name.get(text, text))
+        if model in links:
+            st.session_state["leaderboard"] = links[model]
+    view.restore("benchmark", "leaderboard", list(titles), lambda text: links.get(text, text))
     key = st.sidebar.selectbox(
         "Benchmark", list(titles), format_func=lambda k: titles.get(k, k), key="leaderboard", persist_state="session"
     )
@@ -80,12 +83,6 @@ def _restore(key: str, everything: Sequence[Series], usual: list[str]) -> None:
 
 def remarks(board: Leaderboard, shown: Sequence[Series]) -> None:
     """What must be said beside these methods."""
-    differing = differing_data(shown)
-    if differing:
-        st.warning(
-            f"These models were measured on different data (they differ in {', '.join(differing)}); compare with care.",
-            icon=":material/balance:",
-        )
     if any(one.published for one in shown):
         st.caption(f"Dotted and hollow: published. {_note(board)}")
     for name, text in explained(shown).items():

@@ -61,7 +61,10 @@ def head(job: jobs.Job, title: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             st.subheader(plain(title), anchor=False, width="content")
             st.badge(job.status, color=colour, icon=icon, help=meaning)
-        with st.container(horizontal=True, horizontal_alignment="right", width="content"):
+        beside = st.container(
+            horizontal=True, horizontal_alignment="right", vertical_alignment="center", width="content"
+        )
+        with beside:
             buttons(job)
     if job.note.text:
         st.text(job.note.text)
@@ -76,7 +79,7 @@ def buttons(job: jobs.Job) -> None:
     if job.status == "finished":
         model = f"run:{job.name}"
         st.page_link("pages/explore.py", label="Explore", icon=":material/tune:", query_params={"model": model})
-        there = {"benchmark": job.benchmark, "models": model}
+        there = {"benchmark": model, "models": model}
         st.page_link("pages/compare.py", label="Compare", icon=":material/leaderboard:", query_params=there)
         help_text = "Pareto expansion: train new adapters on top of this network."
         icon = ":material/open_in_full:"

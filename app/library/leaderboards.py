@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from app.folders import id_of
+from app.jobs import as_text
+from app.jobs.naming import option_told
 from app.library.cards import checked_benchmark
+from app.library.configurations import changed, settings
 from app.library.entries import FRONT, Entry, without_paths
 from palora_core import checkpoint
 from palora_core.benchmarks.base import Benchmark
@@ -21,9 +24,6 @@ from palora_core.evaluation.front import Front
 from palora_core.objectives import Objective
 from palora_core.storage.notes import Note
 from palora_core.storage.reading import is_file
-
-# What may differ between two seeds of one configuration.
-BY_RUN = ("seed", "steps", "seconds", "finished", "device", "train_items", "samples", "evaluate_every")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,28 +58,36 @@ class EvaluatedModel:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All options as ``"method.conditioning.rank"`` → value, without what a seed may change.
-
-        Options left empty are left out: a card from before such an option says the same by not having it.
-        """
-        parts = {key: self.card.get(key) or {} for key in ("method", "training", "benchmark", "network")}
-        flat = dict(_flatten(parts))
-        own = {f"training.{name}" for name in BY_RUN}
-        return {key: value for key, value in flat.items() if key not in own and value not in ("", None)}
+        """All options, see :func:`app.library.configurations.settings`."""
+        return settings(self.card)
 
 
 @dataclass(frozen=True, eq=False)
 class Leaderboard:
-    """A benchmark with given tasks; only fronts of one leaderboard are drawn together."""
+    """A benchmark with given tasks, network and data; only fronts of one leaderboard are drawn together.
+
+    Attributes:
+        benchmark: with the options of its models.
+        name: in the registry.
+        tasks: what λ weighs.
+        models: that were evaluated on it.
+        apart: the options that tell it from other leaderboards of the same benchmark and tasks, unless they are usual.
+    """
 
     benchmark: Benchmark
     name: str
     tasks: tuple[Objective, ...]
     models: list[EvaluatedModel] = field(default_factory=list)
+    apart: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         """Identifies it."""
+        return "; ".join([self.bare, *(f"{name}={as_text(value)}" for name, value in self.apart.items())])
+
+    @property
+    def bare(self) -> str:
+        """What it has in common with those that it is told apart from."""
         return f"{self.name}: {', '.join(task.name for task in self.tasks)}"
 
     @property
@@ -87,7 +95,8 @@ class Leaderboard:
         """For people."""
         names = [task.name.replace("_", " ") for task in self.tasks]
         listed = ", ".join(names) if len(names) <= 3 else f"{len(names)} tasks"
-        return f"{self.benchmark.title or self.name} ({listed})"
+        told = [option_told(name, as_text(value)) for name, value in self.apart.items()]
+        return ", ".join([f"{self.benchmark.title or self.name} ({listed})", *told])
 
     @property
     def reference(self) -> tuple[float, ...]:
@@ -97,7 +106,7 @@ class Leaderboard:
 
 def read(entries: Iterable[Entry]) -> tuple[list[Leaderboard], list[str]]:
     """All benchmarks with the evaluated models of each, and a sentence for every model that cannot be compared."""
-    found: dict[str, Leaderboard] = {}
+    found: dict[tuple[str, str], Leaderboard] = {}
     problems: list[str] = []
     for entry in entries:
         try:
@@ -106,8 +115,23 @@ def read(entries: Iterable[Entry]) -> tuple[list[Leaderboard], list[str]]:
             problems.append(str(error))
             continue
         board = Leaderboard(benchmark, name, tuple(benchmark.tasks))
-        found.setdefault(board.key, board).models.append(model)
-    return sorted(found.values(), key=lambda board: (-len(board.models), board.key)), problems
+        found.setdefault((board.key, str(changed(benchmark))), board).models.append(model)
+    boards = told_apart(list(found.values()))
+    return sorted(boards, key=lambda board: (-len(board.models), board.key)), problems
+
+
+def told_apart(boards: Sequence[Leaderboard]) -> list[Leaderboard]:
+    """Those of one benchmark with the same tasks are told apart by the options in which they differ."""
+    alike: dict[str, list[Leaderboard]] = {}
+    for board in boards:
+        alike.setdefault(board.key, []).append(board)
+    result = []
+    for board in boards:
+        all_options = [changed(other.benchmark) for other in alike[board.key]]
+        own = changed(board.benchmark)
+        differing = [name for name in own if any(options.get(name) != own[name] for options in all_options)]
+        result.append(replace(board, apart={name: own[name] for name in differing}))
+    return result
 
 
 @lru_cache(maxsize=512)
@@ -134,7 +158,7 @@ def _read(model_id: str, folder: str, title: str, stamp: tuple[int, ...]) -> tup
 
 def published(path: Path, board: Leaderboard) -> list[EvaluatedModel]:
     """The published results that belong to a leaderboard, one model per method and seed; none if there are not any."""
-    if board.name != path.stem or not path.is_file():
+    if board.name != path.stem or changed(board.benchmark) or not path.is_file():
         return []
     data = json.loads(path.read_text(encoding="utf-8"))
     if data["tasks"] != [task.name for task in board.tasks]:
@@ -155,11 +179,3 @@ def published_notes(path: Path) -> dict[str, str]:
     """What must be said beside published results: ``source`` and ``note``."""
     data = json.loads(path.read_text(encoding="utf-8"))
     return {key: data[key] for key in ("source", "note")}
-
-
-def _flatten(value: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value

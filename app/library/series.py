@@ -160,11 +160,3 @@ def _description(key: str, model: EvaluatedModel) -> str:
     except (UserError, KeyError, TypeError, ValueError):
         return ""
     return next((option.help for option in options(config) if option.path == path), "")
-
-
-def differing_data(shown: Sequence[Series]) -> list[str]:
-    """Names of benchmark options in which the series differ: then they were not measured on the same data."""
-    mine = [member for s in shown if not s.published for member in s.members]
-    keys = sorted({key for c in mine for key in c.settings if key.startswith("benchmark.options.")})
-    values = {key: {json.dumps(c.settings.get(key), default=str) for c in mine} for key in keys}
-    return [option_name(key) for key in keys if len(values[key]) > 1]

@@ -44,7 +44,10 @@ def page() -> None:
     sidebar(loaded)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader(plain(loaded.entry.title), anchor=False, width="content")
-        with st.container(horizontal=True, horizontal_alignment="right", width="content", gap="xsmall"):
+        beside = st.container(
+            horizontal=True, horizontal_alignment="right", vertical_alignment="center", width="content", gap="xsmall"
+        )
+        with beside:
             tools(loaded)
     for problem in loaded.problems:
         st.warning(plain(problem), icon=":material/info:")

@@ -105,10 +105,9 @@ def collection(cards: Sequence[Card]) -> None:
     """A folder of many models as a table; a chosen row opens its card."""
     methods = {card.entry.method for card in cards}
     st.subheader(plain(cards[0].entry.group_title), anchor=False)
-    benchmark = cards[0].entry.benchmark
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(f"{len(cards)} models of {len(methods)} methods. Choose a row to see its card.", width="content")
-        there = {"benchmark": benchmark}
+        there = {"benchmark": cards[0].entry.id}
         st.page_link("pages/compare.py", label="Compare them", icon=":material/leaderboard:", query_params=there)
     rows = [model_cards.row(card) for card in cards]
     chosen = st.dataframe(

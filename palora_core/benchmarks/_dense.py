@@ -46,6 +46,7 @@ class DenseScenes(Benchmark):
         augmentation: random scaling, cropping and flipping of the training items, as in the paper.
     """
 
+    learning: ClassVar[frozenset[str]] = frozenset({"pretrained", "augmentation"})
     name: ClassVar[str]
     size: ClassVar[tuple[int, int]]
     official_train: ClassVar[int]

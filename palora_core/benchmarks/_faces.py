@@ -28,6 +28,7 @@ class Faces(Benchmark):
         pretrained: start MobileNetV2 or ViT-B/16 from ImageNet weights that lie in TORCH_HOME.
     """
 
+    learning: ClassVar[frozenset[str]] = frozenset({"pretrained"})
     name: ClassVar[str]
     limits: ClassVar[str] = (
         "For research on multi-task learning only: labels are estimates or opinions of annotators, groups are unevenly "

@@ -44,6 +44,7 @@ class GeneratedScenes(Benchmark):
         "Trained on synthetic scenes from our own generator: a demonstration of controllable trade-offs, not a "
         "perception system. Real photos are outside its training data."
     )
+    learning: ClassVar[frozenset[str]] = frozenset({"pretrained"})
     kind: ClassVar[str]
     unit: ClassVar[str]
     inverse: ClassVar[bool]

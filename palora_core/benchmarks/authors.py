@@ -54,6 +54,7 @@ class Authors(Benchmark):
     licence: ClassVar[str] = (
         "Texts: public domain (editions CC0). Base SmolLM2-135M-Instruct: Apache-2.0. Adapters: MIT."
     )
+    learning: ClassVar[frozenset[str]] = frozenset({"lora"})
     limits: ClassVar[str] = (
         "A small model that imitates styles: what it says is made up, names and opinions are of the authors' times, "
         "and no sentence of it is a quotation."

@@ -79,6 +79,8 @@ class Benchmark:
     limits: ClassVar[str] = "For research and teaching; not validated for any other use."
     synthetic: ClassVar[bool] = False
     recipe: ClassVar[Recipe]
+    # Options that change only how it is learnt, not what: models that differ in them are still compared.
+    learning: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def tasks(self) -> tuple[Objective, ...]:

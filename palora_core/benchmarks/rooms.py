@@ -48,6 +48,7 @@ class Rooms(GeneratedScenes):
     title: ClassVar[str] = "Rooms (synthetic)"
     summary: ClassVar[str] = "Synthetic indoor scenes from our own generator: 13 classes, depth in metres, normals."
     citation: ClassVar[str] = "Our own generator; task set after Silberman et al.: NYUv2, ECCV 2012"
+    learning: ClassVar[frozenset[str]] = frozenset({"pretrained", "photo_like"})
     kind: ClassVar[str] = "rooms"
     unit: ClassVar[str] = "m"
     inverse: ClassVar[bool] = False

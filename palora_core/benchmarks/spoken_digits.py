@@ -45,15 +45,16 @@ class SpokenDigits(Benchmark):
         "knows no other speakers, and no decision about a person may rest on it."
     )
     recipe: ClassVar[Recipe] = Recipe(
-        epochs=30,
+        epochs=15,
         batch_size=64,
         lr=1e-3,
         eval_batch_size=150,
         lr_milestones=(0.6, 0.85),
         evaluate_every=0,
         methods={
-            "palora": {"rank": 4, "alpha": 8, "num_preferences": 5, "temperature": 0.2},
-            "padora": {"rank": 4, "alpha": 4, "num_preferences": 5, "temperature": 0.2},
+            "palora": {"rank": 4, "alpha": 8, "num_preferences": 3, "temperature": 0.2},
+            "padora": {"rank": 4, "alpha": 4, "num_preferences": 3, "temperature": 0.2},
+            "pamal": {"num_preferences": 3},
         },
     )
 

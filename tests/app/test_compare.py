@@ -347,3 +347,10 @@ def test_the_page_opens_on_the_benchmark_of_the_model_chosen_elsewhere(roots):
     app.selectbox(key="leaderboard").set_value("toy: segmentation, depth").run()
     app.run()
     assert addressed(app)["benchmark"] == "toy: segmentation, depth", "a choice made here stays"
+
+
+def test_a_link_names_a_benchmark_by_a_model_on_it(roots):
+    app = open_compare(benchmark="three", models="three")
+    assert not app.exception and addressed(app)["benchmark"].endswith("normals")
+    app = open_compare(benchmark="toy")
+    assert not app.exception and addressed(app)["benchmark"].startswith("toy: "), "or by its name alone"

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from app.serving.inference import Inference
 from palora_core.errors import UserError
 from palora_core.storage.samples import save_samples
 from tests.app import toy
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_lists_shipped_models_then_runs(model_root, run_root):
@@ -117,6 +120,33 @@ def test_methods_and_seeds_of_a_collection_are_compared(collected):
     ]
     assert set(shown_first(found, 2)) & {"Palora", "Pamal"}, "fronts before single solutions"
     assert len(shown_first(found, 2)) == 2 and len(shown_first(found, 9)) == 3
+
+
+def test_leaderboards_part_where_network_or_data_differ():
+    """Of the shipped models: two networks on one benchmark, and methods trained before some options were there."""
+    boards, problems = leaderboards.read(ModelRegistry(ROOT / "trained_models", ROOT / "no runs").entries())
+    titles = {board.key: board.title for board in boards if board.name == "multimnist"}
+    assert not problems and titles == {
+        "multimnist: top_left, bottom_right": "MultiMNIST (top left, bottom right)",
+        "multimnist: top_left, bottom_right; shared_units=4": "MultiMNIST (top left, bottom right), shared units 4",
+    }
+    table = next(board for board in boards if len(board.models) > 50 and board.name == "multimnist")
+    found = {one.name: [member.id for member in one.members] for one in series(table.models)}
+    assert found["PaLoRA"] == ["multimnist", "multimnist-methods/palora-s1", "multimnist-methods/palora-s2"]
+    for board in boards:
+        names = [one.name for one in series(board.models) if not one.name.startswith(("STL", "PaMaL"))]
+        assert not any("(" in name for name in names), "nothing differs that a label would tell"
+    assert all(not board.apart for board in boards if board.name != "multimnist"), "alone, nothing to tell"
+
+
+def test_what_changes_only_how_it_is_learnt_is_a_label_not_another_leaderboard(tmp_path):
+    for name, photo_like in (("a", True), ("b", False)):
+        folder = shutil.copytree(ROOT / "trained_models" / "rooms", tmp_path / name)
+        card = json.loads((folder / "card.json").read_text())
+        card["benchmark"]["options"]["photo_like"] = photo_like
+        (folder / "card.json").write_text(json.dumps(card))
+    (board,), _ = leaderboards.read(ModelRegistry(tmp_path, tmp_path / "no runs").entries())
+    assert [one.name for one in series(board.models)] == ["PaLoRA (with photo like)", "PaLoRA (without photo like)"]
 
 
 @pytest.mark.parametrize("shared", [False, True])
