@@ -13,6 +13,8 @@ KNOWN = (
     *("palora", "pamal", "lorpman", "cosmos", "phn", "phn_epo", "ls", "padora"),
     *("uw", "mgda", "dwa", "pcgrad", "imtl_g", "cagrad", "nash_mtl", "rlw", "graddrop", "auto_lambda", "rotograd"),
     *("stl", "si", "stch", "gradnorm", "gradvac", "fairgrad", "famo", "gls", "imtl_l", "aligned_mtl", "upgrad"),
+    *("config", "db_mtl", "moco", "modo", "sdmgrad", "excess_mtl", "pbi"),
+    *("hyperpalora", "panacea", "pblora"),
 )
 # Markers that 3-D plots know, for those that they do not.
 SOLID = {"triangle-up": "diamond-open", "star": "circle-open", "hexagon": "square-open"}

@@ -10,6 +10,8 @@ from torch import nn
 
 from palora_core.adapters.hosted import CHILD
 from palora_core.adapters.layer import LowRankLayer
+from palora_core.adapters.offsets import CHILD as OFFSET
+from palora_core.adapters.offsets import Offset
 from palora_core.adapters.selection import is_adaptable, is_product
 from palora_core.swapping import SwappedLayer
 
@@ -36,12 +38,13 @@ class Coverage:
         seen: set[int] = set()
         for path, module in network.named_modules():
             for name, parameter in module._parameters.items():
-                own = isinstance(module, LowRankLayer) and name.startswith("adapter_")
+                own = isinstance(module, Offset) or (isinstance(module, LowRankLayer) and name.startswith("adapter_"))
                 if parameter is None or parameter.dim() < 2 or own or id(parameter) in seen:
                     continue
                 seen.add(id(parameter))
                 place = f"{path}.{name}".lstrip(".")
-                if isinstance(module, LowRankLayer) or CHILD + name in module._modules:
+                weight = isinstance(module, LowRankLayer) and name == "weight"
+                if weight or not {CHILD + name, OFFSET + name}.isdisjoint(module._modules):
                     adapted[place] = parameter.numel()
                 else:
                     left_out[place] = (parameter.numel(), _reason(module))

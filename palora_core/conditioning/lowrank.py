@@ -18,6 +18,7 @@ from palora_core.adapters.branches import BranchingLayer
 from palora_core.adapters.compute import COMPUTE, are_merged_leaves
 from palora_core.adapters.coverage import Coverage
 from palora_core.adapters.hosted import hosted_name
+from palora_core.adapters.offsets import insert_offsets, merge_offsets_, offsets_of
 from palora_core.adapters.rows import misplaced
 from palora_core.adapters.selection import Selection, Selector, chosen_layers, is_product
 from palora_core.conditioning._factors import DeltaWeight, FactoredWeight
@@ -37,6 +38,7 @@ class LowRankModel(ParetoModel):
 
     kind: ClassVar[str] = "lowrank"
     controllable = True
+    report: Any = None  # of a merged model what it keeps of its parts, see palora_core.merging
 
     def __init__(self, network: nn.Module, num_tasks: int, adapter_lr_scale: float | None = None) -> None:
         super().__init__(network, num_tasks)
@@ -44,19 +46,29 @@ class LowRankModel(ParetoModel):
         self.adapter_lr_scale = float(num_tasks if adapter_lr_scale is None else adapter_lr_scale)
 
     def describe(self) -> dict[str, Any]:
-        """T, and every adapted layer with its rank, α and form."""
+        """T, every adapted layer with its rank, α and form, and which parameters have offsets."""
         layers = {n: layer.describe() for n, layer in self.network.named_modules() if isinstance(layer, LowRankLayer)}
-        return {**super().describe(), "layers": layers}
+        offsets = {"offsets": list(self.offsets())} if self.offsets() else {}
+        return {**super().describe(), "layers": layers, **offsets}
 
     @property
     def layers(self) -> list[LowRankLayer]:
         """The adapted layers, in module order."""
         return [layer for layer in self.network.modules() if isinstance(layer, LowRankLayer)]
 
+    def offsets(self) -> dict[str, nn.Parameter]:
+        """What λ_t = 1 adds to parameters that are no matrices, by their names: [T, *shape] each; none as a rule."""
+        return {name: offset.deltas for name, offset in offsets_of(self.network).items()}
+
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """All that belongs to single tasks: A and B of every layer, and offsets; each once."""
+        factors = [p for tied in self.groups() for p in (tied[0].adapter_a, tied[0].adapter_b)]
+        return list({id(p): p for p in (*factors, *self.offsets().values())}.values())  # type: ignore[misc]
+
     @property
     def num_adapter_parameters(self) -> int:
         """How many parameters the adapters add."""
-        return sum(tied[0].adapter_a.numel() + tied[0].adapter_b.numel() for tied in self.groups())
+        return sum(parameter.numel() for parameter in self.adapter_parameters())
 
     def groups(self) -> list[list[LowRankLayer]]:
         """The adapted layers, those that share one weight (and so its adapters) together."""
@@ -72,13 +84,12 @@ class LowRankModel(ParetoModel):
     def train_adapters_only(self) -> None:
         """Freeze everything but the adapters."""
         self.requires_grad_(False)
-        for layer in self.layers:
-            layer.adapter_a.requires_grad_(True)
-            layer.adapter_b.requires_grad_(True)
+        for parameter in self.adapter_parameters():
+            parameter.requires_grad_(True)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The base at ``lr``, the adapters at ``lr`` × T (the released code's factor: λ_t averages 1/T)."""
-        adapters = {id(p) for layer in self.layers for p in (layer.adapter_a, layer.adapter_b)}
+        adapters = {id(p) for p in self.adapter_parameters()}
         trainable = [p for p in self.parameters() if p.requires_grad]
         base = [p for p in trainable if id(p) not in adapters]
         own = [p for p in trainable if id(p) in adapters]
@@ -86,9 +97,11 @@ class LowRankModel(ParetoModel):
         return [group for group in groups if group["params"]]
 
     def basis(self) -> Mapping[str, tuple[Tensor, Tensor]]:
-        """Every adapted weight: (W, [T, *W.shape] deltas)."""
+        """Every adapted weight: (W, [T, *W.shape] deltas); and every parameter with offsets likewise."""
         names = {layer: name for name, layer in self.network.named_modules()}
-        return {layer.weight_name(names[layer]): (layer.base_weight, layer.deltas()) for layer in self.layers}
+        weights = {layer.weight_name(names[layer]): (layer.base_weight, layer.deltas()) for layer in self.layers}
+        offsets = {name: (offset.base, offset.deltas) for name, offset in offsets_of(self.network).items()}
+        return {**weights, **offsets}
 
     @property
     def compute(self) -> str:
@@ -104,6 +117,7 @@ class LowRankModel(ParetoModel):
     def _check_per_sample(self) -> None:
         names = {layer: name for name, layer in self.network.named_modules()}
         unable = [f"{names[layer]} ({layer.obstacle})" for layer in self.layers if layer.obstacle is not None]
+        unable += [f"{name} (an offset per preference)" for name in self.offsets()]
         if unable:
             more = f" and {len(unable) - 3} more" if len(unable) > 3 else ""
             raise UserError(
@@ -132,6 +146,7 @@ class LowRankModel(ParetoModel):
             )
 
     def _merge_into(self, network: nn.Module, preference: Tensor) -> None:
+        merge_offsets_(network, preference)  # first: their hosts may be adapted layers
         made: dict[int, tuple[Tensor, nn.Parameter]] = {}  # the base is kept, so that its identity stays its own
         for layer in [module for module in network.modules() if isinstance(module, LowRankLayer)]:
             base = layer.base_weight
@@ -281,6 +296,7 @@ def with_described_adapters(network: nn.Module, description: Mapping[str, Any]) 
     """
     try:
         model = LowRankModel(network, int(description["tasks"]))
+        offsets = [str(name) for name in description.get("offsets", ())]
         groups: dict[tuple[int, float, str], set[str]] = {}
         for name, told in description["layers"].items():
             group = groups.setdefault((told["rank"], told["alpha"], told.get("form", "flat")), set())
@@ -298,6 +314,7 @@ def with_described_adapters(network: nn.Module, description: Mapping[str, Any]) 
         raw = [glob.escape(name) for name in names - modules.keys()]
         chosen: list[Selector] = [partial(_is_one_of, names), *raw]
         insert_adapters(network, model.num_tasks, rank, alpha, form, model.active, chosen, bounded=False)
+    insert_offsets(network, offsets, model.num_tasks, model.active)
     return model
 
 

@@ -35,6 +35,8 @@ def obstacle(model: ParetoModel, balancer: Balancer, sources: int = 1) -> str | 
     """Why the stacked engine cannot run this combination; None if it can."""
     if not isinstance(model, LowRankModel) or type(model)._passes is not LowRankModel._passes:
         return "it stacks merged low-rank weights, which this conditioning does not have"
+    if model.offsets():
+        return "it stacks weights of layers, and here biases or scales depend on λ, too"
     if type(balancer).backward is not Linear.backward:
         return "it knows the balancer linear only; others look at one preference at a time"
     if sources > 1:
