@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from palora_core.active import ActivePreference
 from palora_core.batches import Caller
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
     from palora_core.conditioning.base import ParetoModel
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+class FixedBatchNorm2d(nn.BatchNorm2d):
+    """A BatchNorm that applies the statistics it was loaded with, in training, too; γ and β are trained.
+
+    What it computes depends on neither the batch nor λ, so there is nothing to estimate, average or calibrate: items of
+    two sources in one batch (synthetic and real ones) do not see each other, and small batches are no noise.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As a BatchNorm's in evaluation."""
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
 def anchor_preferences(num_tasks: int) -> Tensor:
@@ -128,7 +141,12 @@ class AnchoredSyncBatchNorm(AnchoredBatchNorm):
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:
-    """The BatchNorm layers of ``network`` that keep statistics."""
+    """The BatchNorm layers of ``network`` that estimate statistics."""
+    return [layer for layer in norms_with_statistics(network) if not isinstance(layer, FixedBatchNorm2d)]
+
+
+def norms_with_statistics(network: nn.Module) -> list[nn.Module]:
+    """The BatchNorm layers of ``network`` that have statistics, estimated or fixed."""
     layers = [layer for layer in network.modules() if isinstance(layer, BATCH_NORMS)]
     return [layer for layer in layers if layer.track_running_stats and layer._buffers["running_mean"] is not None]
 

@@ -207,6 +207,24 @@ def spoken_digits(root: Path) -> Path:
     return root
 
 
+def plane(normal: tuple[float, float, float], distance: float, height: int, width: int, focal: float) -> np.ndarray:
+    """Depth [H, W] of the plane normal · X = distance."""
+    v, u = np.mgrid[:height, :width] + 0.5
+    rays = np.stack([(u - width / 2) / focal, (v - height / 2) / focal, np.ones_like(u)], -1)
+    return distance / (rays @ np.asarray(normal))
+
+
+def real_rooms(root: Path, count: int = 10) -> Path:
+    """Frames of a slanted wall, 24 × 36 with a focal length of 30, each brighter; K.txt is that of twice their size."""
+    depth = plane((0.3, 0.2, 1.0), 2.0, 24, 36, 30.0)
+    depth[:4] = 0
+    for number in range(count):
+        write_png(root / "images" / f"{number:03d}.png", np.full((24, 36, 3), 20 * number, np.uint8))
+        write_png(root / "depth" / f"{number:03d}.png", (1000 * depth).round().astype(np.uint16))
+    np.savetxt(root / "K.txt", [[60, 0, 36], [0, 60, 24], [0, 0, 1]])
+    return root
+
+
 def slow_item(index: int) -> dict[str, np.ndarray]:
     return {"value": np.full((2, 3), index, np.int16)}
 

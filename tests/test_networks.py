@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from palora_core import normalisation
 from palora_core.conditioning.base import conditionings
 from palora_core.errors import UserError
 from palora_core.networks.base import MultiTaskNetwork, networks
@@ -134,6 +135,7 @@ def test_mobilenet_starts_from_the_weights_in_torch_home(imagenet, dense):
 
 
 def test_a_dense_mobilenet_shares_few_channels_and_predicts_positive_quantities_at_full_size():
+    torch.manual_seed(0)
     network = networks.get("mobilenet")({"a": 3, "b": 1}, dense=True, shared=5, positive=["b"]).eval()
     with torch.no_grad():
         found = network(torch.rand(2, 3, 64, 96))
@@ -171,3 +173,25 @@ def test_weights_of_a_persons_own_under_torchvisions_name_are_used_with_a_warnin
     with pytest.warns(UserWarning, match=r"resnet50-0676ba61.pth is not torchvision's file"):
         own = networks.get("deeplab")({"a": 3}, pretrained=True).state_dict()
     assert all(torch.equal(own[f"trunk.{name}"], t) for name, t in state.items() if not name.startswith("fc."))
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_mobilenet_with_fixed_statistics_keeps_them_and_looks_at_one_item_at_a_time(dense):
+    torch.manual_seed(0)
+    network = networks.get("mobilenet")({"a": 3}, dense=dense, norm="fixed", shared=6)
+    assert normalisation.batch_norms(network) == [] and len(normalisation.norms_with_statistics(network)) > 40
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    x = torch.randn(3, 3, 64, 64)
+    network.train()
+    network.trunk.get_submodule("dropout" if not dense else "decoder").eval()
+    together = network(x)["a"]
+    torch.testing.assert_close(network(x[:1])["a"], together[:1], atol=1e-4, rtol=1e-4)
+    together.square().mean().backward()
+    assert all(torch.equal(buffer, before[name]) for name, buffer in network.named_buffers())
+    trained = [layer.weight.grad for layer in normalisation.norms_with_statistics(network)]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in trained)
+
+
+def test_a_mobilenet_has_two_norms():
+    with pytest.raises(UserError, match=r"norm is 'layer'; expected 'batch' or 'fixed'"):
+        networks.get("mobilenet")({"a": 3}, norm="layer")

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from palora_core.conditioning.lowrank import palorize
 from palora_core.networks.base import networks
-from palora_core.normalisation import anchor_weights, anchor_weights_of, calibrate
+from palora_core.normalisation import anchor_weights, anchor_weights_of, calibrate, norms_with_statistics
 from palora_core.serving import LiveNetwork
 from palora_core.serving.formats import HalfReLU, Pointwise
 from palora_core.serving.trace import trace
@@ -143,6 +143,18 @@ def test_mixed_formats_in_other_networks(name, shape):
     x = torch.randn(2, *shape)
     assert worst(LiveNetwork(model, x), model, x) < 5e-5
     assert worst(LiveNetwork(model, x, torch.bfloat16, exact=2), model, x, [(0.3, 0.7)]) < 0.2
+
+
+def test_fixed_statistics_are_folded_into_the_convolutions_too():
+    torch.manual_seed(0)
+    network = networks.get("mobilenet")({"a": 3, "b": 2}, dense=True, norm="fixed")
+    for layer in norms_with_statistics(network):
+        layer.running_mean.normal_(0, 0.1)
+        layer.running_var.uniform_(0.5, 2)
+    model, x = adapted(network, 2, 0.02), torch.randn(1, 3, 64, 64)
+    live = LiveNetwork(model, x)
+    assert worst(live, model, x) < 5e-5
+    assert not norms_with_statistics(live.network)
 
 
 def test_pointwise_convolutions_as_products():

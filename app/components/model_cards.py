@@ -15,7 +15,7 @@ from app.components.method_styles import method_style
 from app.library.cards import checked_benchmark
 from app.library.entries import IMPORTED, OWN, Entry
 from palora_core import checkpoint
-from palora_core.benchmarks.base import benchmarks
+from palora_core.benchmarks.base import benchmarks, origin
 from palora_core.errors import UserError
 from palora_core.evaluation.front import Front
 from palora_core.methods.base import methods
@@ -33,7 +33,7 @@ class Card:
         title: for people.
         method: registry name.
         tasks: task names.
-        synthetic: whether it was trained on synthetic data.
+        data: what its data are where they are not simply real.
         single: whether it is one solution instead of a front.
         facts: sections → facts, in the order they are shown.
         front: its front, if there is one.
@@ -44,7 +44,7 @@ class Card:
     title: str
     method: str = ""
     tasks: tuple[str, ...] = ()
-    synthetic: bool = False
+    data: str = ""
     single: bool = False
     facts: dict[str, Facts] = field(default_factory=dict)
     front: Front | None = None
@@ -66,10 +66,9 @@ def read(entry: Entry) -> Card:
         tasks = tuple(str(task["name"]) for task in card["tasks"])
         method = str(card["method"].get("name", ""))
         kind = benchmarks.get(entry.benchmark) if entry.benchmark in benchmarks else None
-        synthetic = bool(getattr(kind, "synthetic", False))
         single = front is not None and len(front.preferences) == 1
         title = str(card.get("title") or entry.title)
-        return Card(entry, title, method, tasks, synthetic, single, facts(card, front, kind), front)
+        return Card(entry, title, method, tasks, origin(kind), single, facts(card, front, kind), front)
     except (UserError, KeyError, TypeError, ValueError, AttributeError):
         problem = f"The card of {entry.folder.name} is incomplete; copy the model folder again."
         return Card(entry, entry.title, problem=problem)
@@ -111,9 +110,9 @@ def _data(card: Mapping[str, Any], benchmark: Any) -> Facts:
     name = getattr(benchmark, "title", "") or card["benchmark"]["name"]
     options = {k: v for k, v in (card["benchmark"].get("options") or {}).items() if v not in (0, "", None, False)}
     items = (card.get("training") or {}).get("train_items")
-    synthetic = getattr(benchmark, "synthetic", False)
+    data = origin(benchmark)
     return {
-        "benchmark": f"{name} (synthetic data)" if synthetic and "synthetic" not in name else str(name),
+        "benchmark": f"{name} ({data})" if data and "synthetic" not in name else str(name),
         "data": str(card.get("data") or getattr(benchmark, "summary", "")),
         "tasks": ", ".join(f"{t['name'].replace('_', ' ')} ({t['kind']})" for t in card["tasks"][:8])
         + (f" and {len(card['tasks']) - 8} more" if len(card["tasks"]) > 8 else ""),

@@ -18,6 +18,7 @@ from app.library.loading import LoadedModel
 from app.pictures.scenes import note
 from app.services import services
 from app.settings import ROOT
+from palora_core.benchmarks.base import origin
 from palora_core.errors import UserError
 from palora_core.methods.base import methods
 
@@ -66,7 +67,8 @@ def sidebar(loaded: LoadedModel) -> None:
     tasks = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
     count = f"{len(names)} tasks" if len(names) > 1 else "one task"
     title = loaded.benchmark.title or loaded.entry.benchmark
-    data = " (synthetic data)" if loaded.benchmark.synthetic and "synthetic" not in title else ""
+    data = origin(loaded.benchmark)
+    data = f" ({data})" if data and "synthetic" not in title else ""
     st.sidebar.caption(f"**{method}** on **{title}**{data} · {count}: {tasks}")
     with st.sidebar.expander("How to use this page", icon=":material/help:"):
         st.markdown((TEXTS / "explore.md").read_text(encoding="utf-8"))

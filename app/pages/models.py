@@ -157,7 +157,7 @@ def badges(card: Card) -> None:
         marks.append(":red-badge[:material/error: cannot be used]")
     else:
         count = len(card.tasks)
-        marks += [":violet-badge[synthetic data]"] if card.synthetic else []
+        marks += [f":violet-badge[{card.data}]"] if card.data else []
         marks.append(f":gray-badge[{count} tasks]" if count > 1 else ":gray-badge[one task]")
         marks += [":gray-badge[one solution]"] if card.single else []
     st.markdown(" ".join(marks))

@@ -30,6 +30,7 @@ class GeneratedScenes(Benchmark):
         backbone: the paper's SegNet; DeepLabV3 on ResNet-50 or MobileNetV2 of torchvision, with one head per task.
         width: factor on SegNet's channels; 1 is the paper's size.
         pretrained: start DeepLabV3 or MobileNetV2 from ImageNet weights that lie in TORCH_HOME.
+        norm: of MobileNetV2; fixed keeps ImageNet's statistics (it needs pretrained) and has GroupNorm in the decoder.
         shared: channels at the end of MobileNetV2's decoder that the tasks compete for, each read by one 1×1 layer.
         depth_loss: l1 takes differences as the paper does, log those of logarithms, so that near and far count alike.
         train_images: scenes to train on.
@@ -55,6 +56,7 @@ class GeneratedScenes(Benchmark):
     backbone: Dense = "segnet"
     width: Annotated[float, Range(0, 8, open_low=True)] = 0.25
     pretrained: bool = False
+    norm: Literal["batch", "fixed"] = "batch"
     shared: Annotated[int, Range(1, 4096)] = 32
     depth_loss: Literal["l1", "log"] = "l1"
     train_images: Annotated[int, Range(1, 1_000_000)] = 800
@@ -91,8 +93,12 @@ class GeneratedScenes(Benchmark):
     @property
     def network(self) -> tuple[str, dict[str, Any]]:
         """The backbone with one head per task."""
+        if self.norm == "fixed" and not (self.backbone == "mobilenet" and self.pretrained):
+            raise UserError(
+                "norm=fixed keeps ImageNet's statistics; set backbone=mobilenet and pretrained=true, or norm=batch."
+            )
         positive = ["depth"] if self.depth_loss == "log" else []
-        mobile = {"shared": self.shared, "positive": positive}
+        mobile = {"shared": self.shared, "positive": positive, "norm": self.norm}
         return dense_network(self.backbone, self.outputs, self.width, self.pretrained, **mobile)
 
     @property

@@ -15,7 +15,7 @@ from palora_core.data import ArraySplit, Split
 from palora_core.errors import UserError
 from palora_core.storage.prepared import Prepared
 
-NAME = "rooms"  # of the prepared frames, below the data root
+NAME = "real_rooms"  # of the prepared frames, below the data root
 OFFICIAL, TEST, VALIDATION = 373, 73, 30  # frames of the walk; the last ones are the test, those before validate
 JUMP = 0.3  # metres between neighbours that are no surface
 BASELINE = 64  # a normal is measured over two pixels of a picture that is 128 wide
@@ -39,27 +39,34 @@ class Frames:
 
 @dataclass(frozen=True)
 class Interleaved:
-    """Generated and real items in turns, so that any run of them has half of each; the real ones come again and again.
+    """Generated and real items in turns, so that any run of them has its share of each; the real ones come repeatedly.
 
     Attributes:
         made: the generated split.
         real: the real one.
+        share: of real items among all, in (0, 1).
     """
 
     made: Split
     real: Split
+    share: float = 0.5
 
     def __len__(self) -> int:
-        return 2 * len(self.made)
+        return round(len(self.made) / (1 - self.share))
 
     def batch(self, indices: Tensor) -> Batch:
-        """Even numbers are generated items, odd ones real, together in one batch."""
-        odd = indices % 2 == 1
-        parts = [self.made.batch(indices[~odd] // 2)] if not odd.all() else []
-        if odd.any():
-            parts.append(self.real.batch(indices[odd] // 2 % len(self.real)))
+        """Items of both kinds together in one batch, generated ones first."""
+        before, after = self._real_ones(indices), self._real_ones(indices + 1)
+        is_real = after > before
+        parts = [self.made.batch((indices - before)[~is_real] % len(self.made))] if not is_real.all() else []
+        if is_real.any():
+            parts.append(self.real.batch(before[is_real] % len(self.real)))
         inputs = torch.cat([x for x, _ in parts])
         return inputs, {name: torch.cat([targets[name] for _, targets in parts]) for name in parts[0][1]}
+
+    def _real_ones(self, indices: Tensor) -> Tensor:
+        """How many of the items before each index are real."""
+        return (indices.double() * self.share + 1e-9).floor().long()
 
 
 def places(count: int) -> dict[str, slice]:
@@ -88,12 +95,12 @@ def frames(data: Path, height: int, width: int) -> Frames:
         raise UserError(f"{prepared.folder / 'manifest.json'} does not tell the focal length; prepare {NAME} again.")
     every = slice(None)
     made = [
-        _resized(*pair, float(focal), (height, width)) for pair in zip(fields["image"][every], fields["depth"][every])
+        resized(*pair, float(focal), (height, width)) for pair in zip(fields["image"][every], fields["depth"][every])
     ]
     return Frames(*(np.stack(arrays) for arrays in zip(*made)))
 
 
-def _resized(
+def resized(
     image: np.ndarray, millimetres: np.ndarray, focal: float, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A frame's middle: image uint8 [H, W, 3], depth float16 metres [H, W], normals int8 × 127 [H, W, 3]."""

@@ -40,6 +40,8 @@ class Recipe:
         schedule: of the learning rate, see :class:`palora_core.training.options.TrainingOptions`; so are the next ones.
         warmup: steps in which the learning rate rises.
         clip_norm: largest norm of all gradients.
+        lr_parts: factors on the learning rate of parts of the network.
+        ema: decay of a moving average of the weights.
         precision: of forward passes.
         front_points: preferences of the validation fronts.
         test_points: preferences of the test front.
@@ -58,6 +60,8 @@ class Recipe:
     schedule: str = "milestones"
     warmup: float = 0.0
     clip_norm: float = 0.0
+    lr_parts: str = ""
+    ema: float = 0.0
     precision: str = "fp32"
     front_points: int = 0
     test_points: int = 0
@@ -78,6 +82,7 @@ class Benchmark:
     licence: ClassVar[str] = ""
     limits: ClassVar[str] = "For research and teaching; not validated for any other use."
     synthetic: ClassVar[bool] = False
+    also_real: ClassVar[bool] = False  # of one that trains on synthetic and on real data
     recipe: ClassVar[Recipe]
     # Options that change only how it is learnt, not what: models that differ in them are still compared.
     learning: ClassVar[frozenset[str]] = frozenset()
@@ -156,6 +161,13 @@ class Benchmark:
     def outputs(self) -> dict[str, int]:
         """Task name → output channels; an objective that is no task reads the output of one that is."""
         return {task.name: task.out_channels for task in self.tasks if isinstance(task, Task)}
+
+
+def origin(benchmark: Any) -> str:
+    """What the data of a benchmark, or of its class, are where they are not simply real; for people."""
+    if not getattr(benchmark, "synthetic", False):
+        return ""
+    return "synthetic and real data" if getattr(benchmark, "also_real", False) else "synthetic data"
 
 
 def _plain(value: Any) -> Any:

@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def is_generated(name: str) -> bool:
-    """Whether this is a benchmark that makes its own data."""
+    """Whether this is a benchmark that makes all of its data."""
     from palora_core.benchmarks.base import benchmarks  # here: with it comes torch, which takes seconds
 
-    return name in benchmarks and getattr(benchmarks.get(name), "synthetic", False)
+    kind = benchmarks.get(name) if name in benchmarks else None
+    return getattr(kind, "synthetic", False) and not getattr(kind, "also_real", False)

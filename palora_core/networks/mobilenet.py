@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from palora_core.errors import UserError
 from palora_core.networks._imagenet import fill, imagenet_state
 from palora_core.networks.base import MultiTaskNetwork, networks
+from palora_core.normalisation import FixedBatchNorm2d
 
 STRIDE = 2  # of the finest features
 POOLED, COARSE = 1280, 320  # channels of the last convolution and of the last block
 LAST = 18  # blocks; the last convolution is for whole images
 SKIPS = {13: 96, 6: 32, 3: 24, 1: 16}  # the last block of strides 16, 8, 4 and 2 → its channels
+GROUPS = 4  # at most, of the decoder's GroupNorm
 WIDTHS = (96, 64, 48, 32)  # of the decoder at strides 32, 16, 8 and 4; at stride 2 all tasks share a few
 
 
-def _features() -> nn.Sequential:
+Norm = Literal["batch", "fixed"]
+
+
+def _features(norm: Norm) -> nn.Sequential:
     from torchvision.models import mobilenet_v2  # here: importing torchvision takes seconds
 
-    return mobilenet_v2(weights=None).features
+    return mobilenet_v2(weights=None, norm_layer=FixedBatchNorm2d if norm == "fixed" else nn.BatchNorm2d).features
 
 
 class PooledTrunk(nn.Module):
-    """MobileNetV2's features, averaged over the image: [B, 1280]."""
+    """MobileNetV2's features, averaged over the image: [B, 1280].
 
-    def __init__(self) -> None:
+    Args:
+        norm: see :func:`mobilenet`.
+    """
+
+    def __init__(self, norm: Norm = "batch") -> None:
         super().__init__()
-        self.features = _features()
+        self.features = _features(norm)
         self.dropout = nn.Dropout(0.2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,6 +54,7 @@ class DenseTrunk(nn.Module):
 
     Args:
         shared: channels that all heads read.
+        norm: see :func:`mobilenet`.
 
     Attributes:
         unused: parts of the published network that this one has no place for.
@@ -50,12 +62,12 @@ class DenseTrunk(nn.Module):
 
     unused: ClassVar[tuple[str, ...]] = (f"features.{LAST}.",)
 
-    def __init__(self, shared: int) -> None:
+    def __init__(self, shared: int, norm: Norm = "batch") -> None:
         super().__init__()
-        self.features = nn.Sequential(*list(_features())[:LAST])
+        self.features = nn.Sequential(*list(_features(norm))[:LAST])
         skips = (0, *SKIPS.values())
         below, widths = (COARSE, *WIDTHS), (*WIDTHS, shared)
-        self.decoder = nn.ModuleList(_mixed(a + skip, b) for a, skip, b in zip(below, skips, widths))
+        self.decoder = nn.ModuleList(_mixed(a + skip, b, norm) for a, skip, b in zip(below, skips, widths))
 
     def forward(self, x: Tensor) -> Tensor:
         """Shared features of images [B, 3, H, W]; H and W are even."""
@@ -79,8 +91,9 @@ class Exponential(nn.Module):
         return x.exp()
 
 
-def _mixed(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+def _mixed(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
+    layer = nn.BatchNorm2d(outputs) if norm == "batch" else nn.GroupNorm(math.gcd(GROUPS, outputs), outputs)
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), layer, nn.ReLU())
 
 
 def _dense_head(inputs: int, channels: int, positive: bool) -> nn.Sequential:
@@ -95,6 +108,7 @@ def mobilenet(
     pretrained: bool = False,
     shared: int = 32,
     positive: Collection[str] = (),
+    norm: Norm = "batch",
 ) -> MultiTaskNetwork:
     """MobileNetV2 (Sandler et al., CVPR 2018) with one head per task.
 
@@ -104,8 +118,12 @@ def mobilenet(
         pretrained: start the features from torchvision's ImageNet weights in TORCH_HOME.
         shared: channels that dense heads read, each by one 1×1 convolution; with a few the tasks compete for them.
         positive: dense tasks that predict quantities above 0 (distances).
+        norm: "batch" estimates BatchNorm's statistics; "fixed" keeps those of ImageNet in the features, and dense
+            decoders have GroupNorm, so that neither λ nor what else is in a batch matters to any item.
     """
-    trunk = DenseTrunk(shared) if dense else PooledTrunk()
+    if norm not in ("batch", "fixed"):
+        raise UserError(f"norm is {norm!r}; expected 'batch' or 'fixed'.")
+    trunk = DenseTrunk(shared, norm) if dense else PooledTrunk(norm)
     if pretrained:
         from torchvision.models import MobileNet_V2_Weights
 

@@ -17,7 +17,7 @@ from palora_core import batches
 from palora_core.batches import Caller
 from palora_core.conditioning.base import ParetoModel
 from palora_core.machine import autocast, channels_last, channels_last_
-from palora_core.normalisation import AnchoredBatchNorm, anchor_weights_of, batch_norms
+from palora_core.normalisation import AnchoredBatchNorm, anchor_weights_of, norms_with_statistics
 from palora_core.serving import formats
 from palora_core.serving.flat import FlatMix
 from palora_core.serving.folding import Fold, Folding
@@ -247,7 +247,7 @@ def _anchor_statistics(model: ParetoModel) -> dict[str, tuple[Tensor, Tensor]]:
 
 def _conv_norm_pairs(network: nn.Module, wiring: Trace) -> list[tuple[str, str]]:
     """(convolution, BatchNorm) names where the one's output is what the other reads, each used once."""
-    layers = set(batch_norms(network))
+    layers = set(norms_with_statistics(network))
     norms = {name for name, module in network.named_modules() if module in layers}
     convs = [name for name in wiring.order if isinstance(network.get_submodule(name), FOLDABLE)]
     readers = {name: wiring.only_reader(name) for name in convs}

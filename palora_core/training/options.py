@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from palora_core.benchmarks.base import Benchmark
 from palora_core.errors import UserError
 from palora_core.ranges import Count, CountOrNone, NotNegative, Range, check_ranges
+from palora_core.training.parts import part_factors
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class TrainingOptions:
         batch_size: items per step.
         optimizer: which one of torch's; weight decay is decoupled in adamw only.
         lr: its learning rate.
+        lr_parts: factors on the learning rate of parts of the network, as trunk.features=0.2, separated by commas.
         momentum: of sgd.
         betas: of adam and adamw, the decay rates of the two moments.
         weight_decay: the optimizer's.
@@ -51,6 +53,7 @@ class TrainingOptions:
     batch_size: Count = 256
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Annotated[float, Range(0, 10, open_low=True, open_high=True)] = 1e-3
+    lr_parts: str = ""
     momentum: Annotated[float, Range(0, 1, open_high=True)] = 0.0
     betas: tuple[float, ...] = (0.9, 0.999)
     weight_decay: Annotated[float, Range(0, 100)] = 0.0
@@ -79,6 +82,7 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        part_factors(self.lr_parts)
         if not all(0 <= fraction <= 1 for fraction in self.lr_milestones):
             raise UserError(f"lr_milestones must be fractions of training from 0 to 1, found {self.lr_milestones}.")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):

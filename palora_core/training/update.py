@@ -14,6 +14,7 @@ from palora_core.training.average import MovingAverage
 from palora_core.training.live import Live
 from palora_core.training.optimizers import make_optimizer
 from palora_core.training.options import TrainingOptions
+from palora_core.training.parts import by_part, part_factors
 from palora_core.training.schedules import schedule_of
 
 LEAST_SCALE = 1.0  # of fp16 gradients; one that must be smaller still has diverged
@@ -40,7 +41,7 @@ class Update:
         steps: int,
         scaler: torch.amp.GradScaler | None = None,
     ) -> None:
-        groups = model.parameter_groups(options.lr)
+        groups = by_part(model.parameter_groups(options.lr), model.network, part_factors(options.lr_parts))
         self.learnt = list(learnt)
         if self.learnt:
             groups.append({"params": self.learnt, "lr": options.lr})

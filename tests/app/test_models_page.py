@@ -188,7 +188,7 @@ def test_importing(roots, tmp_path, monkeypatch):
 # -- cards ------------------------------------------------------------------------------------------------------------
 def test_thumbnails_and_facts(roots):
     cards = {entry.id: model_cards.read(entry) for entry in roots.registry.entries()}
-    assert cards["three"].synthetic and cards["three"].facts["Front"]["non-dominated"].endswith("of 66")
+    assert cards["three"].data == "synthetic data" and cards["three"].facts["Front"]["non-dominated"].endswith("of 66")
     assert model_cards.thumbnail(cards["two"]).count("<circle") == 11
     assert model_cards.thumbnail(cards["one"]) == "", "one number is no picture"
     assert model_cards.thumbnail(cards["bare"]) == "" and cards["damaged"].problem is None

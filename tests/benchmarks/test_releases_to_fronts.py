@@ -92,7 +92,9 @@ def test_parameter_counts_of_the_paper(name, expected):
     assert sum(p.numel() for p in model.parameters()) == expected
 
 
-@pytest.mark.parametrize("name", ["cityscapes", "nyuv2", "utkface", "sarcos", "celeba", "census", "adult"])
+@pytest.mark.parametrize(
+    "name", ["cityscapes", "nyuv2", "utkface", "sarcos", "celeba", "census", "adult", "real_rooms"]
+)
 def test_an_unprepared_data_set_names_the_command(name, tmp_path):
     with pytest.raises(ValueError, match=f"palora_core prepare {name} --source DIR --data {tmp_path}"):
         benchmarks.get(name)().load(tmp_path)

@@ -30,6 +30,7 @@ RELEASES = {
     **{"adult": releases.adult, "census": releases.census, "sarcos": releases.sarcos, "celeba": releases.celeba},
     **{"utkface": releases.utkface, "cityscapes": releases.cityscapes_mtan, "nyuv2": releases.nyuv2_mtan},
     **{"multifashion": releases.mnist, "spoken_digits": releases.spoken_digits},
+    "real_rooms": releases.real_rooms,
 }
 
 

@@ -26,12 +26,14 @@ from palora_core.training.trainer import Trainer
 
 DIGITS = {"train_images": 8, "test_images": 4}
 SCENES = {"width": 0.0625, "height": 32, "image_width": 64, "train_images": 4, "val_images": 2, "test_images": 2}
+PLAIN = {"backbone": "segnet", "pretrained": False, "norm": "batch", "depth_loss": "l1"}
 # Each benchmark's smallest form; one that is not named here is taken as it is.
 TINY = {
     **{"multimnist": DIGITS, "multimnist3": DIGITS, "multifashion": DIGITS},
     **{"rooms": SCENES, "streets": SCENES, "cityscapes": {"width": 0.0625}, "nyuv2": {"width": 0.0625}},
     **{"utkface": {"width": 0.25}, "celeba": {"width": 0.25}, "adult": {"hidden": 16}, "census": {"hidden": 16}},
     "fairness": {"hidden": (8,)},
+    "real_rooms": SCENES | PLAIN,
     "authors": {"texts": "kings,tea", "block": 16},
 }
 # For the methods that have these options: sizes that only keep the tests short.

@@ -80,6 +80,12 @@ def sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.05)
 
 
+def sgd_by_part(parameters):
+    trunk, a, b = ([*pair] for pair in zip(*[iter(parameters)] * 2))
+    rates = ((trunk, 0.05), (a, 0.005), (b, 0.15))
+    return torch.optim.SGD([{"params": pair, "lr": rate} for pair, rate in rates])
+
+
 CASES = {
     "adam": ({}, adam),
     "adam, betas and decay": (
@@ -94,6 +100,7 @@ CASES = {
         {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.1},
         lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.1),
     ),
+    "parts": ({"optimizer": "sgd", "lr_parts": "heads.b=3, heads=0.1"}, sgd_by_part),
     "clipping": ({"optimizer": "sgd", "clip_norm": 0.3}, sgd, None, 0.3),
     "moving average": ({"ema": 0.8}, adam, None, 0.0, 0.8),
     "accumulation": ({"accumulate": 2}, adam),
@@ -294,3 +301,21 @@ def test_the_average_is_what_is_evaluated_and_saved_and_training_keeps_both(tmp_
         assert not torch.equal(parameter, trained[name]), name
     state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     assert torch.equal(state["model"]["network.trunk.bias"], trained["network.trunk.bias"])
+
+
+@pytest.mark.parametrize("text", ["trunk", "trunk=", "=0.5", "trunk=fast", "trunk=0", "trunk=-1", "trunk=inf"])
+def test_parts_of_another_form_are_refused(tmp_path, text):
+    with pytest.raises(UserError, match=r"lr_parts must be parts with positive factors, as trunk.features=0.2"):
+        trainer(tmp_path / "run", lr_parts=text)
+
+
+def test_parts_are_those_of_the_network_adapters_included(tmp_path):
+    with pytest.raises(UserError, match=r"lr_parts: Net has no part 'head'; it has trunk, norm, heads"):
+        trainer(tmp_path / "one", lr_parts="head=0.5")
+    with pytest.raises(UserError, match=r"lr_parts: nothing in 'norm' is trained"):
+        trainer(tmp_path / "two", lr_parts="norm=0.5")
+    work = trainer(tmp_path / "three", "palora", lr_parts="trunk=0.5", adapter_lr_scale=4.0)
+    rates = {id(p): group["lr"] for group in work.update.optimizer.param_groups for p in group["params"]}
+    found = {name: rates[id(p)] / 0.05 for name, p in work.model.network.named_parameters()}
+    expected = {name: (4.0 if "adapter" in name else 1.0) * (0.5 if "trunk" in name else 1.0) for name in found}
+    assert found == pytest.approx(expected)

@@ -23,6 +23,7 @@ from app.pictures.drawing import Picture
 from app.pictures.scenes import Scene, make_scene, sample_ids
 from app.pictures.uploads import UploadStore
 from app.views import script as view_script
+from palora_core.benchmarks.base import origin
 from palora_core.errors import UserError
 from palora_core.export import input_tensors
 from palora_core.tasks import Task
@@ -94,10 +95,11 @@ def compose(loaded: LoadedModel, network: Exported, script: bytes, binary: bytes
 def configuration(loaded: LoadedModel, scenes: list[Scene], network: Exported) -> dict[str, Any]:
     """What the page's script is told."""
     about = loaded.benchmark.summary or str(loaded.card.get("data") or "")
-    synthetic = "Trained on synthetic data. " if loaded.benchmark.synthetic else ""
+    data = origin(loaded.benchmark)
+    trained = f"Trained on {data}. " if data else ""
     difference = network.report["max_abs_difference_to_pytorch"]
     return {
-        "about": f"{synthetic}{about} Everything runs in this browser; nothing is sent anywhere.",
+        "about": f"{trained}{about} Everything runs in this browser; nothing is sent anywhere.",
         "difference": f"Largest difference of the embedded network's outputs to PyTorch: {difference:.1e}.",
         "controllable": loaded.model.controllable,
         "tasks": [describe(name, view) for name, view in loaded.views.items()],

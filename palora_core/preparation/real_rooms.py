@@ -1,4 +1,4 @@
-"""Rooms: pictures and depth maps of a walk with a depth camera, as the real half of the benchmark's training data."""
+"""Real rooms: pictures and depth maps of a walk with a depth camera, the real part of the benchmark's data."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class Frame:
         return {"image": np.asarray(resized, np.uint8), "depth": np.asarray(measured).clip(0, 65535).astype(np.uint16)}
 
 
-@preparers.register("rooms")
-class Rooms(Preparer):
+@preparers.register("real_rooms")
+class RealRooms(Preparer):
     """A folder with ``images/``, ``depth/`` (16 bit, millimetres, 0 unknown) and ``K.txt``, as the HoloLens sample."""
 
-    name: ClassVar[str] = "rooms"
+    name: ClassVar[str] = "real_rooms"
     title: ClassVar[str] = "Rooms seen by a depth camera"
     site: ClassVar[str] = "https://github.com/ardaduz/deep-video-mvs (sample-data/hololens-dataset/000)"
     licence: ClassVar[str] = "MIT"
