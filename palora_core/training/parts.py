@@ -51,11 +51,12 @@ def by_part(groups: Sequence[dict[str, Any]], network: nn.Module, factors: dict[
         if name not in modules:
             known = ", ".join(child for child, _ in network.named_children())
             raise UserError(
-                f"lr_parts: {type(network).__name__} has no part {quoted(name)}; it has {known} and what is inside."
+                f"lr_parts: {type(network).__name__} has no part {quoted(name)}; it has {known} and what is inside; "
+                "name one of these, or set lr_parts= to nothing."
             )
         inside = {id(parameter) for parameter in modules[name].parameters()} & trained
         if not inside:
-            raise UserError(f"lr_parts: nothing in {quoted(name)} is trained.")
+            raise UserError(f"lr_parts: nothing in {quoted(name)} is trained itself; set lr_parts= without it.")
         own.update(dict.fromkeys(inside, factor))
     return [part for group in groups for part in _divided(group, own)]
 

@@ -66,6 +66,8 @@ def make(method: str, case: str, data: Path, folder: Path) -> Trainer:
     settings |= {f"method.{key}": value for key, value in SMALL.items() if key in known}
     if case == WITH_NORM:
         settings["norm_layers"] = True
+    if name == "real_rooms":
+        settings["lr_parts"] = ""  # of MobileNetV2
     if name == "authors":
         settings["benchmark.base"] = str(data / "base")
     items = len(configure(name, method, settings)[0].load(data)["train"])
