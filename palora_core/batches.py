@@ -118,6 +118,12 @@ def rows(tree: Any, part: slice | Tensor) -> Any:
     return mapped(lambda tensor: tensor[part] if tensor.dim() and len(tensor) == items else tensor, tree)
 
 
+def repeated(tree: Any, times: int) -> Any:
+    """The items of ``tree`` that many times, one after another; what is not per item is kept whole."""
+    items = count(tree)
+    return mapped(lambda t: torch.cat([t] * times) if t.dim() and len(t) == items else t, tree)
+
+
 def picked(tree: Any, places: Tensor) -> Any:
     """The items at ``places`` of every tensor that has B of them; what is not per item is kept whole."""
     items = count(tree)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from palora_core.storage.writing import cannot_write, why_not_written, write_ato
 from palora_core.tasks import Task
 
 PREFERENCE = "preference"  # λ among the inputs
+_DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64"}
 
 
 def export_safetensors(model: ParetoModel, preference: Sequence[float], path: Path) -> dict[str, Any]:
@@ -54,10 +56,8 @@ def export_folder(model: ParetoModel, preference: Sequence[float], folder: Path,
             f"A {type(plain).__name__} has no folder layout of its own (no save_pretrained); export "
             "safetensors instead."
         )
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"The folder {folder} is not empty; choose a new one.")
+    empty_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         plain.save_pretrained(folder)  # type: ignore[operator]
         if codec is not None and hasattr(codec, "save"):
             codec.save(folder)
@@ -67,6 +67,21 @@ def export_folder(model: ParetoModel, preference: Sequence[float], folder: Path,
     report = {"format": "folder", "preference": [float(value) for value in preference], "bytes": size}
     write_json(folder / "palora.json", {**report, "max_abs_difference_to_pytorch": 0.0})
     return {**report, "file": folder.name, "max_abs_difference_to_pytorch": 0.0}
+
+
+def empty_folder(folder: Path) -> Path:
+    """The folder, made where it is missing.
+
+    Raises:
+        UserError: it holds something, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not any(folder.iterdir()):
+            return folder
+    except OSError as error:
+        raise cannot_write(folder, why_not_written(error) or "the disk refused") from None
+    raise UserError(f"The folder {folder} is not empty; choose a new one.")
 
 
 def can_save_itself(network: nn.Module) -> bool:
@@ -93,9 +108,12 @@ def export_onnx(
 ) -> dict[str, Any]:
     """ONNX of ``merge(λ)``; with ``preference`` None of the whole controllable network, λ as a further input.
 
+    The number of items of a call is free, unless the network itself is made for a fixed one.
+
     Args:
         model: the conditioned network.
-        example: inputs of one item, any nesting; the exported network takes tensors of these shapes and formats.
+        example: inputs of some items, any nesting; the exported network takes tensors of these shapes and formats, any
+            number of items along the axis of the items.
         path: the file.
         preference: λ [T], or None to keep λ as an input ``"preference"`` [T].
         caller: how inputs become arguments; by default as the network's ``forward`` asks.
@@ -113,26 +131,60 @@ def export_onnx(
             f"ONNX export needs the package {error.name}; install it with: pip install {error.name}"
         ) from None
     caller = caller or Caller(model.network)
-    given = input_tensors(example, caller)
-    wrapped = _Flat(model, preference, batches.floating(caller.read(example), torch.float32), caller, objectives).eval()
-    probes = _probes(model.num_tasks, preference)
-    inputs = given if wrapped.fixed else {**given, PREFERENCE: probes[0]}
-    with torch.no_grad():
-        outputs = wrapped.outputs(*inputs.values())
-        program = torch.onnx.export(
-            wrapped,
-            tuple(inputs.values()),
-            dynamo=True,
-            verbose=False,
-            input_names=list(inputs),
-            output_names=list(outputs),
-        )
-    assert program is not None  # torch's other exporter gives none
+    inputs = batches.floating(caller.read(example), torch.float32)
+    pair = batches.repeated(batches.rows(inputs, slice(0, 1)), 2)  # of one item torch believes that it stays one
+    wrapped = _Flat(model, preference, pair, caller, objectives).eval()
+    program, names = _program(wrapped, pair, _probes(model.num_tasks, preference)[0])
+    program.model.metadata_props.update(_metadata(preference, objectives))
     write_atomically(Path(path), lambda temporary: program.save(str(temporary), external_data=False))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    difference = max(_difference(wrapped, session, given, p, list(outputs)) for p in probes)
-    told = {"inputs": _forms(inputs), "outputs": _forms(outputs)}
+    difference = max(
+        _difference(wrapped, session, batches.named(batches.rows(pair, slice(0, items)), "input"), at, names)
+        for items in ((1, 2) if _is_free(session) else (1,))
+        for at in _probes(model.num_tasks, preference)
+    )
+    told = {"inputs": _forms(session.get_inputs()), "outputs": _forms(session.get_outputs())}
     return _report(path, "onnx", preference, difference, **told)
+
+
+def _program(wrapped: _Flat, pair: Any, preference: Tensor) -> tuple[Any, list[str]]:
+    """The traced network and the names of its outputs; with one item for ever where more cannot be had."""
+    given, failure = batches.named(pair, "input"), None
+    for free in (True, False):
+        inputs = given if free else batches.named(batches.rows(pair, slice(0, 1)), "input")
+        shapes = tuple({0: torch.export.Dim("batch")} if _is_per_item(x, pair) else None for x in inputs.values())
+        inputs, shapes = (inputs, shapes) if wrapped.fixed else ({**inputs, PREFERENCE: preference}, (*shapes, None))
+        with torch.no_grad():
+            names = list(wrapped.outputs(*inputs.values()))
+            try:
+                program = torch.onnx.export(
+                    wrapped,
+                    tuple(inputs.values()),
+                    dynamo=True,
+                    verbose=False,
+                    input_names=list(inputs),
+                    output_names=names,
+                    dynamic_shapes={"given": shapes} if free else None,
+                )
+                return program, names
+            except Exception as error:
+                failure = error
+    assert failure is not None
+    raise failure
+
+
+def _is_per_item(tensor: Tensor, tree: Any) -> bool:
+    return tensor.dim() > 0 and len(tensor) == batches.count(tree)
+
+
+def _is_free(session: Any) -> bool:
+    return any(not isinstance(size, int) for one in session.get_inputs() for size in one.shape[:1])
+
+
+def _metadata(preference: Sequence[float] | None, objectives: Sequence[Objective]) -> dict[str, str]:
+    """What a file says about itself: λ, and how the tasks' outputs are to be read."""
+    told = {"tasks": json.dumps([task.told() for task in objectives if isinstance(task, Task)], ensure_ascii=False)}
+    return told if preference is None else {**told, PREFERENCE: " ".join(f"{value:g}" for value in preference)}
 
 
 class _Flat(nn.Module):
@@ -194,11 +246,11 @@ def _difference(wrapped: _Flat, session: Any, given: dict[str, Tensor], preferen
     return max(float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max()) for a, b in pairs)
 
 
-def _forms(tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Shape and format of every tensor, for whoever calls the file."""
+def _forms(places: Sequence[Any]) -> dict[str, Any]:
+    """Shape and format of every tensor, for whoever calls the file; ``"batch"`` stands for any number of items."""
     return {
-        name: {"shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
-        for name, tensor in tensors.items()
+        one.name: {"shape": list(one.shape), "dtype": _DTYPES.get(one.type, one.type.removeprefix("tensor(")[:-1])}
+        for one in places
     }
 
 

@@ -20,6 +20,10 @@ from palora_core.errors import UserError
 from palora_core.export import can_save_itself
 
 KEPT = "view_files"
+BUNDLE = (
+    "A zip for somebody without this program: the network as ONNX and as weights, preprocessing, classes, licence, and "
+    "a script of 15 lines that needs numpy, pillow and onnxruntime; tried on a sample before you get it."
+)
 MOST_BYTES = 200_000_000  # of weights that are handed out through the page's memory
 
 
@@ -51,6 +55,8 @@ def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[
         make = lambda: exporting.export(loaded, "folder", preference)  # noqa: E731
         made_on_demand("Folder for transformers", "Merging and packing …", wanted, make)
     if loaded.example is not None and not large:
+        make = lambda: exporting.export(loaded, "bundle", preference)  # noqa: E731
+        made_on_demand("Hand-over bundle", "Exporting, and running its script on a sample …", wanted, make, BUNDLE)
         make = lambda: exporting.export(loaded, "onnx", preference)  # noqa: E731
         made_on_demand("ONNX", "Exporting and comparing with PyTorch …", wanted, make)
     st.download_button(
@@ -75,11 +81,13 @@ def _report(loaded: LoadedModel, image: str, label: str, preference: Sequence[fl
     return Exported(name, report(services(), loaded, image, label, preference), {})
 
 
-def made_on_demand(what: str, meanwhile: str, wanted: tuple[Any, ...], make: Callable[[], Exported]) -> None:
+def made_on_demand(
+    what: str, meanwhile: str, wanted: tuple[Any, ...], make: Callable[[], Exported], about: str | None = None
+) -> None:
     """A button that makes a file; while the view stays ``wanted``, one that downloads it stands in its place."""
     kept = st.session_state.setdefault(KEPT, {})
     if kept.get(what, (None,))[0] != wanted:
-        if not st.button(f"Make: {what}", icon=":material/build:", key=f"make_{what}", width="stretch"):
+        if not st.button(f"Make: {what}", icon=":material/build:", key=f"make_{what}", width="stretch", help=about):
             return
         try:
             with st.spinner(meanwhile, show_time=True):

@@ -19,13 +19,18 @@ from palora_core.errors import UserError
 from palora_core.export import can_save_itself
 
 FORMS = {
+    "bundle": ("Hand-over bundle at λ", "bundle", ":material/inventory_2:"),
     "weights": ("Weights at λ", "safetensors", ":material/database:"),
     "folder": ("Folder of its library at λ", "folder", ":material/folder_zip:"),
     "plain": ("ONNX at λ", "onnx", ":material/deployed_code:"),
     "controllable": ("Controllable ONNX", "onnx", ":material/tune:"),
     "page": ("One HTML file", "html", ":material/web:"),
 }
+AT = ("bundle", "weights", "folder", "plain")  # forms of one λ
 ABOUT = {
+    "bundle": "For somebody without this program: the network as ONNX and as weights, its preprocessing, classes and "
+    "units, the licence, and a script of 15 lines that needs numpy, pillow and onnxruntime. Before it is handed out, "
+    "the script is run on a sample and compared with this page.",
     "weights": "The plain network's weights under their own names, for PyTorch.",
     "folder": "The plain network as its own library saves it (transformers: `from_pretrained` reads it), in a zip.",
     "plain": "The plain network of this λ, for any ONNX runtime; no Python needed.",
@@ -49,9 +54,9 @@ def exports(card: Card) -> None:
     form = st.selectbox("What", forms, format_func=lambda f: FORMS[f][0], key="form")
     st.caption(ABOUT[form])
     preference = None
-    if form in ("weights", "folder", "plain") and loaded.model.controllable:
+    if form in AT and loaded.model.controllable:
         preference = choose_preference(loaded)
-    elif form in ("weights", "folder", "plain"):
+    elif form in AT:
         preference = [1 / loaded.num_tasks] * loaded.num_tasks
     missing = runtime.available() if form == "page" else None
     if missing:

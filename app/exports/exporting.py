@@ -27,16 +27,16 @@ from app.library.transfer import safe_name
 from app.settings import child_environment
 from palora_core import checkpoint
 from palora_core.batches import Caller, tensors
-from palora_core.benchmarks.base import Benchmark
 from palora_core.children import python
-from palora_core.conditioning.base import ParetoModel
 from palora_core.errors import UserError
 from palora_core.export import export_folder, export_onnx, export_safetensors
+from palora_core.handover import export_bundle
 from palora_core.storage.reading import read_json
 from palora_core.storage.samples import load_samples
 from palora_core.storage.writing import CannotWrite, why_not_written, write_json
 
-Form = Literal["safetensors", "onnx", "folder"]
+Form = Literal["safetensors", "onnx", "folder", "bundle"]
+ZIPPED = ("folder", "bundle")  # forms of several files
 PATIENCE = 600.0
 _one_at_a_time = threading.Lock()
 
@@ -90,15 +90,15 @@ def export(loaded: LoadedModel, form: Form, preference: Sequence[float] | None) 
         write_json(folder / "order.json", order)
         _run(folder)
         report = read_json(folder / f"{order['out']}.json", "report")
-        if form == "folder":
+        if form in ZIPPED:
             return Exported(order["out"], b"", report, handing.put(folder / order["out"], order["out"]))
         return Exported(order["out"], (folder / order["out"]).read_bytes(), report)
 
 
 def file_name(loaded: LoadedModel, form: str, preference: Sequence[float] | None) -> str:
     """``model-at-0.30-0.70.onnx``, or ``model-controllable.onnx``."""
-    stem = safe_name(loaded.entry.id)
-    ending = "zip" if form == "folder" else form
+    stem = safe_name(loaded.entry.id) + ("-bundle" if form == "bundle" else "")
+    ending = "zip" if form in ZIPPED else form
     return f"{stem}-at-{_weights(preference)}.{ending}" if preference else f"{stem}-controllable.{ending}"
 
 
@@ -124,9 +124,16 @@ def carry_out(folder: Path) -> None:
     benchmark = checkpoint.benchmark_of(card)
     out, preference = folder / order["out"], order["preference"]
     if order["form"] == "folder":
-        write_json(folder / f"{order['out']}.json", _zipped(model, preference, benchmark, out))
+        codec = getattr(benchmark.input_kind, "codec", None)
+        report = export_folder(model, preference, out.with_suffix(""), codec and codec())
+        write_json(folder / f"{order['out']}.json", _zipped(report, out))
         return
-    x, _ = load_samples(Path(order["samples"]), benchmark.convert).batch(torch.tensor([0]))
+    samples = load_samples(Path(order["samples"]), benchmark.convert)
+    if order["form"] == "bundle":
+        report = export_bundle(model, card, benchmark, samples, preference, out.with_suffix(""))
+        write_json(folder / f"{order['out']}.json", _zipped(report, out))
+        return
+    x, _ = samples.batch(torch.tensor([0]))
     caller = Caller(model.network, benchmark.problem().passing)
     if order["form"] == "onnx":
         export_onnx(model, x, out, preference, caller, benchmark.tasks)
@@ -136,11 +143,9 @@ def carry_out(folder: Path) -> None:
     write_json(folder / f"{order['out']}.json", report)
 
 
-def _zipped(model: ParetoModel, preference: Sequence[float], benchmark: Benchmark, out: Path) -> dict[str, Any]:
-    """The network's own folder in a zip, whose weights are not packed once more."""
+def _zipped(report: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The folder beside ``out`` in a zip of its name; weights are not packed once more."""
     made = out.with_suffix("")
-    codec = getattr(benchmark.input_kind, "codec", None)
-    report = export_folder(model, preference, made, codec and codec())
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(made.rglob("*")):
             archive.write(path, path.relative_to(made.parent))

@@ -26,6 +26,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     },
     "llm": {"transformers": "transformers", "peft": "peft", "gguf": "gguf"},
     "hub": {"huggingface_hub": "huggingface_hub"},
+    "serve": {"starlette": "starlette", "uvicorn": "uvicorn"},
 }
 LITTLE_SPACE = 2**30
 

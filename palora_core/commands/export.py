@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from palora_core.commands.console import target
 from palora_core.errors import UserError
@@ -17,11 +18,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("safetensors", "onnx", "folder"),
+        choices=("safetensors", "onnx", "folder", "bundle"),
         default="safetensors",
-        help="folder: in the layout of the network's own library, as transformers' from_pretrained reads it",
+        help="folder: in the layout of the network's own library, as transformers' from_pretrained reads it; bundle: "
+        "weights, ONNX, preprocessing, classes and a script that needs no PyTorch, tried on a sample",
     )
-    parser.add_argument("--out", type=Path, required=True, help="a file, or for --format folder a new folder")
+    parser.add_argument("--out", type=Path, required=True, help="a file, or for folder and bundle a new folder")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -46,9 +48,20 @@ def run(args: argparse.Namespace) -> None:
     else:
         import torch
 
+        from palora_core.handover import export_bundle
+
         benchmark = benchmark_of(card)
-        example = load_samples(args.model / "samples.npz", benchmark.convert).batch(torch.tensor([0]))[0]
+        samples = load_samples(args.model / "samples.npz", benchmark.convert)
+        if args.format == "bundle":
+            told(args.out, export_bundle(model, card, benchmark, samples, args.preference, out))
+            return
+        example = samples.batch(torch.tensor([0]))[0]
         caller = Caller(model.network, benchmark.problem().passing)
         report = export_onnx(model, example, out, args.preference, caller, benchmark.tasks)
+    told(args.out, report)
+
+
+def told(out: Path, report: dict[str, Any]) -> None:
+    """Print size and difference."""
     size = report["bytes"] / 1e6
-    print(f"{args.out}: {size:.1f} MB, largest difference to PyTorch {report['max_abs_difference_to_pytorch']:.1e}")
+    print(f"{out}: {size:.1f} MB, largest difference to PyTorch {report['max_abs_difference_to_pytorch']:.1e}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,14 @@ class Picture(Input):
         from palora_core.inputs._decoding import decode_picture
 
         return decode_picture(data)
+
+    def to_file(self, shown: np.ndarray) -> bytes:
+        """A PNG file."""
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(shown)).save(buffer, "PNG")
+        return buffer.getvalue()
 
     def takes(self, shown: Any) -> bool:
         """Whether it is RGB uint8 [H, W, 3]."""

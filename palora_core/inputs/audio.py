@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from palora_core.errors import UserError
+from palora_core.inputs._handover import Preprocessing
 from palora_core.inputs.base import MOST_BYTES, Input, inputs, one_input
 
 
@@ -82,6 +83,28 @@ class Audio(Input):
         """The first values at the network's rate, [1, 1, length]."""
         values = self._resampled(shown)[: self.length]
         return torch.from_numpy(np.pad(values, (0, self.length - len(values))))[None, None]
+
+    def to_file(self, shown: Sound) -> bytes:
+        """A WAV file of 16 bits."""
+        return shown.as_wav()
+
+    def preprocessing(self) -> Preprocessing:
+        """Rate and length; a spectrogram, where there is one, is a part of the network."""
+        return Preprocessing(
+            "wav",
+            {"rate": self.rate, "length": self.length, "bits": 16},
+            (
+                "sound = wave.open(str(path))",
+                'assert sound.getframerate() == form["rate"] and sound.getsampwidth() == 2, f"expected {form}"',
+                'values = np.frombuffer(sound.readframes(10**9), "<i2").reshape(-1, sound.getnchannels()) / 2**15',
+                'values = values.mean(1)[: form["length"]]',
+                'inputs = {"input": np.pad(values, (0, form["length"] - len(values)))[None, None].astype("f4")}',
+            ),
+            ("wave",),
+            f"The first {self.length:,} values of a WAV file of 16 bits at {self.rate:,} Hz, the mean of its channels "
+            "between −1 and 1, zeros behind its end. Another rate must be resampled before. Spectrograms are part of "
+            "the network.",
+        )
 
     def to_shown(self, x: Any) -> Sound:
         """The sound of values [1, length]."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from palora_core.batches import tensors
 from palora_core.errors import UserError, quoted
+from palora_core.inputs._handover import Preprocessing
 from palora_core.registry import Kinds
 
 inputs = Kinds("input", package="palora_core.inputs")
@@ -56,6 +57,14 @@ class Input:
     def lost(self, shown: Any) -> str:
         """What of ``shown`` the network does not see, in a sentence; "" where it sees all."""
         return ""
+
+    def to_file(self, shown: Any) -> bytes:
+        """The reverse of :meth:`read`: a file that is read as ``shown``."""
+        raise self._refusal()
+
+    def preprocessing(self) -> Preprocessing | None:
+        """How such a file becomes the network's input without this package; None where that cannot be done."""
+        return None
 
     def _refusal(self) -> UserError:
         return UserError("Inputs of one's own cannot be sent to this model; choose one of its samples.")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from palora_core.inputs._handover import MIDDLE, PICTURE, Preprocessing
 from palora_core.inputs._pictures import Picture, as_bytes
 from palora_core.inputs.base import inputs, one_input
 
@@ -40,6 +41,26 @@ class Grey(Picture):
             return self._inverted(self.middle(shown).mean(1)[0])[None, None]
         grey = self._inverted(torch.from_numpy(shown.astype(np.float32)).mean(-1) / 255)
         return F.interpolate(grey[None, None], self.size, mode="bilinear", antialias=True, align_corners=False)
+
+    def preprocessing(self) -> Preprocessing:
+        """Squeezed or from the middle, in one channel, inverted where that is wanted."""
+        # As here: what is squeezed is inverted before it is resized, and the middle of a picture after.
+        squeezed = 'grey = np.asarray(picture, "f4").mean(-1) / 255'
+        planes = '[plane.convert("F").resize((w, h), 2) for plane in middle.split()]'
+        middle = (*MIDDLE[:-1], f"grey = np.stack({planes}).mean(0) / 255")
+        border = "np.r_[grey[0], grey[-1], grey[:, 0], grey[:, -1]].mean()"
+        dark = (f"grey = 1 - grey if {border} > 0.5 else grey",) if self.dark else ()
+        resized = 'grey = np.asarray(PIL.Image.fromarray(grey).resize(form["size"][::-1], 2))'
+        lines = (squeezed, *dark, resized) if self.squeezed else (*middle, *dark)
+        return Preprocessing(
+            "png",
+            {"size": list(self.size), "channels": "grey", "squeezed": self.squeezed, "dark": self.dark},
+            (*PICTURE, *lines, 'inputs = {"input": grey[None, None]}'),
+            ("PIL.Image", "PIL.ImageOps"),
+            f"{'All' if self.squeezed else 'The middle'} of an opaque picture, the mean of its channels / 255, resized "
+            f"to {self.size[0]} × {self.size[1]} pixels (height × width) with bilinear antialiasing"
+            + ("; inverted where its border is bright." if self.dark else "."),
+        )
 
     def to_shown(self, x: Any) -> np.ndarray:
         """The channel of an input [1, H, W], three times."""

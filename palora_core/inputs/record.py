@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from palora_core.errors import UserError, quoted
+from palora_core.inputs._handover import Preprocessing
 from palora_core.inputs.base import Input, inputs, one_input
-from palora_core.inputs.table import first_row
+from palora_core.inputs.table import as_csv, first_row
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,29 @@ class Record(Input):
     def to_input(self, shown: Mapping[str, Any]) -> Tensor:
         """A batch of one record, [1, F]."""
         return self.encode(torch.tensor([[field.code(shown[field.name]) for field in self.fields]]))
+
+    def to_file(self, shown: Mapping[str, Any]) -> bytes:
+        """A CSV file of a head and this record."""
+        return as_csv({field.name: shown[field.name] for field in self.fields})
+
+    def preprocessing(self) -> Preprocessing:
+        """The fields in the order of the features, their values and scales."""
+        return Preprocessing(
+            "csv",
+            {"fields": [asdict(field) for field in self.fields]},
+            (
+                'row, x = next(csv.DictReader(open(path, encoding="utf-8-sig", newline=""))), []',
+                'scaled = lambda v, s: ((np.log1p(v) if s["logarithm"] else v) - s["mean"]) / s["deviation"]',
+                'for f in form["fields"]:',
+                '    code = f["values"].index(row[f["name"]].strip()) if f["values"] else float(row[f["name"]])',
+                '    x += [code == i for i in range(len(f["values"]))] + [scaled(code, s) for s in f["scales"]]',
+                'inputs = {"input": np.array([x], "f4")}',
+            ),
+            ("csv",),
+            "The first row below the head of a CSV file. A field with values is one feature per value, 1 for the one "
+            "it has; a number (or the place of the value) is (number − mean) / deviation once per scale, of "
+            "log(1 + number) where the scale is logarithmic.",
+        )
 
     def to_shown(self, x: Any) -> dict[str, str | int]:
         """Values by field."""

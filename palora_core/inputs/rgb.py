@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from palora_core.inputs._handover import MIDDLE, PICTURE, Preprocessing
 from palora_core.inputs._pictures import Picture, as_bytes
 from palora_core.inputs.base import inputs, one_input
 
@@ -39,6 +40,19 @@ class RGB(Picture):
     def to_input(self, shown: np.ndarray) -> Tensor:
         """The middle of a picture, [1, 3, height, width]."""
         return self.scaled(self.middle(shown))
+
+    def preprocessing(self) -> Preprocessing:
+        """Middle, size, mean and deviation."""
+        mean, deviation = self.mean or (0.0,) * 3, self.deviation or (1.0,) * 3
+        scaled = '((np.stack(planes, -1) / 255 - form["mean"]) / form["deviation"]).transpose(2, 0, 1)[None]'
+        return Preprocessing(
+            "png",
+            {"size": list(self.size), "channels": "RGB", "mean": list(mean), "deviation": list(deviation)},
+            (*PICTURE, *MIDDLE, f'inputs = {{"input": {scaled}.astype("f4")}}'),
+            ("PIL.Image", "PIL.ImageOps"),
+            f"The middle of an opaque picture, resized to {self.size[0]} × {self.size[1]} pixels (height × width) with "
+            "bilinear antialiasing; channels R, G, B; (value / 255 − mean) / deviation.",
+        )
 
     def to_shown(self, x: Any) -> np.ndarray:
         """RGB [H, W, 3] of an input [3, H, W]."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from palora_core.errors import UserError, quoted
+from palora_core.inputs._handover import Preprocessing
 from palora_core.inputs.base import MOST_BYTES, Input, inputs, one_input
 
 
@@ -65,6 +66,28 @@ class Table(Input):
         moved = row - torch.tensor(self.mean) if self.mean else row
         return moved / torch.tensor(self.deviation) if self.deviation else moved
 
+    def to_file(self, shown: Mapping[str, float]) -> bytes:
+        """A CSV file of a head and this row."""
+        return as_csv({name: shown[name] for name in self.columns})
+
+    def preprocessing(self) -> Preprocessing | None:
+        """Columns, mean and deviation; None where columns have no names."""
+        if not self.columns:
+            return None
+        count = len(self.columns)
+        mean, deviation = self.mean or (0.0,) * count, self.deviation or (1.0,) * count
+        return Preprocessing(
+            "csv",
+            {"columns": list(self.columns), "mean": list(mean), "deviation": list(deviation)},
+            (
+                'row = next(csv.DictReader(open(path, encoding="utf-8-sig", newline="")))',
+                'x = np.array([float(row[name]) for name in form["columns"]])',
+                'inputs = {"input": ((x - form["mean"]) / form["deviation"])[None].astype("f4")}',
+            ),
+            ("csv",),
+            f"The first row below the head of a CSV file with {count} columns; (value − mean) / deviation of each.",
+        )
+
     def to_shown(self, x: Any) -> dict[str, float]:
         """Numbers in people's units by column; ``"x1"``, … where the columns have no names."""
         row = one_input(torch.as_tensor(x), 1).double().cpu()
@@ -73,6 +96,13 @@ class Table(Input):
             raise UserError(f"An input has {len(row)} numbers for {len(names)} columns.")
         wide = row * torch.tensor(self.deviation).double() if self.deviation else row
         return dict(zip(names, (wide + torch.tensor(self.mean).double() if self.mean else wide).tolist()))
+
+
+def as_csv(row: Mapping[str, Any]) -> bytes:
+    """A CSV file of a head and one row; numbers as exactly as they are."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([list(row), list(row.values())])
+    return text.getvalue().encode()
 
 
 def first_row(data: bytes, columns: Sequence[str]) -> dict[str, str]:

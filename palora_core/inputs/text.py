@@ -12,6 +12,7 @@ import torch
 
 from palora_core.batches import describe
 from palora_core.errors import UserError, quoted
+from palora_core.inputs._handover import Preprocessing
 from palora_core.inputs.base import MOST_BYTES, Input, inputs, one_input
 
 PAD, UNKNOWN = 0, 1
@@ -41,6 +42,10 @@ class PlainText(Input):
         if not text.strip():
             raise UserError("The text is empty; write something.")
         return text
+
+    def to_file(self, shown: str) -> bytes:
+        """A text in UTF-8."""
+        return shown.encode()
 
     def takes(self, shown: Any) -> bool:
         """Whether it is a text."""
@@ -93,6 +98,28 @@ class Text(PlainText):
             return bytes((token - 1) % 256 for token in known).decode("utf-8", errors="replace")
         words = ["▢", *self.vocabulary]
         return " ".join(words[token - 1] if 0 < token <= len(words) else "▢" for token in known)
+
+    def preprocessing(self) -> Preprocessing:
+        """The length, and the words or bytes that have numbers."""
+        words = "form['vocabulary']"
+        known = (
+            f"numbers = {{word: number for number, word in enumerate({words}, start={UNKNOWN + 1})}}",
+            f"tokens = [numbers.get(w, {UNKNOWN}) for w in re.findall(r'{_TOKEN.pattern}', text.lower())]",
+        )
+        mask = f", {self.mask!r}: (ids != {PAD}).astype('i8')" if self.mask else ""
+        return Preprocessing(
+            "txt",
+            {"length": self.length, "vocabulary": list(self.vocabulary), "padding": PAD, "unknown": UNKNOWN},
+            (
+                'text, length = open(path, encoding="utf-8-sig").read(), form["length"]',
+                *(known if self.vocabulary else ("tokens = [byte + 1 for byte in text.encode()]",)),
+                f"ids = np.array([(tokens + [{PAD}] * length)[:length]])",
+                f"inputs = {{{self.ids or 'input'!r}: ids{mask}}}",
+            ),
+            ("re",),
+            f"The first {self.length:,} {'words and signs in small letters' if self.vocabulary else 'bytes'} of a text "
+            f"in UTF-8 as numbers, {PAD} behind its end.",
+        )
 
     def lost(self, shown: str) -> str:
         """What lies beyond the length."""

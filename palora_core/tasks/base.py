@@ -43,6 +43,8 @@ class Task(Objective):
     target: Select = field(default=None, kw_only=True)
     kind: ClassVar[str] = "task"
     effect_unit: ClassVar[str] = "%"  # of `effect`: a share, or a relative change, unless the kind says otherwise
+    reading: ClassVar[str] = "numbers"  # what a prediction's numbers are, to somebody who has nothing but them
+    class_axis: ClassVar[int | None] = None  # of one item's prediction, along which the largest number names the class
     effect_of: ClassVar[str] = ""  # what a share is of ("pixels"); "" where `effect` is an amount
 
     @property
@@ -65,6 +67,13 @@ class Task(Objective):
     def _summarise(self, sums: Sums, convention: Convention = "exact") -> Sums:
         """Metrics as scalars from sums over any number of batches; NaN without a valid element."""
         return {}
+
+    def told(self) -> dict[str, Any]:
+        """How a prediction is to be read without this package, as JSON has it: classes, unit, what the numbers are."""
+        names = list(getattr(self, "classes", ())) or [str(i) for i in range(getattr(self, "num_classes", 0))]
+        named = {"classes": names, "labels": []} if self.class_axis is not None else {"classes": [], "labels": names}
+        about = {"name": self.name, "kind": self.kind, "reading": self.reading, "axis": self.class_axis}
+        return {**about, **named, "unit": getattr(self, "unit", ""), "scale": getattr(self, "scale", 1.0)}
 
     # -- what the kind knows -----------------------------------------------------------------------------------------
     def constant_answer(self, target: Tensor) -> Tensor:

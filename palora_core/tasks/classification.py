@@ -24,6 +24,9 @@ class Classification(ClassTask):
         classes: Their names, where they have any.
     """
 
+    reading: ClassVar[str] = "logits [classes]: softmax gives probabilities, the largest names the class"
+    class_axis: ClassVar[int | None] = 0
+
     @property
     def summed_metrics(self) -> tuple[Metric, ...]:
         """Top-1 accuracy."""

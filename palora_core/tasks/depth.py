@@ -38,6 +38,11 @@ class Depth(Task):
             raise UserError(f"objective is {self.objective!r}; expected 'l1' or 'log'")
 
     @property
+    def reading(self) -> str:  # type: ignore[override]
+        """Distances, or their inverse."""
+        return f"{'inverse depth' if self.inverse else 'depth'} [1, height, width]"
+
+    @property
     def out_channels(self) -> int:
         """1."""
         return 1

@@ -24,6 +24,7 @@ class KeyPoints(Task):
         near: Distance below which a point counts as found.
     """
 
+    reading: ClassVar[str] = "places [2 × points] (x, y of one after another) as shares of width and height"
     num_points: int
     classes: tuple[str, ...] = ()
     near: float = 0.05

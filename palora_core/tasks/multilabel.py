@@ -23,6 +23,7 @@ class MultiLabel(Task):
         classes: Names of the labels, where they have any.
     """
 
+    reading: ClassVar[str] = "logits [labels]; a label holds where its logit is above 0"
     num_labels: int
     ignore_index: int = -1
     classes: tuple[str, ...] = ()

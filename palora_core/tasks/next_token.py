@@ -33,6 +33,7 @@ class NextToken(Task):
         spell: Tokens → their text, for people; numbers where nobody says.
     """
 
+    reading: ClassVar[str] = "logits [tokens, vocabulary] of the token that comes next"
     effect_of: ClassVar[str] = "next tokens"
 
     vocabulary: int

@@ -28,6 +28,7 @@ class Normals(Task):
         objective: "l1" is the paper's Σ_channels |prediction - target| per valid pixel, "cosine" is 1 - dot product.
     """
 
+    reading: ClassVar[str] = "directions [3, height, width] of any length; divide by it"
     objective: Literal["l1", "cosine"] = "l1"
     effect_unit: ClassVar[str] = "°"
     thresholds: ClassVar[tuple[float, ...]] = (11.25, 22.5, 30.0)

@@ -1,6 +1,7 @@
 """Ordinal regression: one of several grades in an order."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,8 @@ class Ordinal(ClassTask):
         ignore_index: Grade of samples that count nowhere.
         classes: Names of the grades, where they have any.
     """
+
+    reading: ClassVar[str] = "logits [grades − 1] of being above each grade; the grade is how many are above 0"
 
     @property
     def out_channels(self) -> int:

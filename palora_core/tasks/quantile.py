@@ -25,6 +25,7 @@ class Quantile(Task):
         scale: Factor from the units the network is trained in to ``unit``, for targets that were standardised.
     """
 
+    reading: ClassVar[str] = "quantiles of a number in rising order; times the scale they are in the unit"
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
     unit: str = ""
     scale: float = 1.0

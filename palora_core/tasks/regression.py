@@ -23,6 +23,7 @@ class Regression(Task):
         scale: Factor from the units the network is trained in to `unit`, for targets that were standardised.
     """
 
+    reading: ClassVar[str] = "a number; times the scale it is in the unit"
     objective: Literal["mse", "huber", "l1"] = "mse"
     unit: str = ""
     scale: float = 1.0

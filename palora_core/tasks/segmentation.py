@@ -26,6 +26,9 @@ class Segmentation(ClassTask):
         classes: Their names, where they have any.
     """
 
+    reading: ClassVar[str] = "logits [classes, height, width]: the largest of a pixel names its class"
+    class_axis: ClassVar[int | None] = 0
+
     @property
     def summed_metrics(self) -> tuple[Metric, ...]:
         """Mean intersection over union and pixel accuracy."""

@@ -24,6 +24,8 @@ class Tokens(ClassTask):
         classes: Their names, where they have any.
     """
 
+    reading: ClassVar[str] = "logits [tokens, classes]: the largest of a token names its class"
+    class_axis: ClassVar[int | None] = -1
     ignore_index: int = -100
 
     @property

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import tarfile
+import zipfile
 
 import pytest
 import torch
@@ -245,6 +246,16 @@ def test_the_controllable_network_as_onnx(controllable):
         )
     assert exported.report["max_abs_difference_to_pytorch"] < 1e-5 * max(1, size)
     assert "largest difference to PyTorch" in exported.sentence
+
+
+@pytest.mark.slow
+def test_a_bundle_is_a_zip_of_a_folder_that_was_tried(roots, tmp_path):
+    path, report = order(roots.registry.get("two"), tmp_path, "bundle", [0.3, 0.7])
+    assert path.name == "two-bundle-at-0.30-0.70.zip" and report["max_abs_difference_to_pytorch"] < 1e-3
+    with zipfile.ZipFile(path) as archive:
+        names = {name.partition("/")[2] for name in archive.namelist()}
+    wanted = {"README.md", "LICENCE.txt", "infer.py", "network.onnx", "controllable.onnx", "weights.safetensors"}
+    assert wanted <= names and report["bytes"] == path.stat().st_size
 
 
 def test_failed_exports_are_one_sentence(roots, monkeypatch):
