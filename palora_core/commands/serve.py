@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Serve until it is stopped."""
-    try:
-        import starlette  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise UserError(
-            f"Serving needs the package {error.name}; install it with: pip install 'palora-core[serve]'."
-        ) from None
+    for package in ("starlette", "uvicorn"):
+        if find_spec(package) is None:
+            raise UserError(f"Serving needs the package {package}; install it with: pip install 'palora-core[serve]'.")
+    import uvicorn
+
     from palora_core.serving.http.limits import Limits
     from palora_core.serving.http.server import application
 
