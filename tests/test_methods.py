@@ -41,6 +41,7 @@ SINGLE_SOLUTION = [
     "fairgrad",
     "upgrad",
     "auto_lambda",
+    *("config", "db_mtl", "moco", "modo", "sdmgrad", "excess_mtl", "pbi"),
 ]
 
 
@@ -114,7 +115,7 @@ def test_stl_trains_one_head_and_names_its_corner():
         OneTask(2).sample(2, 1, 0.0, None)
 
 
-@pytest.mark.parametrize("name", ["mgda", "uw", "stch", "cagrad", "pcgrad", "nash_mtl"])
+@pytest.mark.parametrize("name", ["mgda", "uw", "stch", "cagrad", "pcgrad", "nash_mtl", "pbi", "db_mtl"])
 def test_any_balancer_goes_with_the_adapters_of_palora(name):
     method = dataclasses.replace(methods.get("palora")(), balancer=methods.get(name)().balancer)
     model = first_step(method, 2)

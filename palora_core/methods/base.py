@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
@@ -29,6 +30,8 @@ class Method:
 
     title: ClassVar[str] = ""
     source: ClassVar[str] = ""
+    # The one or two options that its paper calls decisive → the values that `palora tune` tries beside the rate.
+    decisive: ClassVar[Mapping[str, tuple[float, ...]]] = {}
 
     conditioning: Conditioning = field(default_factory=Unconditioned)
     balancer: Balancer = field(default_factory=Linear)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -19,5 +20,6 @@ class CAGradMethod(Method):
     source: ClassVar[str] = (
         "Liu, Liu, Jin, Stone, Liu: Conflict-Averse Gradient Descent, NeurIPS 2021 (arXiv 2110.14048)"
     )
+    decisive: ClassVar[Mapping[str, tuple[float, ...]]] = {"radius": (0.2, 0.4, 0.6, 0.8)}
 
     balancer: Balancer = field(default_factory=CAGrad)

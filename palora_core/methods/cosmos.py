@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ class COSMOS(Method):
 
     title: ClassVar[str] = "COSMOS"
     source: ClassVar[str] = "Ruchte, Grabocka: Scalable Pareto Front Approximation, ICDM 2021 (arXiv 2103.13392)"
+    decisive: ClassVar[Mapping[str, tuple[float, ...]]] = {"coefficient": (1, 2, 5, 8)}
 
     conditioning: Conditioning = field(default_factory=InputConcat)
     balancer: Balancer = field(default_factory=Cosmos)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -19,5 +20,6 @@ class DynamicWeightAverageMethod(Method):
     source: ClassVar[str] = (
         "Liu, Johns, Davison: End-to-End Multi-Task Learning with Attention, CVPR 2019 (arXiv 1803.10704)"
     )
+    decisive: ClassVar[Mapping[str, tuple[float, ...]]] = {"balancer.temperature": (1, 2, 5)}
 
     balancer: Balancer = field(default_factory=DynamicWeightAverage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -17,5 +18,6 @@ class FairGradMethod(Method):
 
     title: ClassVar[str] = "FairGrad"
     source: ClassVar[str] = "Ban, Ji: Fair Resource Allocation in Multi-Task Learning, ICML 2024 (arXiv 2402.15638)"
+    decisive: ClassVar[Mapping[str, tuple[float, ...]]] = {"fairness": (0.5, 1, 2, 5)}
 
     balancer: Balancer = field(default_factory=FairGrad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ class PaLoRA(Method):
 
     title: ClassVar[str] = "PaLoRA"
     source: ClassVar[str] = "Dimitriadis, Frossard, Fleuret: Pareto Low-Rank Adapters, ICLR 2025 (arXiv 2407.08056)"
+    decisive: ClassVar[Mapping[str, tuple[float, ...]]] = {"alpha": (1, 2, 5, 10), "temperature": (0.1, 0.2, 0.5, 1)}
 
     conditioning: Conditioning = field(default_factory=LowRank)
     sampler: PreferenceSampler = field(default_factory=Annealed)

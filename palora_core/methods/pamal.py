@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ class PaMaL(Method):
 
     title: ClassVar[str] = "PaMaL"
     source: ClassVar[str] = "Dimitriadis, Frossard, Fleuret: Pareto Manifold Learning, ICML 2023 (arXiv 2210.09759)"
+    decisive: ClassVar[Mapping[str, tuple[float, ...]]] = {"coefficient": (0, 1, 5, 10)}
 
     conditioning: Conditioning = field(default_factory=Ensemble)
     balancer: Balancer = field(default_factory=MultiForward)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -19,5 +20,6 @@ class SmoothTchebycheffMethod(Method):
     source: ClassVar[str] = (
         "Lin et al.: Smooth Tchebycheff Scalarization for Multi-Objective Optimization, ICML 2024 (arXiv 2402.19078)"
     )
+    decisive: ClassVar[Mapping[str, tuple[float, ...]]] = {"mu": (0.01, 0.1, 0.5, 1)}
 
     balancer: Balancer = field(default_factory=SmoothTchebycheff)

@@ -20,7 +20,10 @@ from palora_core.errors import UserError
 
 EVERY = list(balancers.names())
 # What these make of the losses has no meaning below zero.
-POSITIVE_ONLY = {"si", "gls", "uw", "imtl_l", "dwa", "famo", "loss_normalised", "fully_normalised", "gradnorm", "epo"}
+POSITIVE_ONLY = {
+    *("si", "gls", "uw", "imtl_l", "dwa", "famo", "loss_normalised", "fully_normalised", "gradnorm", "epo"),
+    *("db_mtl", "moco", "pbi"),
+}
 
 
 def run_of(loop, name: str, num_tasks: int, dtype=torch.float64, **options):
@@ -84,7 +87,8 @@ def test_where_no_task_has_anything_to_say_nothing_moves_by_itself(loop, name):
 
 
 # λ weighs these sums; what is left of the sum for one task is λ_t (or T·λ_t) of it, whatever else was there.
-ALONE = [name for name in EVERY if name not in ("rlw", "rotograd", "graddrop", "auto_lambda", "nash_mtl", "cosmos")]
+ANOTHER_BATCH = ("auto_lambda", "modo", "sdmgrad")
+ALONE = [name for name in EVERY if name not in ("rlw", "rotograd", "graddrop", "nash_mtl", "cosmos", *ANOTHER_BATCH)]
 
 
 @pytest.mark.parametrize("name", ALONE)
@@ -182,6 +186,6 @@ def test_every_loss_balancer_says_from_where_it_is_defined():
     bounded = {
         name for name in EVERY if issubclass(balancers.get(name), LossBalancer) and balancers.get(name).least == 0
     }
-    others = {"famo", "loss_normalised", "fully_normalised", "gradnorm", "epo"}
+    others = {"famo", "loss_normalised", "fully_normalised", "gradnorm", "epo", "db_mtl", "moco", "pbi"}
     assert bounded | others == POSITIVE_ONLY
     assert issubclass(FullyNormalised, GradientNormalised) and not issubclass(LossNormalised, LossBalancer)
