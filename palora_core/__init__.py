@@ -26,6 +26,8 @@ _HOMES = {
     "Objective": "objectives",
     "evaluate": "evaluation.evaluate",
     "fit": "training.fit",
+    "from_checkpoints": "merging.checkpoints",
+    "from_loras": "merging.loras",
     "from_hub": "hub",
     "push_to_hub": "hub",
     "LiveNetwork": "serving",
@@ -51,7 +53,9 @@ __all__ = [
     "benchmarks",
     "evaluate",
     "fit",
+    "from_checkpoints",
     "from_hub",
+    "from_loras",
     "inputs",
     "load",
     "methods",
@@ -75,6 +79,8 @@ if TYPE_CHECKING:
     from palora_core.evaluation.evaluate import evaluate
     from palora_core.evaluation.front import Front
     from palora_core.hub import from_hub, push_to_hub
+    from palora_core.merging.checkpoints import from_checkpoints
+    from palora_core.merging.loras import from_loras
     from palora_core.objectives import Objective, objective
     from palora_core.problem import Problem
     from palora_core.registries import register

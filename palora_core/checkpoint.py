@@ -167,11 +167,12 @@ def load(
     if not path.is_file():
         raise UserError(f"{folder} has a card but no {weights}; copy the whole model folder, or train it again.")
     ours = network is None
-    if network is None and card["network"]["name"] == OWN and card["benchmark"]["name"] in benchmarks:
-        network = benchmark_of(card).problem().build(pretrained=False)
     on_base = network is None and "base" in card
     if on_base:
         network = registered_base(card)
+    untrained = OWN in (card["network"]["name"], card["method"]["name"])  # no method of ours says how it was made
+    if network is None and untrained and card["benchmark"]["name"] in benchmarks:
+        network = benchmark_of(card).problem().build(pretrained=False)
     if network is None:
         check_fit(card, path)  # before memory is spent: a card may describe any network
     state = read_weights(path)

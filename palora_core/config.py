@@ -21,6 +21,7 @@ from palora_core.methods.base import Method, methods
 from palora_core.ranges import Range, ranges_of
 from palora_core.registry import Registry
 from palora_core.samplers import samplers
+from palora_core.storage.cards import OWN
 
 PARTS: dict[str, Registry] = {"conditioning": conditionings, "balancer": balancers, "sampler": samplers}
 
@@ -129,6 +130,7 @@ def require(description: Mapping[str, Any], what: str, **others: Registry) -> No
     needs = [(others[key], description.get(key)) for key in others] + [(methods, method)]
     needs += [(PARTS[key], parts[key]) for key in parts if key in PARTS]
     named = [(registry, need["name"]) for registry, need in needs if isinstance(need, dict) and "name" in need]
+    named = [pair for pair in named if pair != (methods, OWN)]  # no method of ours made it, and none is needed
     unknown = [_slip(registry, name) for registry, name in named if name not in registry]
     if not unknown:
         return

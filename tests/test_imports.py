@@ -13,7 +13,7 @@ LAZY = ("torchjd", "pymoo", "scipy", "h5py", "optuna", "onnx", "onnxscript", "on
 PUBLIC = {
     *("palorize", "ParetoModel", "annealed_preferences", "simplex_lattice", "register", "methods", "benchmarks"),
     *("samplers", "networks", "tasks", "inputs", "load", "save", "Front", "evaluate", "fit", "LiveNetwork"),
-    *("UserError", "Objective", "objective", "Problem", "from_hub", "push_to_hub"),
+    *("UserError", "Objective", "objective", "Problem", "from_hub", "push_to_hub", "from_checkpoints", "from_loras"),
 }
 
 
@@ -77,6 +77,7 @@ FORBIDDEN = [
     ("storage", ("training", "methods", "benchmarks", "conditioning", "balancing", "tasks", "networks", "inputs")),
     ("serving", ("training", "methods", "benchmarks")),
     ("objectives", ("evaluation", "storage", "training", "methods", "benchmarks", "conditioning", "balancing")),
+    ("training", ("merging", "commands")),
     ("evaluation.front", ("training", "methods", "benchmarks")),
 ]
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "expand": "Pareto expansion of a plain checkpoint",
     "export": "the network at a preference, or with the preference as input, as a file or a bundle",
     "serve": "answer over HTTP: input and preference in, prediction out",
+    "merge": "checkpoints or adapters of one network as one model that a preference steers, without training",
     "prepare": "turn a raw release into what training reads",
     "sweep": "train a grid of settings, alone or with other workers",
     "reproduce": "train methods × seeds on a benchmark and write the table",

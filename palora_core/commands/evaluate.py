@@ -19,6 +19,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--points", type=int, help="number of preferences (default: 11 for two tasks, 66 for three)")
     parser.add_argument(
+        "--predict",
+        type=int,
+        metavar="POINTS",
+        help="so many preferences by quadratic functions of λ, fitted on those of --points that were evaluated",
+    )
+    parser.add_argument(
         "--convention", choices=("exact", "published"), default="exact", help="how metrics are averaged"
     )
     parser.add_argument("--precision", choices=("fp32", "bf16", "auto"), default="fp32")
@@ -59,8 +65,21 @@ def run(args: argparse.Namespace) -> None:
         problem.passing,
     )
     bar.close()
+    if args.predict is not None:
+        front = _predicted(front, args.predict)
     front.save(out)
     print_table(front)
+
+
+def _predicted(front: Front, points: int) -> Front:
+    """A front of more points than were evaluated; says how far it is off at points that are left out of its fit."""
+    from palora_core.evaluation.surrogate import QuadraticSurrogate
+    from palora_core.simplex import evaluation_preferences
+
+    surrogate = QuadraticSurrogate.fit(front)
+    told = ", ".join(f"{name} ±{error:.2g}" for name, error in surrogate.told().items())
+    print(f"{points} points predicted from {len(front.preferences)} evaluated; left-out points are missed by {told}")
+    return surrogate.predict(evaluation_preferences(len(front.tasks), points).numpy())
 
 
 def print_table(front: Front) -> None:
