@@ -14,10 +14,10 @@ from app.library.entries import Entry
 from app.library.loading import LoadedModel
 from app.pictures.scenes import labelled, sample_ids
 from app.services import services
-from app.serving.protocol import LIMIT, snap
+from app.serving.protocol import LIMIT, MAX_SEED, snap
 
 MAX_UPLOADS_SHOWN = 8
-LINKED = ("model", "preference", "pinned", "sample")
+LINKED = ("model", "preference", "pinned", "sample", "seed")
 # More models than this are chosen in two steps.
 MANY = 15
 
@@ -68,14 +68,14 @@ def _chosen() -> None:
 def view(loaded: LoadedModel) -> dict[str, Any]:
     """What this session sees of a model, the same on all pages; it may be changed in place.
 
-    ``image``; ``preference``, λ [T]; ``pinned``, the λ to compare with, or None; ``off``, a λ off the simplex that the
-    Probe page stands at, or None.
+    ``image``; ``preference``, λ [T]; ``pinned``, the λ to compare with, or None; ``seed`` of what is drawn at random;
+    ``off``, a λ off the simplex that the Probe page stands at, or None.
     """
     views = st.session_state.setdefault("views", {})
     if loaded.entry.id not in views:
         centre = checked_preference([1 / loaded.num_tasks] * loaded.num_tasks, loaded.num_tasks)
         image = (sample_ids(loaded) or [""])[0]
-        views[loaded.entry.id] = {"image": image, "preference": centre, "pinned": None, "off": None}
+        views[loaded.entry.id] = {"image": image, "preference": centre, "pinned": None, "seed": 0, "off": None}
     own = views[loaded.entry.id]
     link = st.session_state.get("link") or {}
     if link.get("model") == loaded.entry.id:
@@ -84,6 +84,8 @@ def view(loaded: LoadedModel) -> dict[str, Any]:
             own["image"] = link["sample"]
         move(own, parse_preference(link.get("preference", ""), loaded.num_tasks))
         own["pinned"] = parse_preference(link.get("pinned", ""), loaded.num_tasks) or own["pinned"]
+        text = link.get("seed", "")
+        own["seed"] = checked_seed(int(text) if text.isascii() and text.isdigit() and len(text) < 11 else 0)
     return own
 
 
@@ -103,6 +105,7 @@ def remember(loaded: LoadedModel, seen: Any) -> None:
     move(own, checked_preference(seen.get("preference"), loaded.num_tasks))
     if "pinned" in seen:
         own["pinned"] = checked_preference(seen["pinned"], loaded.num_tasks)
+    own["seed"] = checked_seed(seen.get("seed", own["seed"]))
     if seen.get("image") in [image for image, _ in images(loaded)]:
         own["image"] = seen["image"]
 
@@ -121,6 +124,8 @@ def address(loaded: LoadedModel, off: bool = False) -> dict[str, str]:
         told["pinned"] = address_bar.written(own["pinned"])
     if own["image"] in sample_ids(loaded):
         told["sample"] = own["image"]
+    if own["seed"]:
+        told["seed"] = str(own["seed"])
     return address_bar.told("model", told)
 
 
@@ -161,6 +166,11 @@ def parse_preference(text: str, num_tasks: int) -> list[float] | None:
         return checked_preference([float(part) for part in text.split(",")], num_tasks)
     except ValueError:
         return None
+
+
+def checked_seed(value: Any) -> int:
+    """A seed of what is drawn at random; 0 for what is none."""
+    return value if type(value) is int and 0 <= value < MAX_SEED else 0
 
 
 def checked_preference(value: Any, num_tasks: int) -> list[float] | None:

@@ -2,13 +2,22 @@
 
 Random weights, T = 2, r = 8 on every linear layer. A step is forward and backward of one batch; for the plain frozen
 network the gradient goes to what the first block reads, so that it has the same way back.
+
+The largest ones are measured one variant after another, each in a process of its own that holds the weights once:
+``python scripts/_bench_large.py gpt2-xl peft 2`` is one of them.
 """
 
 from __future__ import annotations
 
 import copy
+import json
+import resource
+import statistics
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from _bench_scaling import peak_bytes
@@ -55,16 +64,18 @@ class Large:
     def loss(self, network: nn.Module | Callable) -> Tensor:
         return network(**self.inputs)[0].float().square().mean()
 
-    def plain_step(self) -> Step:
-        network = copy.deepcopy(self.network).requires_grad_(False).train()
+    def plain_step(self, network: nn.Module | None = None) -> Step:
+        network = (network or copy.deepcopy(self.network)).requires_grad_(False).train()
         network.get_submodule(self.first).register_forward_hook(lambda m, a, output: output.requires_grad_())
         return lambda: self.loss(network).backward()
 
-    def peft_step(self, upper: bool = False) -> Step:
+    def peft(self, network: nn.Module, upper: bool = False) -> nn.Module:
         from peft import LoraConfig, get_peft_model
 
-        config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=self.linear(upper))
-        model = get_peft_model(copy.deepcopy(self.network), config).train()
+        return get_peft_model(network, LoraConfig(r=RANK, lora_alpha=RANK, target_modules=self.linear(upper)))
+
+    def peft_step(self, upper: bool = False, model: nn.Module | None = None) -> Step:
+        model = (model or self.peft(copy.deepcopy(self.network), upper)).train()
 
         def step() -> None:
             model.zero_grad(set_to_none=True)
@@ -72,8 +83,8 @@ class Large:
 
         return step
 
-    def palora_step(self, preferences: int, upper: bool = False) -> Step:
-        model = self.palora(upper).train()
+    def palora_step(self, preferences: int, upper: bool = False, model: LowRankModel | None = None) -> Step:
+        model = (model or self.palora(upper)).train()
         rows = torch.linspace(0.1, 0.9, preferences)
 
         def step() -> None:
@@ -132,6 +143,8 @@ CASES: dict[str, Callable[[], Large]] = {
     "gpt2-xl": lambda: gpt2(128),
 }
 SMALL = ("vit-b", "llama")
+VARIANTS = ("plain", "peft", "M=1")
+ROOM = 1.6  # times the weights: what one variant of a large network takes, activations and gradients included
 
 
 def saved_bytes(function: Step, network: nn.Module | None = None) -> int:
@@ -150,14 +163,84 @@ def saved_bytes(function: Step, network: nn.Module | None = None) -> int:
     return sum(found.values())
 
 
+def variant(name: str, which: str, repetitions: int) -> dict[str, float]:
+    """CPU seconds of a step and the bytes it takes, of one variant of a network whose weights are held once."""
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        case = CASES[name]()
+        made = {"plain": lambda: case.network, "peft": lambda: case.peft(case.network), "M=1": case.palora}[which]()
+    filled(made)
+    case = Large(
+        case.name, case.network, {key: _real(value) for key, value in case.inputs.items()}, case.blocks, case.first
+    )
+    steps = {
+        "plain": case.plain_step,
+        "peft": lambda m: case.peft_step(model=m),
+        "M=1": lambda m: case.palora_step(1, model=m),
+    }
+    step = steps[which](made)
+    times = interleaved({which: step}, repetitions, 0.0, least=repetitions)
+    return {"cpu": statistics.median(times[which].cpu), "peak": peak_bytes(step), "saved": saved_bytes(step)}
+
+
+def _real(value: object) -> object:
+    """What stands for an input that was described only."""
+    if not isinstance(value, Tensor):
+        return value
+    return torch.rand(value.shape) if value.is_floating_point() else torch.randint(1000, value.shape)
+
+
+@torch.no_grad()
+def filled(model: nn.Module) -> None:
+    """Give a network without memory numbers to compute with, as fast as memory is written."""
+    model.to_empty(device="cpu")
+    pool = 0.02 * torch.randn(2**20)
+    for tensor in (*model.parameters(), *model.buffers()):
+        flat = tensor.view(-1)
+        for start in range(0, len(flat), len(pool)):
+            part = flat[start : start + len(pool)]
+            part.copy_(pool[: len(part)])
+
+
+def one_by_one(name: str, repetitions: int) -> list[Figure]:
+    """The figures of a network that is too large to stand here three times; nothing where memory does not allow it."""
+    with torch.device("meta"):
+        case = CASES[name]()
+    needed = ROOM * sum(parameter.nbytes for parameter in case.network.parameters())
+    told = Path("/proc/meminfo").read_text().split("MemAvailable:")[1]
+    free = 1024 * int(told.split()[0])
+    if free < needed:
+        print(f"{case.name} was left out: it takes {needed / 2**30:.1f} GB, {free / 2**30:.1f} GB are free.")
+        return []
+    found = {}
+    for which in VARIANTS:
+        command = [sys.executable, __file__, name, which, str(repetitions), str(int(2 * needed))]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found[which] = json.loads(done.stdout.splitlines()[-1])
+        print(f"{case.name}: {which} {found[which]}", flush=True)
+    peft, own = found["peft"], found["M=1"]
+    rows = [
+        ("step M=1 / PEFT's", own["cpu"] / peft["cpu"], 1.05),
+        ("PEFT's step / plain", peft["cpu"] / found["plain"]["cpu"], None),
+        ("peak above resident, M=1 / PEFT's", own["peak"] / peft["peak"], 1.15),
+        ("saved for backward, M=1 / PEFT's", own["saved"] / peft["saved"], 1.1),
+    ]
+    return [Figure(f"{case.name}, frozen: {label}", value, goal) for label, value, goal in rows]
+
+
 def figures(name: str, repetitions: int, budget: float) -> list[Figure]:
     """Step, peak and saved bytes of one network; large ones at M = 1 only."""
+    if name not in SMALL:
+        return one_by_one(name, min(3, repetitions))
     torch.manual_seed(0)
     case = CASES[name]()
-    steps = {"plain": case.plain_step(), "peft": case.peft_step(), "M=1": case.palora_step(1)}
-    if name in SMALL:
-        steps["M=5"] = case.palora_step(M)
-        steps |= {"peft upper": case.peft_step(True), "M=5 upper": case.palora_step(M, True)}
+    steps = {
+        "plain": case.plain_step(),
+        "peft": case.peft_step(),
+        "M=1": case.palora_step(1),
+        "M=5": case.palora_step(M),
+    }
+    steps |= {"peft upper": case.peft_step(True), "M=5 upper": case.palora_step(M, True)}
     times = interleaved(steps, repetitions, budget, least=3)
     peft = times["peft"].median_cpu
 
@@ -170,13 +253,12 @@ def figures(name: str, repetitions: int, budget: float) -> list[Figure]:
         ratio("peak above resident, M=1 / PEFT's", peak_bytes(steps["M=1"]) / peak_bytes(steps["peft"]), 1.15),
         ratio("saved for backward, M=1 / PEFT's", saved_bytes(steps["M=1"]) / saved_bytes(steps["peft"]), 1.1),
     ]
-    if name in SMALL:
-        upper = times["peft upper"].median_cpu
-        found += [
-            ratio("step M=5 / PEFT's", times["M=5"].median_cpu / peft, 5.1),
-            ratio("upper half: step M=5 / PEFT's", times["M=5 upper"].median_cpu / upper, 3.5),
-            ratio("upper half: step M=5 / PEFT's in all layers", times["M=5 upper"].median_cpu / peft),
-        ]
+    upper = times["peft upper"].median_cpu
+    found += [
+        ratio("step M=5 / PEFT's", times["M=5"].median_cpu / peft, 5.1),
+        ratio("upper half: step M=5 / PEFT's", times["M=5 upper"].median_cpu / upper, 3.5),
+        ratio("upper half: step M=5 / PEFT's in all layers", times["M=5 upper"].median_cpu / peft),
+    ]
     return found
 
 
@@ -198,3 +280,12 @@ def per_sample(repetitions: int, budget: float) -> list[Figure]:
     times = interleaved({"plain": many(lambda: network(x)), "rows": many(lambda: model(x, rows))}, repetitions, budget)
     value = times["rows"].median_cpu / times["plain"].median_cpu
     return [Figure("4 × 1024², batch 32: λ per sample / plain batch", value, 1.5)]
+
+
+if __name__ == "__main__":
+    _, chosen, one, rounds, most = sys.argv
+    torch.set_num_threads(1)
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (int(most), int(most))
+    )  # an error here, instead of a machine without memory
+    print(json.dumps(variant(chosen, one, int(rounds))))

@@ -28,6 +28,27 @@ _RESET = (
     "exact => { const { explorer } = document.querySelector('.palora'); explorer.times = []; explorer.exact = exact; }"
 )
 _TIMES = "() => document.querySelector('.palora').explorer.times.filter((time) => time.latency !== undefined)"
+# From here on: latencies of λ's that nobody had computed, and when, after a release, a first word stands.
+FRESH = """() => {
+  const { explorer } = document.querySelector('.palora');
+  explorer.times = [];
+  window.palora_first = null;
+  addEventListener('pointerup', () => {
+    const released = performance.now(), words = document.querySelector('.p-now-text p');
+    const seen = new MutationObserver(() => {
+      if (words.textContent.replace('…', '').trim() && window.palora_first === null) {
+        window.palora_first = performance.now() - released;
+        seen.disconnect();
+      }
+    });
+    seen.observe(words, { childList: true, characterData: true, subtree: true });
+  }, { once: true, capture: true });
+}"""
+RELEASED = """() => {
+  const { times } = document.querySelector('.palora').explorer;
+  const fresh = times.filter((time) => time.latency !== undefined && !time.cached);
+  return { first: window.palora_first, drag: fresh.map((time) => time.latency) };
+}"""
 # Several pages cannot be dragged by one driver at once: each moves its own handle, as a pointer event would.
 _SELF_DRAG = """([period, exact]) => {
   const { explorer } = document.querySelector('.palora');

@@ -1,7 +1,7 @@
 """Measure speed and memory as ratios within one run: ``python scripts/bench.py [core] [full] [epoch] …``.
 
 Prints goal beside figure, writes JSON and the README's table. All parts together take less than ten minutes on two
-cores; ``scaling`` and ``large`` (needs the extra llm) only by name. ``gpu`` says so where there is none.
+cores; ``scaling``, ``large`` and ``text`` (which need the extra llm) only by name. ``gpu`` says so where there is none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from _cli import ROOT, main
 
 PARTS = ("core", "full", "epoch", "scenes", "start", "dashboard", "gpu")
-NAMED = ("scaling", "large")
+NAMED = ("scaling", "large", "text")
 MARKS = "<!-- bench:start -->", "<!-- bench:end -->"
 
 
@@ -159,6 +159,13 @@ def bench_large(args: argparse.Namespace, result: dict) -> list:
     for name in SMALL if args.quick else CASES:
         found += figures(name, 3 if args.quick else 7, 60 if args.quick else 120)
     return found
+
+
+def bench_text(args: argparse.Namespace, result: dict) -> list:
+    """How the shipped language model is steered."""
+    from _bench_text import measure
+
+    return measure(args.quick)
 
 
 def bench_gpu(args: argparse.Namespace, result: dict) -> list:

@@ -27,7 +27,7 @@ BUNDLE = (
 MOST_BYTES = 200_000_000  # of weights that are handed out through the page's memory
 
 
-def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> None:
+def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[float], seed: int = 0) -> None:
     """Buttons for the network and the report of a view.
 
     Args:
@@ -35,6 +35,7 @@ def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[
         image: image id, "" if there is none.
         label: the input for people.
         preference: λ [T].
+        seed: of what goes on from the input, in the report.
     """
     told = ", ".join(f"{v:.2f}" for v in preference[:6]) + (", …" if len(preference) > 6 else "")
     at = f" at λ = ({told})" if loaded.model.controllable else ", trained for one trade-off"
@@ -72,13 +73,13 @@ def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[
     if image:
         st.divider()
         st.caption(f"The view as one HTML page: {plain(label)} with predictions, errors, metrics, front and card.")
-        wanted = (loaded.key, image, tuple(preference))
-        made_on_demand("Report", "Drawing …", wanted, lambda: _report(loaded, image, label, preference))
-
-
-def _report(loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> Exported:
-    name = exporting.view_name(loaded, "report.html", preference)
-    return Exported(name, report(services(), loaded, image, label, preference), {})
+        wanted = (loaded.key, image, tuple(preference), seed)
+        make = lambda: Exported(  # noqa: E731
+            exporting.view_name(loaded, "report.html", preference),
+            report(services(), loaded, image, label, preference, seed),
+            {},
+        )
+        made_on_demand("Report", "Drawing …", wanted, make)
 
 
 def made_on_demand(

@@ -14,7 +14,8 @@
 //     moved(), rested(λ)           optional: while λ moves, and once it has come to rest
 //     setAside(purpose, values)    optional: answers to what the panel asked for by host.ask(λ, purpose)
 //     went({ text, done, … }, λ)   optional: a part of what goes on, after host.stream(λ, seed); host.stop() ends it
-//   host has task, tasks (of the kind), all (in the order of λ), element, withUnit and formatAll beside these.
+//   host has task, tasks (of the kind), all (in the order of λ), seed, seeded(seed) for a new one, which the address
+//   keeps, element, withUnit and formatAll beside these.
 
 export const views = {};
 const plain = {};

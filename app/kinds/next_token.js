@@ -15,7 +15,7 @@ const shown = (word) => word.replaceAll('\n', '⏎').trim() || '␣';
 
 class TextPanel {
   constructor(host) {
-    Object.assign(this, { host, task: host.task, tasks: host.tasks, seed: 0, ends: [], pinned: null, showsInput: true });
+    Object.assign(this, { host, task: host.task, tasks: host.tasks, seed: host.seed ?? 0, ends: [], pinned: null, showsInput: true });
     const { element } = host;
     this.button = element('button', { type: 'button' });
     this.button.addEventListener('click', () => (this.streaming ? this.stop() : this.write()));
@@ -24,6 +24,7 @@ class TextPanel {
       this.seed += 1;
       this.kept = this.written = null;
       this.write();
+      this.host.seeded(this.seed);
     });
     const tools = element('div', { className: 'p-buttons' }, this.button, this.other);
     this.text = element('p', { className: 'p-text p-words', lang: 'en' });
@@ -154,11 +155,12 @@ class TextPanel {
     this.showButton();
   }
 
-  went({ text, done }, preference) {
+  went({ text, liked, done }, preference) {
     const at = preference.join();
     const one = [this.kept, this.written].find((candidate) => candidate && !candidate.done && candidate.at.join() === at);
     if (!one) return;
     if (text != null) one.text = text;
+    if (liked) one.liked = liked;
     one.done = !!done;
     this.showTexts();
     if (!done) return;
@@ -172,12 +174,22 @@ class TextPanel {
       node.hidden = !one;
       if (!one) return;
       title.textContent = `${name} λ = ${this.host.formatAll(one.at)}`;
-      body.textContent = `… ${one.text.trimStart()}`;
+      body.replaceChildren('… ', ...(one.liked ? this.coloured(one.liked) : [one.text.trimStart()]));
       node.classList.toggle('p-streaming', this.streaming?.join() === one.at.join() && !one.done);
     };
     show(this.before, this.pinned && this.kept, 'pinned at');
     show(this.now, this.written, 'goes on at');
+    this.node.dataset.liked = this.written?.liked ? this.written.at.join(' ') : '';
     this.node.dataset.written = this.written?.done ? this.written.at.join(' ') : '';
+  }
+
+  /** Words of a continuation, coloured like those of the text once it stands. */
+  coloured(liked) {
+    return liked.map(([piece, log, likes], i) => {
+      const node = this.host.element('span', { textContent: i ? piece : piece.trimStart() });
+      this.colour(node, piece, log, this.places.map((place) => likes[place]));
+      return node;
+    });
   }
 
   showButton() {
@@ -195,19 +207,22 @@ class TextPanel {
     const known = this.ends.every(Boolean);
     tokens.forEach(([piece, log], i) => {
       const node = this.words[i];
-      if (log == null || !known) return;
-      const likes = this.ends.map((logs) => logs[i]);
-      const average = mean(likes);
-      const best = likes.indexOf(Math.max(...likes));
-      const hue = HUES[best % HUES.length];
-      node.style.background = tinted(hue, (0.7 * (log - average)) / FULL);
-      node.style.borderBottomColor = tinted(hue, (likes[best] - average) / CLEAR);
-      const ends = likes.map((like, t) => `${this.tasks[t].title} ${percent(Math.exp(like))}`);
-      node.title = `“${shown(piece)}”: ${percent(Math.exp(log))} at λ; ${ends.join(', ')}`;
+      if (log != null && known) this.colour(node, piece, log, this.ends.map((logs) => logs[i]));
     });
     const logs = tokens.map(([, log]) => log).filter((log) => log != null);
     this.here.textContent = logs.length ? `this text here: ${Number(Math.exp(-mean(logs)).toPrecision(3))}` : '';
     if (known) this.node.dataset.coloured = this.at.join(' ');
+  }
+
+  /** A word by its log-probabilities: at λ, and at the end of the slider of each task. */
+  colour(node, piece, log, likes) {
+    const average = mean(likes);
+    const best = likes.indexOf(Math.max(...likes));
+    const hue = HUES[best % HUES.length];
+    node.style.background = tinted(hue, (0.7 * (log - average)) / FULL);
+    node.style.borderBottomColor = tinted(hue, (likes[best] - average) / CLEAR);
+    const ends = likes.map((like, t) => `${this.tasks[t].title} ${percent(Math.exp(like))}`);
+    node.title = `“${shown(piece)}”: ${percent(Math.exp(log))} at λ; ${ends.join(', ')}`;
   }
 
   showNext() {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +21,7 @@ Spell = Callable[[list[int]], str]
 MOST_SHOWN = 64  # tokens of a sample
 MOST_READ = 192  # tokens of a person's own text: their logits are 50,000 numbers each
 MOST_WORDS = 60  # that a text goes on for
+MOST_ENDS = 8  # corners of the simplex that the words of a continuation are compared at
 MOST_NEXT = 10  # words that are shown to come next
 SHOWN_NEXT = 3  # of them in a table
 CONTEXT = 4  # tokens that may decide how the next is written
@@ -66,8 +68,8 @@ class NextTokenView(View):
     def values_of(self, prediction: Tensor, x: Any) -> dict[str, Any]:
         """``tokens`` [[piece of the text, ln p or None], …] and ``next`` [[piece, p], …], the likeliest first."""
         tokens = _tokens(x)
-        logits, known = prediction.float(), torch.tensor(tokens[1:], device=prediction.device)
-        found = logits[:-1].gather(1, known[:, None])[:, 0] - logits[:-1].logsumexp(-1)
+        logits = prediction.float()
+        found = _log_probabilities(logits[:-1], torch.tensor(tokens[1:]))
         logs = [None, *(round(value, 3) for value in found.tolist())]
         likely, words = logits[-1].softmax(-1).topk(min(MOST_NEXT, logits.shape[-1]))
         coming = [[self._added(tokens, [word]), round(p, 4)] for word, p in zip(words.tolist(), likely.tolist())]
@@ -75,15 +77,38 @@ class NextTokenView(View):
         return {"tokens": [[piece, log] for piece, log in zip(pieces, logs)], "next": coming}
 
     def go_on(self, network: Served, x: Any, preference: Tensor, seed: int) -> Iterator[dict[str, Any] | None]:
-        """``text``, as far as it goes."""
-        tokens, found = _tokens(x), []
+        """``text``, as far as it goes; when it stands, ``liked`` as :meth:`_liked` has it."""
+        tokens, found, pieces = _tokens(x), [], [""]
         reading = Reading(network, preference, self.task.prediction_of)
         for token in continuation(reading, tokens, MOST_WORDS, Sampling(seed=seed), self.ends):
             if token is None:
                 yield None
                 continue
             found.append(token)
-            yield {"text": self._added(tokens, found)}
+            pieces.append(self._added(tokens, found))
+            yield {"text": pieces[-1]}
+        if found and len(preference) <= MOST_ENDS:
+            added = [after[len(before) :] for before, after in pairwise(pieces)]
+            whole = torch.tensor([[*tokens, *found]])
+            yield from self._liked(network, whole if isinstance(x, Tensor) else {"input_ids": whole}, added, preference)
+
+    def _liked(
+        self, network: Served, x: Any, pieces: Sequence[str], preference: Tensor
+    ) -> Iterator[dict[str, Any] | None]:
+        """``liked`` [[piece, ln p at λ, [ln p at every corner of the simplex]], …] of the last tokens of a text.
+
+        A pass at λ and one per corner, each a step of its own. Nothing where one gives no finite numbers.
+        """
+        asked, columns = torch.tensor(_tokens(x)[-len(pieces) :]), []
+        for point in (preference, *torch.eye(len(preference))):
+            logits = self.task.prediction_of(network(x, point))[0, -len(pieces) - 1 : -1].float()
+            found = _log_probabilities(logits, asked)
+            if not torch.isfinite(found).all():
+                return
+            columns.append([round(value, 3) for value in found.tolist()])
+            yield None
+        here, *ends = columns
+        yield {"liked": [[piece, log, list(likes)] for piece, log, *likes in zip(pieces, here, *ends)]}
 
     def target_values(self, target: Tensor) -> dict[str, Any]:
         """The text itself, as far as it is asked for."""
@@ -115,6 +140,11 @@ class NextTokenView(View):
         """What ``tokens`` add to a text that ends in ``before``; of half a character, nothing."""
         last = before[-CONTEXT:]
         return self.spell([*last, *tokens])[len(self.spell(last)) :].rstrip(HALF)
+
+
+def _log_probabilities(logits: Tensor, tokens: Tensor) -> Tensor:
+    """ln p [L] of tokens [L] by logits [L, V]."""
+    return logits.gather(1, tokens.to(logits.device)[:, None])[:, 0] - logits.logsumexp(-1)
 
 
 @lru_cache(maxsize=64)

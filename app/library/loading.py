@@ -108,11 +108,11 @@ class LoadedModel:
         if not view.titled:
             return [f"sample {place + 1}" for place in range(count)]
         about = self.places(self.samples, count) or {}
-        names = {place: name for name, own in about.items() for place in own.tolist()}
-        starts = [
-            f"{names[place].replace('_', ' ').capitalize()}: " if place in names else "" for place in range(count)
-        ]
-        return [start + view.title(self.shown(place)) for place, start in enumerate(starts)]
+        called = {
+            task.name: getattr(task, "title", "") or task.name.replace("_", " ").capitalize() for task in self.tasks
+        }
+        starts = {place: f"{called[name]}: " for name, own in about.items() for place in own.tolist()}
+        return [starts.get(place, "") + view.title(self.shown(place)) for place in range(count)]
 
     def shown(self, place: int) -> Any:
         """A sample as people see it."""

@@ -91,7 +91,7 @@ def tools(loaded: LoadedModel) -> None:
         view = state.view(loaded)
         label = dict(state.images(loaded)).get(view["image"], "")
         with place, st.container(width=330):
-            downloads(loaded, view["image"], label, tuple(view["preference"]))
+            downloads(loaded, view["image"], label, tuple(view["preference"]), view["seed"])
 
 
 def own_input(loaded: LoadedModel) -> None:

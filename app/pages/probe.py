@@ -86,7 +86,7 @@ def view(loaded: LoadedModel, probe: ProbeMap) -> dict[str, Any]:
     if loaded.num_tasks > 3 and not probe.plane.holds(preference, 1e-3):  # of three, any λ can be shown
         controls = probing.control_preferences(loaded.num_tasks, probe.plane.first, probe.plane.second or 0)
         preference = state.checked_preference(list(controls.values())[-1], loaded.num_tasks)
-    return {"image": shared["image"], "preference": preference}
+    return {"image": shared["image"], "preference": preference, "seed": shared["seed"]}
 
 
 def go_to(loaded: LoadedModel, probe: ProbeMap, preference: list[float]) -> None:

@@ -112,7 +112,9 @@ class Inference:
         return self._worker.submit(session, request.type, lambda: self._answer(session, request))
 
     def advance(self, session: str, stream: Stream) -> Future[bytes]:
-        """Queue the next part of a stream, behind whoever drags; b"" where there is nothing to be seen of it yet.
+        """Queue the next part of a stream; b"" where there is nothing to be seen of it yet.
+
+        From its second part on it waits behind whoever drags.
 
         Whoever asks says when it is over (:meth:`finish`): a part that nobody asks for is not computed.
 
@@ -120,7 +122,7 @@ class Inference:
             UserError: too many streams at once.
         """
         self.streams.enter(stream)
-        return self._worker.submit(session, "stream", lambda: self._advance(stream), patient=True)
+        return self._worker.submit(session, "stream", lambda: self._advance(stream), patient=stream.begun)
 
     def finish(self, stream: Stream) -> None:
         """A stream is over, or nobody wants the rest of it."""

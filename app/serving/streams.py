@@ -49,12 +49,13 @@ class Stream:
 
     Attributes:
         request: the request.
+        begun: whether something of it is to be seen: until then somebody waits for it, as for a prediction.
         done: whether the last part has been computed.
     """
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.done = False
+        self.begun = self.done = False
         self.parts: Iterator[Mapping[str, Any] | None] | None = None  # None until it has begun
 
     def advance(self) -> bytes:
@@ -69,6 +70,7 @@ class Stream:
             raise
         if part is None:
             return b""
+        self.begun = True
         told = {"type": "stream", "seq": self.request.seq, "preference": list(self.request.preference)}
         return pack({**told, "done": self.done, **part})
 

@@ -39,6 +39,8 @@ class Authors(Benchmark):
 
     Attributes:
         texts: names of the files without .txt, in the order of λ, separated by commas; all for every one that is there.
+        titles: what people call the texts ("Jane Austen, Emma"), in the order of λ, separated by semicolons; empty
+            for the names of the files.
         block: tokens in a block.
         train_blocks: most blocks of each text that are trained on, spread evenly over it; 0 for all.
         held_blocks: most blocks of each text that are held out for validation, and as many for test.
@@ -81,6 +83,7 @@ class Authors(Benchmark):
     )
 
     texts: str = "austen,shakespeare,pepys"
+    titles: str = ""
     block: Annotated[int, Range(8, 8192)] = 128
     train_blocks: CountOrNone = 0
     held_blocks: Annotated[int, Range(1, 100_000)] = 64
@@ -94,6 +97,11 @@ class Authors(Benchmark):
             raise UserError(f"texts names {quoted(twice[0])} twice; each text is one objective.")
         if not self.names or any(Path(name).name != name for name in self.names):
             raise UserError(f"texts is {quoted(self.texts)}; expected names of files in DATA/authors without .txt.")
+        if self.titles.strip() and len(self.titles.split(";")) != len(self.names):
+            raise UserError(
+                f"titles has {len(self.titles.split(';'))} parts between semicolons and texts {len(self.names)} names; "
+                "expected one title per text, in the same order, or none."
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -104,7 +112,10 @@ class Authors(Benchmark):
     def tasks(self) -> tuple[Objective, ...]:
         """The next token of each text."""
         size, spell = vocabulary_of(self.base), partial(_spell, self.base)
-        return tuple(NextToken(name, vocabulary=size, spell=spell) for name in self.names)
+        titles = [title.strip() for title in self.titles.split(";")] if self.titles.strip() else [""] * len(self.names)
+        return tuple(
+            NextToken(name, vocabulary=size, spell=spell, title=title) for name, title in zip(self.names, titles)
+        )
 
     @property
     def reference(self) -> tuple[float, ...]:

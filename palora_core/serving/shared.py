@@ -17,6 +17,7 @@ from palora_core.conditioning._prefix import Prefix
 from palora_core.conditioning.base import ParetoModel
 from palora_core.serving.live import LiveNetwork
 
+MOST_ITEMS = 2  # of which what lies below the adapters is kept: a text, and the text with what it goes on with
 MOST_MERGED = 512 * 2**20  # bytes that a merged network's buffers may take: W, one per task, and the mix
 
 
@@ -42,12 +43,12 @@ class SharedNetwork:
         self.model, self.caller = model.requires_grad_(False), caller or Caller(model.network)
         self.dtype = torch.float32
         self.num_tasks = model.num_tasks
-        self._below: _Below | None = None
+        self._below: list[_Below] = []  # the item looked at last at the end
 
     def __call__(self, inputs: Any, preference: Any) -> Any:
         """Predictions (float32, in the network's own containers) for inputs of B items at λ [T] or [B, T].
 
-        While one item is looked at, what lies below the first adapted layer is computed once for all λ.
+        While one item is looked at, or two in turn, what lies below the first adapted layer is computed once for all λ.
         """
         inputs = batches.floating(inputs, self.dtype)
         with self._reusing(inputs):
@@ -59,11 +60,15 @@ class SharedNetwork:
             with torch.inference_mode():
                 yield
             return
-        below = self._below
-        if below is None or below.thread != threading.get_ident():
-            below = self._below = _Below(self.model.network)
-        with below.looking_at(inputs):
+        with self._below_of(batches.tensors(inputs)).looking():
             yield
+
+    def _below_of(self, item: list[Tensor]) -> _Below:
+        """What is kept of one item; what is known of others is let go, but for the one looked at before."""
+        kept = [below for below in self._below if below.thread == threading.get_ident()]
+        found = next((below for below in kept if below.is_of(item)), None) or _Below(self.model.network, item)
+        self._below = [*(below for below in kept if below is not found), found][-MOST_ITEMS:]
+        return found
 
     @contextmanager
     def at(self, preference: Any) -> Iterator[nn.Module]:
@@ -75,25 +80,25 @@ class SharedNetwork:
         """The same network in another number format; buffers (angles of positions, say) stay as they are."""
         other = copy.copy(self)
         if dtype != self.dtype:
-            other.dtype, other.model, other._below = dtype, _rounded(self.model, dtype), None
+            other.dtype, other.model, other._below = dtype, _rounded(self.model, dtype), []
         return other
 
 
 class _Below(Prefix):
     """What a frozen network gives for one item, as far as λ does not change it."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, item: list[Tensor]) -> None:
         super().__init__(network)
-        self._item: list[Tensor] = []
+        self._item = [tensor.clone() for tensor in item]
         self._passes = 0
 
+    def is_of(self, item: list[Tensor]) -> bool:
+        """Whether it is what is kept of ``item``."""
+        return len(item) == len(self._item) and all(map(torch.equal, item, self._item))
+
     @contextmanager
-    def looking_at(self, inputs: Any) -> Iterator[None]:
-        """A pass for these inputs; what is known of others is let go."""
-        item = batches.tensors(inputs)
-        if len(item) != len(self._item) or not all(map(torch.equal, item, self._item)):
-            self.clear()
-            self._item, self._passes = item, 0
+    def looking(self) -> Iterator[None]:
+        """A pass for the item."""
         self._passes += 1
         # Results are compared by their versions, which tensors of inference mode have none of; nothing has a gradient.
         with torch.inference_mode(False), torch.enable_grad(), self.remembering():

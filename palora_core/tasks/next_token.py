@@ -31,6 +31,7 @@ class NextToken(Task):
         vocabulary: How many tokens there are, V.
         ignore_index: Label of tokens that are not asked for.
         spell: Tokens → their text, for people; numbers where nobody says.
+        title: What the texts are called, for people; "" for the objective's name.
     """
 
     reading: ClassVar[str] = "logits [tokens, vocabulary] of the token that comes next"
@@ -39,6 +40,7 @@ class NextToken(Task):
     vocabulary: int
     ignore_index: int = -100
     spell: Callable[[list[int]], str] | None = field(default=None, kw_only=True, compare=False, repr=False)
+    title: str = field(default="", kw_only=True, compare=False)
     output: Select = field(default="logits", kw_only=True)
     target: Select = field(default="labels", kw_only=True)
 

@@ -12,6 +12,7 @@ import torch
 from app.serving.protocol import Request, parse, unpack
 from app.serving.streams import Stream, Streams
 from palora_core.errors import UserError
+from palora_core.serving.generation import Reading, Sampling, continuation
 from tests.app.servers import SOCKET
 
 LAMBDA = (0.2, 0.3, 0.5)
@@ -55,6 +56,25 @@ def test_a_text_goes_on_word_by_word_and_ends(socket, languages):
     assert any(part["type"] == "prediction" for part in again), "and drags are answered meanwhile"
 
 
+def test_what_stands_is_told_with_what_every_corner_finds_of_it(socket, languages):
+    socket.send_text(message(seed=3))
+    parts = frames(socket, 1)
+    (liked,) = [part["liked"] for part in parts if "liked" in part]
+    assert "".join(piece for piece, _, _ in liked) == text_of(parts)
+    loaded = languages.registry.get("tiny")
+    before = loaded.going.excerpt(loaded.samples.batch(torch.tensor([0]))[0])["input_ids"][0].tolist()
+    reading = Reading(loaded.model, torch.tensor(LAMBDA), loaded.tasks[0].prediction_of)
+    drawn = list(continuation(reading, before, 60, Sampling(seed=3)))
+    tokens = torch.tensor([before + drawn])
+    assert len(drawn) == len(liked)
+    for place, point in enumerate([LAMBDA, *torch.eye(3).tolist()]):
+        with torch.no_grad():
+            logs = loaded.model(tokens, torch.tensor(point)).logits[0].log_softmax(-1)
+        expected = logs[:-1].gather(1, tokens[0, 1:, None])[len(before) - 1 :, 0]
+        found = [log if place == 0 else ends[place - 1] for _, log, ends in liked]
+        assert found == pytest.approx(expected.tolist(), abs=2e-3)
+
+
 def test_a_newer_one_or_a_stop_ends_it_and_says_so(socket, languages):
     socket.send_text(message(seq=1))
     socket.send_text(message(seq=2, preference=[1, 0, 0]))
@@ -76,6 +96,19 @@ def test_nothing_is_left_running_when_a_browser_leaves(client, languages):
     while (inference.streams or inference._worker._waits()) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not inference.streams and not inference._worker._waits() and not inference._sessions
+
+
+def test_its_beginning_waits_for_nobody_who_drags_and_the_rest_does(languages, monkeypatch):
+    asked, submit = [], languages.inference._worker.submit
+    monkeypatch.setattr(
+        languages.inference._worker, "submit", lambda *args, patient: asked.append(patient) or submit(*args, patient)
+    )
+    stream = Stream(request())
+    while not stream.begun:
+        languages.inference.advance("s", stream).result(30)
+    languages.inference.advance("s", stream).result(30)
+    languages.inference.finish(stream)
+    assert asked[-1] and not any(asked[:-1])
 
 
 def test_streams_take_turns(languages):

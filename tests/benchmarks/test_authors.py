@@ -147,6 +147,13 @@ def test_texts_are_held_out_by_position(data):
     assert whole.tolist() == causal_lm.tokenizer(made.base).encode(text)[: len(whole)] and len(parts[2]) == 2
 
 
+def test_titles_are_one_per_text():
+    made = Authors(texts="a,b", titles="A. A., Letters; B. B., Plays", base="")
+    assert [task.title for task in made.tasks] == ["A. A., Letters", "B. B., Plays"]
+    with pytest.raises(UserError, match=r"titles has 1 parts .* and texts 2 names"):
+        Authors(texts="a,b", titles="Letters")
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

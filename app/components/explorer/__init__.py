@@ -29,7 +29,7 @@ def explorer_data(
     Args:
         loaded: the model.
         images: (image id, label) of what can be chosen.
-        view: ``image``, ``preference`` (λ [T]) and ``pinned`` (λ [T] or None) to begin with.
+        view: ``image``, ``preference`` (λ [T]), ``pinned`` (λ [T] or None) and ``seed`` to begin with.
         address: what the browser's address says of it.
         command: ``{"id": n, "preference": …, "image": …}``; carried out once per id.
     """
@@ -43,6 +43,7 @@ def explorer_data(
         "image": view["image"],
         "preference": list(view["preference"]),
         "pinned": view.get("pinned"),
+        "seed": view.get("seed", 0),
         "address": dict(address),
         "front": None if loaded.front is None else front_data(loaded, loaded.front),
         "even": None if loaded.front is None else even_steps(loaded.front),

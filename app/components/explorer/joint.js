@@ -18,9 +18,9 @@ export function panelsFor(tasks, viewChanged, host) {
 
 /** The one stream of a page: its parts go to the panels, and what comes of an earlier one is left alone. */
 export class Asking {
-  /** question(λ): the message that asks for the prediction on screen at λ. */
-  constructor(question) {
-    Object.assign(this, { question, current: null });
+  /** question(λ): the message that asks for the prediction on screen at λ; seed: of what is drawn; seeded(seed): a new one. */
+  constructor(question, seed, seeded) {
+    Object.assign(this, { question, seed, seeded, current: null });
   }
 
   /** What the panel of a joint kind gets; see the room of kinds. */
@@ -29,6 +29,8 @@ export class Asking {
       task,
       all: tasks,
       tasks: tasks.filter((other) => other.joint && other.view === task.view),
+      seed: this.seed,
+      seeded: this.seeded,
       element,
       withUnit,
       formatAll,

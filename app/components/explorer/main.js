@@ -33,6 +33,7 @@ class Explorer {
     this.times = [];
     this.exact = false; // measurements set it: then no answer comes from the grid computed ahead
     this.pinned = data.pinned; // λ to compare with, or null
+    this.seed = data.seed; // of what is drawn at random
     this.page = pageHere();
     this.now = () => this.preference; // what the controls step from
     this.round = this.late = 0; // ms: of the last answer's way; of the page behind its timers, smoothed
@@ -90,7 +91,11 @@ class Explorer {
   }
 
   buildPanels() {
-    this.asking = new Asking((preference) => this.question(preference));
+    const seeded = (seed) => {
+      this.seed = seed;
+      this.tell();
+    };
+    this.asking = new Asking((preference) => this.question(preference), this.seed, seeded);
     const host = (task) => this.asking.host(task, this.tasks);
     this.panels = panelsFor(this.tasks, () => this.askAll(), host);
     this.inputCanvas = element('canvas', { width: 640, height: 480, role: 'img', 'aria-label': 'input' });
@@ -254,10 +259,15 @@ class Explorer {
     this.panels.forEach((panel) => panel.rested?.(this.preference));
     // Once it is released, the handle deserves the very λ it stands on, not the nearest one of the grid.
     this.ask();
-    const { image, preference, pinned } = this;
+    this.tell();
+  }
+
+  /** Tell the address and the server what is on screen. */
+  tell() {
+    const { image, preference, pinned, seed } = this;
     const sample = image.startsWith('sample-') ? image : '';
-    write(this.page, { ...this.data.address, preference: preference.join(), pinned: pinned?.join(), sample });
-    this.report?.('view', { image, preference, pinned });
+    write(this.page, { ...this.data.address, preference: preference.join(), pinned: pinned?.join(), sample, seed: seed || '' });
+    this.report?.('view', { image, preference, pinned, seed });
   }
 
   // -- talking ------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def plane_data(
         "count": plane.num_tasks,
     }
     return {
-        **{key: told[key] for key in ("model", "pictures", "images", "image", "preference", "address")},
+        **{key: told[key] for key in ("model", "pictures", "images", "image", "preference", "seed", "address")},
         "tasks": shown,
         "titles": [task["title"] for task in told["tasks"]],
         "plane": about,

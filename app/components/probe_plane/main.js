@@ -13,7 +13,7 @@ const instances = new WeakMap();
 
 class Probe {
   constructor(root, data) {
-    Object.assign(this, { root, data, image: data.image, preference: data.preference });
+    Object.assign(this, { root, data, image: data.image, preference: data.preference, seed: data.seed });
     this.command = data.command?.id ?? 0;
     this.status = root.querySelector('.p-status');
     this.where = root.querySelector('.q-where');
@@ -44,7 +44,11 @@ class Probe {
     const titles = [first, second, rest].filter((t) => t !== null).map((t) => data.titles[t]);
     const options = { change: (at, time) => this.set(this.at(at), time), commit: () => this.commit() };
     this.maps = data.tasks.map((task) => new PlaneMap(task, this.geometry, titles, options));
-    this.asking = new Asking((preference) => this.question(preference));
+    const seeded = (seed) => {
+      this.seed = seed;
+      this.tell();
+    };
+    this.asking = new Asking((preference) => this.question(preference), this.seed, seeded);
     const host = (task) => this.asking.host(task, data.tasks);
     this.panels = panelsFor(data.tasks, () => this.ask(undefined, true), host);
     const grid = this.root.querySelector('.q-grid');
@@ -103,10 +107,15 @@ class Probe {
   commit() {
     this.panels.forEach((panel) => panel.rested?.(this.preference));
     this.ask(undefined, true);
-    const { image, preference } = this;
+    this.tell();
+  }
+
+  /** Tell the address and the server what is on screen. */
+  tell() {
+    const { image, preference, seed } = this;
     const sample = image.startsWith('sample-') ? image : '';
-    write(this.page, { ...this.data.address, preference: preference.join(), sample });
-    this.report?.('view', { image, preference });
+    write(this.page, { ...this.data.address, preference: preference.join(), sample, seed: seed || '' });
+    this.report?.('view', { image, preference, seed });
   }
 
   // -- talking ------------------------------------------------------------------------------------------------------

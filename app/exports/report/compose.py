@@ -22,13 +22,15 @@ SMALL_TASKS = 6
 MOST_PAIRS = 3
 
 
-def report(services: Services, loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> bytes:
-    """The file for one input at λ [T].
+def report(
+    services: Services, loaded: LoadedModel, image: str, label: str, preference: Sequence[float], seed: int = 0
+) -> bytes:
+    """The file for one input at λ [T]; ``seed`` is of what goes on from it.
 
     Raises:
         UserError: no such image, or the server is too busy.
     """
-    return compose(gather(services, loaded, image, label, preference)).encode()
+    return compose(gather(services, loaded, image, label, preference, seed)).encode()
 
 
 def compose(view: Gathered) -> str:

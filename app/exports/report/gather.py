@@ -54,7 +54,9 @@ class Gathered:
     told: Mapping[str, Any] = field(default_factory=dict)
 
 
-def gather(services: Services, loaded: LoadedModel, image: str, label: str, preference: Sequence[float]) -> Gathered:
+def gather(
+    services: Services, loaded: LoadedModel, image: str, label: str, preference: Sequence[float], seed: int = 0
+) -> Gathered:
     """Predictions, errors, ground truth and metrics of one input at λ [T]; ``label`` names the input for people.
 
     Raises:
@@ -75,7 +77,7 @@ def gather(services: Services, loaded: LoadedModel, image: str, label: str, pref
         view = loaded.views[task.name]
         given = answer.values.get(task.name)
         if view is loaded.going and given:
-            given = {**given, **side_by_side.goes_on(services, model, image, preference)}
+            given = {**given, **side_by_side.goes_on(services, model, image, preference, seed)}
         values = _values(view, given, known.values.get(task.name))
         rows = _metrics(loaded, task, on_split, answer.metrics.get(task.name, {}))
         title = task.name.replace("_", " ").capitalize()
