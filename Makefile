@@ -50,6 +50,16 @@ browser:  ## Debian's Chromium, for the tests that drive a real browser
 
 screenshots: $(VENV)/.dev browser  ## docs/screenshots from the shipped models
 	$(BIN)/python scripts/screenshots.py
+	$(BIN)/python scripts/film.py
+
+$(VENV)/.docs: pyproject.toml requirements.lock $(VENV)/.dev
+	$(INSTALL) --editable ".[docs]"
+	touch $@
+
+.PHONY: docs
+docs: $(VENV)/.docs  ## the site, in docs/_build/html: tutorials are run, and every warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 .PHONY: lock
 lock:  ## the newest versions within pyproject.toml; needs uv

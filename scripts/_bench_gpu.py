@@ -1,7 +1,7 @@
 """GPU figures: a LeNet step for M = 1 and 5 in one CUDA graph, a SegNet step against the plain bf16 one.
 
 Written for a machine with a GPU and never run on one so far: what is measured, and the goals, stand in
-docs/performance.md.
+docs/results/performance.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Measure speed and memory as ratios within one run: ``python scripts/bench.py [core] [full] [epoch] …``.
 
-Prints goal beside figure, writes JSON and the README's table. All parts together take less than ten minutes on two
-cores; ``scaling``, ``large`` and ``text`` (which need the extra llm) only by name. ``gpu`` says so where there is none.
+Prints goal beside figure, writes JSON and the table of docs/results/performance.md. All parts together take less than
+ten minutes on two cores; ``scaling``, ``large`` and ``text`` (these two need the extra llm) only by name. ``gpu`` says
+so where there is none.
 """
 
 from __future__ import annotations
@@ -55,19 +56,19 @@ def run() -> None:
         args.out.write_text(json.dumps(result, indent=1) + "\n")  # after every part: the later ones take minutes
     print(f"written to {args.out} after {time.monotonic() - began:.0f} s")
     if not args.quick and args.out == parser_default():
-        write_readme(result["figures"])
+        write_table(result["figures"])
 
 
 def parser_default() -> Path:
-    """Where figures go that stand in the README too."""
-    return ROOT / "docs" / "bench.json"
+    """Where figures go that stand in the table of the site too."""
+    return ROOT / "docs" / "results" / "bench.json"
 
 
-def write_readme(figures: list[dict]) -> None:
-    """Put the figures that have a goal between the marks of the README, if it has them."""
+def write_table(figures: list[dict]) -> None:
+    """Put the figures that have a goal between the marks of the page on performance, if it has them."""
     from _measure import Figure, table
 
-    path = ROOT / "README.md"
+    path = ROOT / "docs" / "results" / "performance.md"
     text = path.read_text()
     if not all(mark in text for mark in MARKS):
         return

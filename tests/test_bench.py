@@ -52,21 +52,22 @@ def test_variants_are_interleaved_and_bounded():
     assert calls == ["a", "b"] * 4 and all(len(timing.cpu) == 3 for timing in times.values())
 
 
-def test_the_readme_gets_the_figures_between_its_marks(tmp_path, monkeypatch):
+def test_the_page_on_performance_gets_the_figures_between_its_marks(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "ROOT", tmp_path)
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{bench.MARKS[0]}\nold\n{bench.MARKS[1]}\nafter\n")
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    page = tmp_path / "docs" / "results" / "performance.md"
+    page.write_text(f"before\n{bench.MARKS[0]}\nold\n{bench.MARKS[1]}\nafter\n")
     shown = Figure("speed", 0.5, 0.6)
-    bench.write_readme([shown.as_dict(), Figure("without a goal", 1.0, None).as_dict()])
-    text = readme.read_text()
+    bench.write_table([shown.as_dict(), Figure("without a goal", 1.0, None).as_dict()])
+    text = page.read_text()
     assert text == f"before\n{bench.MARKS[0]}\n{table([shown])}\n{bench.MARKS[1]}\nafter\n"
     days = [Figure("speed", 0.5, 0.6, measured="2026-11-22, a"), Figure("size", 2.0, 1.0, measured="2026-11-30, b")]
-    bench.write_readme([figure.as_dict() for figure in days])
+    bench.write_table([figure.as_dict() for figure in days])
     later = f"Measured 2026-11-30, b:\n\n{table(days[1:])}\n\nMeasured 2026-11-22, a:\n\n{table(days[:1])}"
-    assert readme.read_text() == f"before\n{bench.MARKS[0]}\n{later}\n{bench.MARKS[1]}\nafter\n"
-    readme.write_text("no marks")
-    bench.write_readme([shown.as_dict()])
-    assert readme.read_text() == "no marks"
+    assert page.read_text() == f"before\n{bench.MARKS[0]}\n{later}\n{bench.MARKS[1]}\nafter\n"
+    page.write_text("no marks")
+    bench.write_table([shown.as_dict()])
+    assert page.read_text() == "no marks"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The commands of docs/gpu-tables.md: every option exists for every method, and the network is the paper's."""
+"""The commands of docs/howto/gpu-tables.md: every option exists for every method, and the network is the paper's."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ import pytest
 from palora_core.networks.base import networks
 from palora_core.training.setup import configure
 
-TEXT = (Path(__file__).parent.parent / "docs/gpu-tables.md").read_text()
+TEXT = (Path(__file__).parent.parent / "docs/howto/gpu-tables.md").read_text()
 BLOCKS = [block.replace("\\\n", " ") for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)]
 COMMANDS = [shlex.split(block) for block in BLOCKS if "…" not in block]
 WANTED = {"stl", "ls", "uw", "mgda", "pcgrad", "cagrad", "nash_mtl", "imtl_g", "pamal", "cosmos", "palora"}

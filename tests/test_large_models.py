@@ -1,4 +1,4 @@
-"""The examples of docs/large-models.md do what they say, on tiny networks."""
+"""The examples of docs/howto/large-models.md do what they say, on tiny networks."""
 
 import os
 import re
@@ -12,7 +12,9 @@ import torch
 import palora_core as pc
 
 ROOT = Path(__file__).resolve().parent.parent
-TRAINER, DPO, SHARDED = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "large-models.md").read_text(), re.DOTALL)
+TRAINER, DPO, SHARDED = re.findall(
+    r"```python\n(.*?)```", (ROOT / "docs" / "howto" / "large-models.md").read_text(), re.DOTALL
+)
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from palora_core.networks.lenet import lenet
 def mine(outputs, batch_norm=False):
     return lenet(outputs, batch_norm)
 """
-EXAMPLE = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), re.DOTALL)[1]
+EXAMPLE = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "howto" / "plugins.md").read_text(), re.DOTALL)[1]
 SMALL = ("train_images=16", "test_images=8", "batch_size=8", "num_preferences=2", "samples=1", "front_points=2")
 
 

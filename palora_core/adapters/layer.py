@@ -103,12 +103,12 @@ class LowRankLayer(SwappedLayer):
             return base + (stacked @ weighted).view(base.shape).to(base.dtype)
 
     def deltas(self) -> Tensor:
-        """What each task's adapters add at λ_t = 1: α/r · B_t A_t for all t, [T, *weight.shape]."""
+        """What each task's adapters add at λ_t = 1: α/r · B_t A_t for all t, `[T, *weight.shape]`."""
         product = torch.bmm(self.adapter_b * self.adapter_scale, self.adapter_a)
         return product.view(-1, *self.base_weight.shape)
 
     def delta_gradients(self, gradients: Tensor) -> tuple[Tensor, Tensor]:
-        """Chain rule through :meth:`deltas`: ∂/∂A, ∂/∂B from the gradients [T, *weight.shape] of the deltas."""
+        """Chain rule through :meth:`deltas`: ∂/∂A, ∂/∂B from the gradients `[T, *weight.shape]` of the deltas."""
         flat = gradients.reshape(len(gradients), self.adapter_b.shape[1], self.adapter_a.shape[2])
         grad_a = torch.bmm(self.adapter_b.transpose(1, 2), flat).mul_(self.adapter_scale)
         grad_b = torch.bmm(flat, self.adapter_a.transpose(1, 2)).mul_(self.adapter_scale)

@@ -38,7 +38,7 @@ class DoRALayer(LowRankLayer):
     norm_gradient: bool
 
     def deltas(self) -> Tensor:
-        """W_t − W for all t, [T, *weight.shape]."""
+        """W_t − W for all t, `[T, *weight.shape]`."""
         base = self.base_weight
         directions = base + super().deltas()
         scales: Tensor = self._scales(directions)

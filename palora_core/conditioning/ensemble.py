@@ -19,7 +19,7 @@ from palora_core.sharding import is_sharded_tensor
 
 
 class EnsembleLayer(GeneratedLayer):
-    """Mixin for a module whose parameters are stored as T members [T, *shape] under the plain names."""
+    """Mixin for a module whose parameters are stored as T members `[T, *shape]` under the plain names."""
 
     def generated(self, name: str) -> Tensor:
         """Σ_t λ_t θ_t, made where it is read unless the pass brings it along."""
@@ -29,7 +29,7 @@ class EnsembleLayer(GeneratedLayer):
         return mix(self.members(name), active.preference)
 
     def members(self, name: str) -> nn.Parameter:
-        """The members [T, *shape] of one parameter."""
+        """The members `[T, *shape]` of one parameter."""
         return self._parameters[name]  # type: ignore[return-value]
 
     def idle(self, name: str) -> Tensor:
@@ -40,7 +40,7 @@ class EnsembleLayer(GeneratedLayer):
 
 
 def mix(members: Tensor, preference: Tensor) -> Tensor:
-    """Σ_t λ_t θ_t for members [T, *shape]."""
+    """Σ_t λ_t θ_t for members `[T, *shape]`."""
     with full_precision(members):
         return (preference.to(members) @ members.flatten(1)).view(members.shape[1:])
 
@@ -86,7 +86,7 @@ class EnsembleModel(GeneratedModel):
         )
 
     def basis(self) -> Mapping[str, tuple[Tensor, Tensor]]:
-        """Every parameter: (zero, its members [T, *shape])."""
+        """Every parameter: (zero, its members `[T, *shape]`)."""
         result = {}
         for prefix, layer in self._named_layers():
             for name in type(layer)._recipe[2]:  # type: ignore[attr-defined]

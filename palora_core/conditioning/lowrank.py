@@ -97,7 +97,7 @@ class LowRankModel(ParetoModel):
         return [group for group in groups if group["params"]]
 
     def basis(self) -> Mapping[str, tuple[Tensor, Tensor]]:
-        """Every adapted weight: (W, [T, *W.shape] deltas); and every parameter with offsets likewise."""
+        """Every adapted weight: (W, `[T, *W.shape]` deltas); and every parameter with offsets likewise."""
         names = {layer: name for name, layer in self.network.named_modules()}
         weights = {layer.weight_name(names[layer]): (layer.base_weight, layer.deltas()) for layer in self.layers}
         offsets = {name: (offset.base, offset.deltas) for name, offset in offsets_of(self.network).items()}

@@ -92,7 +92,7 @@ _KEPT = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def merged(layer: Any, preferences: Tensor) -> Tensor:
-    """W + Σ_t λ_mt Δ_t for all m, [M, *W.shape]; autograd takes the sums' gradients to W, A and B once."""
+    """W + Σ_t λ_mt Δ_t for all m, `[M, *W.shape]`; autograd takes the sums' gradients to W, A and B once."""
     base, deltas = layer.base_weight, layer.deltas()
     return base + (preferences @ deltas.flatten(1)).view(-1, *base.shape)
 
