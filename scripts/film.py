@@ -34,6 +34,7 @@ def run() -> None:
         page.goto(f"{url}/?model={args.model}")
         page.wait_for_selector(".palora[data-painted]", timeout=120_000)
         page.locator(".palora").scroll_into_view_if_needed()
+        page.evaluate("() => { document.querySelector('.palora').explorer.exact = true; }")
         pictures = [_frame(page, preference) for preference in walk(_tasks(page), args.frames)]
         browser.close()
     write(pictures, args.out)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
 import shlex
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -55,7 +57,9 @@ def test_programs_on_pages_run(page, number, tmp_path, monkeypatch, capsys, regi
     (tmp_path / "trained_models").symlink_to(ROOT / "trained_models")
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    names: dict = {"__name__": "page"}
+    module = types.ModuleType("page")  # dataclasses look their module up
+    monkeypatch.setitem(sys.modules, "page", module)
+    names = vars(module)
     exec(compile(blocks(page, "python")[number], page, "exec"), names)
     if "run" in names:
         assert names["run"].finished and names["run"].front().hypervolume() > 0
@@ -76,14 +80,14 @@ def test_the_commands_run_one_after_another(tmp_path):
     commands = blocks("docs/howto/commands.md", "bash")[0].strip().splitlines()
     assert len(commands) >= 4
     for command in commands:
-        words = shlex.split(command.replace("runs/", f"{tmp_path}/"))
+        words = shlex.split(command, comments=True)
         assert words[0] == "palora"
-        result = subprocess.run(
-            [sys.executable, "-m", "palora_core", *words[1:]], cwd=ROOT, capture_output=True, text=True, timeout=280
-        )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        typed = [sys.executable, "-m", "palora_core", *words[1:]]
+        result = subprocess.run(typed, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
         assert result.returncode == 0, f"{command}\n{result.stderr}"
-    assert (tmp_path / "first" / "chosen.safetensors").stat().st_size > 50_000
-    assert (tmp_path / "expanded" / "front.json").is_file()
+    assert (tmp_path / "runs" / "first" / "chosen.safetensors").stat().st_size > 50_000
+    assert (tmp_path / "runs" / "expanded" / "front.json").is_file()
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
@@ -95,14 +99,14 @@ def parser_of(command: str) -> argparse.ArgumentParser:
 
 @pytest.mark.parametrize(("page", "line"), TYPED)
 def test_commands_on_pages_exist_with_their_options(page, line):
-    words = shlex.split(line.split("|")[0].replace("…", ""))
+    words = shlex.split(re.sub(r"\$\([^)]*\)", "", line).split("|")[0].replace("…", ""))
     while words and re.fullmatch(r"[A-Z_]+=.*|&&", words[0]):
         words = words[1:]
     if words[:1] == ["make"]:
         target = next((word for word in words[1:] if "=" not in word), "")
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
         return
-    if "palora_core" in words:  # python -m palora_core, under torchrun
+    if words[:1] == ["srun"] or "palora_core" in words:  # python -m palora_core, under torchrun
         words = ["palora", *words[words.index("palora_core") + 1 :]]
     if words[:1] == ["python"] and words[1].startswith("scripts/"):
         assert (ROOT / words[1]).is_file(), line
@@ -120,7 +124,7 @@ def test_every_command_that_is_named_is_one():
     assert named <= {*COMMANDS, "X"}
 
 
-SCRIPTS = sorted({name for text in PAGES.values() for name in re.findall(r"`(?:python )?(scripts/\w+\.py)", text)})
+SCRIPTS = sorted({name for text in PAGES.values() for name in re.findall(r"`(?:python )?(scripts/[a-z]\w+\.py)", text)})
 
 
 @pytest.mark.parametrize("command", SCRIPTS)

@@ -295,7 +295,7 @@ def test_buffers_that_differ_are_refused():
 
 
 def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch):
-    text = (Path(__file__).resolve().parent.parent / "docs" / "merging.md").read_text()
+    text = (Path(__file__).resolve().parent.parent / "docs" / "howto" / "merging.md").read_text()
     code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
