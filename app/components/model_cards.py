@@ -100,6 +100,7 @@ def facts(card: Mapping[str, Any], front: Front | None, benchmark: Any) -> dict[
         "Data": _data(card, benchmark),
         "Network": _network(card),
         "Training": _training(card),
+        "Merged": _merged(card),
         "Front": {**quality(front), **_effect(card, front)} if front is not None else {},
         "Terms": _terms(card),
     }
@@ -125,6 +126,7 @@ def _network(card: Mapping[str, Any]) -> Facts:
     method = card["method"]
     name = str(method.get("name", ""))
     title = getattr(methods.get(name), "title", name) if name in methods else name
+    title = "merged, not trained" if "merged" in card else title
     conditioning = method.get("conditioning") or {}
     kept = {k: v for k, v in conditioning.items() if k in ("rank", "alpha", "conv_form")}
     told = [f"{k.replace('_', ' ')} {v}" for k, v in kept.items()]
@@ -153,6 +155,29 @@ def _training(card: Mapping[str, Any]) -> Facts:
         "time": duration(seconds) if seconds is not None else "",
         "machine": where + (f", {cores} cores" if where and cores else ""),
         "state": "stopped before its end" if finished is False else "",
+    }
+
+
+def _merged(card: Mapping[str, Any]) -> Facts:
+    """What a model that was not trained was made of."""
+    told = card.get("merged")
+    if not isinstance(told, Mapping):
+        return {}
+    parts = told.get("parts")
+    names = (
+        [str(part.get("name", "")) for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+    )
+    tasks = [str(task["name"]).replace("_", " ") for task in card["tasks"]]
+    corners = [f"{task}: {name}" for task, name in zip(tasks, names)]
+    error, statistics = told.get("error"), str(told.get("statistics", ""))
+    statistics = {"measured": "measured on training inputs", "mixed": "mixed by λ, near between the corners"}.get(
+        statistics, ""
+    )
+    return {
+        "at its corners": ", ".join(corners),
+        "start": "what all were fine-tuned from" if told.get("base") is True else "the mean",
+        "relative error": f"{error:.2g}" if isinstance(error, float) and error > 1e-6 else "exact",
+        "BatchNorm statistics": statistics,
     }
 
 

@@ -11,10 +11,11 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import torch
 
@@ -45,6 +46,7 @@ FILES = {
     BEST: 512 * MIB,
     "best.json": MIB,
 }
+NEEDED = (checkpoint.CARD, checkpoint.WEIGHTS)
 # What zipfile and what unpacks for it raise on damaged archives.
 NOT_READ = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
@@ -87,26 +89,51 @@ def imported(file: BinaryIO, name: str) -> str:
     Raises:
         UserError: not a zip, too large, with files that do not belong there, or no model that can be loaded.
     """
-    if jobs.read_only():
-        raise UserError("Import is switched off on this server.")
-    root = runs_root() / FOLDER
-    with _writing():
-        root.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(prefix=".importing-", dir=root))
-    try:
-        unpack(file, hidden)
-        check(hidden)
-        target = _free(root, safe_name(Path(name).stem))
-        with _writing():
-            hidden.chmod(0o755)
-            hidden.rename(target)
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-    return f"run:{FOLDER}/{target.name}"
+    with arriving(Path(name).stem) as arrival:
+        unpack(file, arrival.folder)
+        check(arrival.folder)
+    return arrival.id
+
+
+@dataclass
+class Arrival:
+    """A model on its way in.
+
+    Attributes:
+        folder: hidden, until the block ends well.
+        id: what the model is called after that.
+    """
+
+    folder: Path
+    id: str = ""
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
+def arriving(stem: str) -> Iterator[Arrival]:
+    """A block that fills a folder, which becomes a model named after ``stem``; on any error nothing of it remains.
+
+    Raises:
+        UserError: import is switched off, or the disk refuses.
+    """
+    if jobs.read_only():
+        raise UserError("Import is switched off on this server.")
+    root = runs_root() / FOLDER
+    with writing():
+        root.mkdir(parents=True, exist_ok=True)
+        hidden = Path(tempfile.mkdtemp(prefix=".importing-", dir=root))
+    try:
+        yield (arrival := Arrival(hidden))
+        target = _free(root, safe_name(stem))
+        with writing():
+            hidden.chmod(0o755)
+            hidden.rename(target)
+        arrival.id = f"run:{FOLDER}/{target.name}"
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
     """A block that writes; where the disk refuses, that is a sentence. (Damaged streams have no errno.)"""
     try:
         yield
@@ -117,22 +144,29 @@ def _writing() -> Iterator[None]:
         raise UserError(f"The folder of runs cannot be written ({reason}); make room there and try again.") from None
 
 
-def unpack(file: BinaryIO, folder: Path) -> None:
-    """Write the known files of a zip into ``folder``, counting bytes as they come and not as they are announced."""
+def unpack(file: BinaryIO, folder: Path, known: Mapping[str, int] = FILES, needed: Sequence[str] = NEEDED) -> None:
+    """Write the known files of a zip into ``folder``, counting bytes as they come and not as they are announced.
+
+    Args:
+        file: the zip.
+        folder: where to.
+        known: file → most bytes; others are refused.
+        needed: what it has to hold.
+    """
     if file.seek(0, io.SEEK_END) > MAX_ZIP:
         raise UserError(f"The zip is larger than {MAX_ZIP // MIB} MB; copy the folder to the server instead.")
     file.seek(0)
     try:
         with zipfile.ZipFile(file) as archive:
-            for member, name in _members(archive).items():
-                _extract(archive, member, folder / name, FILES[name])
+            for member, name in _members(archive, known, needed).items():
+                _extract(archive, member, folder / name, known[name])
     except UserError:
         raise
     except NOT_READ:
         raise UserError("This is not a zip file that can be read; export the model again.") from None
 
 
-def _members(archive: zipfile.ZipFile) -> dict[zipfile.ZipInfo, str]:
+def _members(archive: zipfile.ZipFile, known: Mapping[str, int], needed: Sequence[str]) -> dict[zipfile.ZipInfo, str]:
     """The files of the archive by their plain names; all of them in its top, or all in one folder."""
     infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(archive.infolist()) > 4 * len(FILES):
@@ -147,25 +181,31 @@ def _members(archive: zipfile.ZipFile) -> dict[zipfile.ZipInfo, str]:
             raise UserError(
                 f"The zip holds {_shown(name)!r}, which is a link or encrypted; only plain files can come in."
             )
-        if name not in FILES or (folder and not NAME.fullmatch(folder)):
+        if name not in known or (folder and not NAME.fullmatch(folder)):
             raise UserError(f"The zip holds {_shown(info.filename)!r}, which is no part of a model; export it again.")
         if name in found.values():
             raise UserError(f"The zip holds {name} twice; export the model again.")
         found[info] = name
         folders.add(folder)
-    missing = [name for name in (checkpoint.CARD, checkpoint.WEIGHTS) if name not in found.values()]
+    missing = [name for name in needed if name not in found.values()]
     if missing or len(folders) > 1:
         raise UserError(f"The zip is no exported model: {missing[0] if missing else 'one folder'} is missing.")
     return found
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> None:
+    with archive.open(member) as source:
+        copied(source, target, limit, f"{target.name} in the zip")
+
+
+def copied(source: IO[bytes], target: Path, limit: int, what: str) -> None:
+    """Write a new file from what comes, ``limit`` bytes at most; ``what`` begins the sentence on more."""
     written = 0
-    with archive.open(member) as source, _writing(), target.open("xb") as out:
+    with writing(), target.open("xb") as out:
         while chunk := source.read(CHUNK):
             written += len(chunk)
             if written > limit:
-                raise UserError(f"{target.name} in the zip is larger than {limit // MIB} MB; it does not belong there.")
+                raise UserError(f"{what} is larger than {limit // MIB} MB; it does not belong there.")
             out.write(chunk)
 
 

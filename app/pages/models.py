@@ -11,6 +11,7 @@ import streamlit as st
 from app import jobs
 from app.components import model_cards
 from app.components.export_panel import exports
+from app.components.merge_form import merge_form
 from app.components.model_cards import Card
 from app.components.plain import plain
 from app.components.train_here import lesson_link
@@ -34,12 +35,15 @@ def page() -> None:
     wanted = st.query_params.get("model")
     entry = next((entry for entry in entries if entry.id == wanted), None)
     if entry is not None:
+        for note in st.session_state.pop("merge_notes", ()):
+            st.info(plain(note), icon=":material/info:")
         detail(model_cards.read(entry))
         return
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.title("Models", anchor=False, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
             import_form()
+            merging(entries)
     if wanted:
         st.warning("That model is not here any more.", icon=":material/search_off:")
     if not entries:
@@ -70,6 +74,18 @@ def import_form() -> None:
                 st.rerun()
 
 
+def merging(entries: Sequence[Entry]) -> None:
+    """A popover that takes checkpoints or adapters; the model made of them opens."""
+    if jobs.read_only():
+        return
+    with st.popover("Merge checkpoints", icon=":material/merge:"):
+        model = merge_form(entries)
+    if model:
+        listed(model)
+        st.query_params["model"] = model
+        st.rerun()
+
+
 def take(file: Any, name: str) -> str | None:
     """Import a zip and wait until it is listed; its id, or None after saying why not."""
     try:
@@ -78,10 +94,15 @@ def take(file: Any, name: str) -> str | None:
     except UserError as error:
         st.error(plain(str(error)), icon=":material/block:")
         return None
+    listed(model)
+    return model
+
+
+def listed(model: str) -> None:
+    """Wait until a new model is among those that pages list."""
     deadline = time.monotonic() + 2 * LISTING_AGE
     while time.monotonic() < deadline and all(entry.id != model for entry in services().registry.entries()):
         time.sleep(0.2)
-    return model
 
 
 def overview(entries: Sequence[Entry]) -> None:
