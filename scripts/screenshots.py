@@ -9,6 +9,13 @@ from pathlib import Path
 from _cli import ROOT, main
 
 PAGES = ("explore", "compare", "probe", "train", "learn", "models")
+# Further views, each in the light theme of a laptop only: name of the picture → address.
+OTHERS = {
+    "explore-fairness": "?model=fairness&preference=0.4,0.5,0.1",
+    "explore-sounds": "?model=spoken_digits",
+    "learn-forgetting": "learn?step=6",
+    "learn-fairness": "learn?step=7",
+}
 VIEWS = {
     "light": ("light", 1366, 768),
     "dark": ("dark", 1366, 768),
@@ -22,7 +29,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 
 def run() -> None:
     parser = argparse.ArgumentParser(description="Screenshots of every page.")
-    parser.add_argument("pages", nargs="*", help=f"default: {' '.join(PAGES)}")
+    parser.add_argument("pages", nargs="*", help=f"default: {' '.join([*PAGES, *OTHERS])}")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
     parser.add_argument("--browser", default="/usr/bin/chromium")
     args = parser.parse_args()
@@ -32,18 +39,22 @@ def run() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     with dashboard() as (url, _), sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=args.browser, args=FLAGS)
-        for page in args.pages or PAGES:
+        for page in args.pages or (*PAGES, *OTHERS):
+            if page in OTHERS:
+                shot(browser, f"{url}/{OTHERS[page]}", args.out / f"{page}.png", "light", 1366, 1000)
+                continue
             for view, (scheme, width, height) in VIEWS.items():
-                shot(browser, url, page, args.out / f"{page}-{view}.png", scheme, width, height)
+                address = f"{url}/{'' if page == 'explore' else page}"
+                shot(browser, address, args.out / f"{page}-{view}.png", scheme, width, height)
         browser.close()
 
 
-def shot(browser, url: str, page: str, path: Path, scheme: str, width: int, height: int) -> None:
+def shot(browser, address: str, path: Path, scheme: str, width: int, height: int) -> None:
     from playwright.sync_api import TimeoutError
 
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     tab = context.new_page()
-    tab.goto(f"{url}/{'' if page == 'explore' else page}")
+    tab.goto(address)
     tab.wait_for_selector("[data-testid='stMain'] :is(h1, h2, .palora)", timeout=120_000)
     tab.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=120_000)
     tab.wait_for_timeout(4_000)

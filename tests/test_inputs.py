@@ -294,7 +294,23 @@ def test_a_sound_of_another_rate_keeps_its_tone():
     x = kind.to_input(sound)[0, 0].numpy()
     expected = np.sin(2 * np.pi * 50 * np.arange(4000) / 4000)
     assert np.abs(x - expected)[100:-100].max() < 0.01 and kind.lost(sound) == ""
-    assert kind.lost(Sound(np.zeros(32000, np.float32), 16000)) == "The first 1 of its 2 seconds are used."
+
+
+def test_of_a_long_sound_the_loudest_stretch_is_used_from_where_it_rises():
+    kind, rate = Audio(8000, 8000), 16000
+    quiet = 0.001 * np.random.default_rng(0).normal(size=3 * rate).astype(np.float32)
+    word = np.sin(np.arange(rate // 2) * 0.2).astype(np.float32) * 0.5
+    quiet[int(1.7 * rate) :][: len(word)] += word
+    sound = Sound(quiet, rate)
+    x = kind.to_input(sound)[0, 0].numpy()
+    assert np.abs(x[:150]).max() < 0.01 < 0.4 < np.abs(x[200:4000]).max() and np.abs(x[4400:]).max() < 0.01
+    assert kind.lost(sound) == "Of its 3 seconds the network hears 1, from 1.66 s on, where it is loudest."
+    silence = Sound(np.zeros(32000, np.float32), rate)
+    assert kind.to_input(silence).shape == (1, 1, 8000) and kind.lost(silence).startswith(
+        "Of its 2 seconds the network hears 1"
+    )
+    at_once = Sound(np.concatenate([word, word, word]), rate)  # data sets begin at once
+    assert np.abs(kind.to_input(at_once)[0, 0].numpy()[:100]).max() > 0.3
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"no sound at all", Sound(np.zeros(0, np.float32), 8000).as_wav()])

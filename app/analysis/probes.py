@@ -15,6 +15,7 @@ import torch
 from app.analysis.queries import on_simplex
 from app.library.loading import LoadedModel
 from palora_core import batches
+from palora_core.data import Split
 from palora_core.evaluation import probing
 from palora_core.evaluation.probing import Plane
 from palora_core.serving import Served, served
@@ -29,6 +30,8 @@ FINEST = probing.STEPS[-1]
 MOST_SAMPLES = 256
 # Parts that the items are divided into to see how much a figure depends on which items they are.
 PARTS = 12
+
+Row = dict[str, float]  # "task/metric" → value
 
 # One map is measured at a time: they share two cores with the live pad and with training.
 _turn = threading.Lock()
@@ -58,10 +61,16 @@ class Layer:
 
 
 class ProbeMap:
-    """Measures one plane of one model, coarse grid first. Safe to read from any thread while it works."""
+    """Measures one plane of one model, coarse grid first. Safe to read from any thread while it works.
 
-    def __init__(self, loaded: LoadedModel, plane: Plane) -> None:
-        self.loaded, self.plane = loaded, plane
+    Args:
+        loaded: the model.
+        plane: its plane.
+        whole: on the whole test split where it is at hand, at the paper's points alone; else a map on a few items.
+    """
+
+    def __init__(self, loaded: LoadedModel, plane: Plane, whole: bool = False) -> None:
+        self.loaded, self.plane, self.whole = loaded, plane, whole
         self.step = probing.STEPS[0]
         self.complete = 0.0  # the finest step whose grid is complete; 0 before the first
         self.done = self.total = 0
@@ -89,8 +98,19 @@ class ProbeMap:
     @property
     def num_samples(self) -> int:
         """How many items the numbers come from."""
-        most = self.loaded.most_items(MOST_SAMPLES)
-        return min(most, 0 if self.loaded.measured is None else len(self.loaded.measured))
+        there = 0 if self._items is None else len(self._items)
+        return min(self.loaded.most_items(there if self.whole else MOST_SAMPLES), there)
+
+    @cached_property
+    def _items(self) -> Split | None:
+        """What is measured on."""
+        return (self.loaded.benchmark.at_hand() if self.whole else None) or self.loaded.measured
+
+    @property
+    def is_split(self) -> bool:
+        """Whether these are all items of the test split that are at hand."""
+        there = self._items
+        return self.whole and there is not self.loaded.measured and there is not None and self.num_samples == len(there)
 
     def start(self, finest: float | None = None, patience: float = PATIENCE) -> None:
         """Measure in the background, down to a step, as long as a grid takes at most ``patience`` seconds.
@@ -99,12 +119,12 @@ class ProbeMap:
             finest: the step; by default that of the map people see without asking for more.
             patience: see above.
         """
-        if self.running or self.loaded.samples is None:
+        if self.running or self.loaded.measured is None:
             return
         self._stop.clear()
-        self.asked = min(self.asked, finest or AUTOMATIC)
+        self.asked = float("inf") if self.whole else min(self.asked, finest or AUTOMATIC)
         self._thread = threading.Thread(
-            target=self._work, args=(finest or AUTOMATIC, patience), name="palora-probe", daemon=True
+            target=self._work, args=(self.asked, patience), name="palora-probe", daemon=True
         )
         self._thread.start()
 
@@ -132,11 +152,20 @@ class ProbeMap:
             values, named = dict(self._values), dict(self._named)
         if not self.complete:
             return []
+        return self._layers(values, named, losses)
+
+    def bars(self) -> list[Layer]:
+        """The layers as the paper's points tell them, without a map; empty until these are measured."""
+        with self._lock:
+            named = dict(self._named)
+        return self._layers({}, named, False) if not (self._controls() | self._pseudo()).keys() - named.keys() else []
+
+    def _layers(self, values: dict[tuple[float, float], Row], named: dict[str, Row], losses: bool) -> list[Layer]:
         found = []
         for task in self._shown_tasks():
             metric = LOSS if losses else task.metrics[0]
             key = f"{task.name}/{metric.name}"
-            grid = self._grid({place: row[key] for place, row in values.items()})
+            grid = self._grid({place: row[key] for place, row in values.items()}) if values else np.full((1, 1), np.nan)
             trained = [row[key] for place, row in values.items() if self._is_trained(place)]
             trained += [named[name][key] for name in self._controls() if name in named]
             best = (np.nanmax if metric.higher_is_better else np.nanmin)(trained)
@@ -156,7 +185,7 @@ class ProbeMap:
     @cached_property
     def _places(self) -> dict[str, torch.Tensor] | None:
         """Which of the items each task is about; None where all are about all."""
-        return self.loaded.places(self.loaded.measured, self.num_samples)
+        return self.loaded.places(self._items, self.num_samples)
 
     # -- the work --------------------------------------------------------------------------------------------------
     def _work(self, finest: float, patience: float) -> None:
@@ -219,8 +248,8 @@ class ProbeMap:
         return found
 
     def _batch(self) -> batches.Batch:
-        assert self.loaded.measured is not None
-        return self.loaded.measured.batch(torch.arange(self.num_samples))
+        assert self._items is not None
+        return self._items.batch(torch.arange(self.num_samples))
 
     def _shown_tasks(self) -> list[Task]:
         """All of up to three tasks that predict something; of more, the two of the plane."""
@@ -268,13 +297,13 @@ class ProbeMaps:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._maps: OrderedDict[tuple[str, Plane], ProbeMap] = OrderedDict()
+        self._maps: OrderedDict[tuple[str, Plane, bool], ProbeMap] = OrderedDict()
 
-    def get(self, loaded: LoadedModel, plane: Plane) -> ProbeMap:
-        """The map of a plane of a model, new or as far as it is."""
+    def get(self, loaded: LoadedModel, plane: Plane, whole: bool = False) -> ProbeMap:
+        """The map of a plane of a model, new or as far as it is; see :class:`ProbeMap`."""
         with self._lock:
-            key = (loaded.key, plane)
-            found = self._maps.get(key) or ProbeMap(loaded, plane)
+            key = (loaded.key, plane, whole)
+            found = self._maps.get(key) or ProbeMap(loaded, plane, whole)
             self._maps[key] = found
             self._maps.move_to_end(key)
             while len(self._maps) > KEPT_MAPS:

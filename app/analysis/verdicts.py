@@ -59,7 +59,7 @@ def _summary(right: int, count: int) -> str:
 
 def _of(layer: Layer, values: Mapping[str, float]) -> str:
     name, value = layer.task.name.replace("_", " "), values[_key(layer)]
-    close = ", too close to call on so few items" if abs(value - layer.limit) < layer.uncertainty else ""
+    close = ", too close to call" if abs(value - layer.limit) < layer.uncertainty else ""
     if not np.isfinite(value):
         return f"{name} has no value and counts as **forgotten**"
     if forgotten(layer, values):

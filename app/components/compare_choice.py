@@ -23,13 +23,14 @@ def choose_leaderboard(boards: Sequence[Leaderboard]) -> Leaderboard:
     A link names it, or a model on it.
     """
     titles = {board.key: board.title for board in boards}
-    links = {name: board.key for board in reversed(boards) for name in (board.bare, board.name)}
-    links |= {one.id: board.key for board in boards for one in board.models} | {key: key for key in titles}
+    by_model = {one.id: board.key for board in boards for one in board.models}
+    names = {name: board.key for board in reversed(boards) for name in (board.bare, board.name)}
+    links = by_model | names | {key: key for key in titles}
     model = st.session_state.get("chosen_model")
     if model != st.session_state.get("compare model"):
         st.session_state["compare model"] = model
-        if model in links:
-            st.session_state["leaderboard"] = links[model]
+        if model in by_model:
+            st.session_state["leaderboard"] = by_model[model]
     view.restore("benchmark", "leaderboard", list(titles), lambda text: links.get(text, text))
     key = st.sidebar.selectbox(
         "Benchmark", list(titles), format_func=lambda k: titles.get(k, k), key="leaderboard", persist_state="session"

@@ -50,6 +50,7 @@ def exports(card: Card) -> None:
         return
     left_out = set() if loaded.model.controllable else {"controllable"}
     left_out |= set() if can_save_itself(loaded.model.network) else {"folder"}
+    left_out |= {"page", "bundle"} if loaded.samples is None else set()  # they hold samples
     forms = [form for form in FORMS if form not in left_out]
     form = st.selectbox("What", forms, format_func=lambda f: FORMS[f][0], key="form")
     st.caption(ABOUT[form])

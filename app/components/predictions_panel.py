@@ -16,7 +16,7 @@ from app.components.preference_input import preference_input
 from app.library.leaderboards import Leaderboard
 from app.library.loading import LoadedModel
 from app.library.series import Series
-from app.pictures.scenes import labelled, sample_ids
+from app.pictures.scenes import sample_ids
 from app.services import services
 from palora_core.errors import UserError
 from palora_core.tasks import Task
@@ -44,8 +44,9 @@ def _predictions(board: Leaderboard, models: dict[str, Series]) -> None:
         with places[1]:
             chosen.append(_model("Second", "second", ids, 1, models))
     loaded = [services().registry.get(model) for model in chosen]
-    if not sample_ids(loaded[0]):
-        st.info("The first of these models came without samples, so there is nothing to predict.")
+    if not state.images(loaded[0]):
+        noun = loaded[0].input_view.noun
+        st.info(f"No samples travel with the first of these models; send a {noun} of your own on the Explore page.")
         return
     with places[2]:
         image = _image(loaded[0])
@@ -69,14 +70,15 @@ def _model(label: str, name: str, ids: Sequence[str], usual: int, models: dict[s
 
 
 def _image(loaded: LoadedModel) -> str:
-    """One of the first model's samples; the one that was last looked at on any page."""
-    images, own = sample_ids(loaded), state.view(loaded)
+    """One of the first model's samples, or a person's own; the one that was last looked at on any page."""
+    names, own = dict(state.images(loaded)), state.view(loaded)
+    images = list(names)
     view.restore("sample", "compare_image", images)
     if "compare_image" not in st.session_state:
         st.session_state["compare_image"] = own["image"] if own["image"] in images else images[0]
-    chosen: str = st.selectbox("Image", images, format_func=dict(labelled(loaded)).get, key="compare_image")
+    chosen: str = st.selectbox("Input", images, format_func=names.get, key="compare_image")
     own["image"] = chosen
-    view.tell("sample", chosen)
+    view.tell("sample", chosen if chosen in sample_ids(loaded) else None)
     return chosen
 
 

@@ -26,6 +26,9 @@ COSINES = "Angles between the adapters of two tasks, layer by layer"
 
 def sections(loaded: LoadedModel, probe: ProbeMap, see: Callable[[], dict[str, Any]]) -> None:
     """One of three views below the maps; ``see`` gives this session's image and λ as they are now."""
+    if loaded.measured is None:
+        inside(loaded)
+        return
     chosen = st.segmented_control(
         "Section", SECTIONS, default=SECTIONS[0], key="probe_section", label_visibility="collapsed"
     )
@@ -158,7 +161,7 @@ def predicted(
     loaded: LoadedModel, preference: list[float], off: dict[str, list[int]], image: str
 ) -> dict[str, torch.Tensor]:
     """The predictions for one sample, without the batch dimension, with some adapters left out."""
-    assert loaded.samples is not None
+    assert loaded.samples is not None  # ``image`` is one of them
     x, _ = loaded.samples.batch(torch.tensor([int(image.removeprefix(SAMPLE))]))
     outputs = _outputs(loaded, preference, off, x)
     return {name: prediction[0].clone() for name, prediction in loaded.predictions(outputs).items()}

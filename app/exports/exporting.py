@@ -32,7 +32,7 @@ from palora_core.errors import UserError
 from palora_core.export import export_folder, export_onnx, export_safetensors
 from palora_core.handover import export_bundle
 from palora_core.storage.reading import read_json
-from palora_core.storage.samples import load_samples
+from palora_core.storage.samples import example_of, load_samples
 from palora_core.storage.writing import CannotWrite, why_not_written, write_json
 
 Form = Literal["safetensors", "onnx", "folder", "bundle"]
@@ -74,15 +74,18 @@ def export(loaded: LoadedModel, form: Form, preference: Sequence[float] | None) 
     """The network at λ [T] (``None``: with λ as an input, ONNX only) as a file, made in another process.
 
     Raises:
-        UserError: no samples to trace and measure with, a missing package, or an operator that cannot be exported.
+        UserError: no input to trace and measure with, a missing package, or an operator that cannot be exported.
     """
     if loaded.example is None:
-        raise UserError("This model came without samples, so there is no input to trace it with; evaluate it first.")
+        raise UserError(
+            "This model came without samples and its card tells no form of inputs, so there is none to trace it with; "
+            "palora effect on its folder makes them."
+        )
     with _turn(), _temporary() as name:
         folder = Path(name)
         order = {
             "model": str(loaded.entry.folder.resolve()),
-            "samples": str(loaded.entry.samples_file.resolve()),
+            "samples": str(loaded.entry.samples_file.resolve().parent),
             "form": form,
             "preference": None if preference is None else list(preference),
             "out": file_name(loaded, form, preference),
@@ -128,12 +131,12 @@ def carry_out(folder: Path) -> None:
         report = export_folder(model, preference, out.with_suffix(""), codec and codec())
         write_json(folder / f"{order['out']}.json", _zipped(report, out))
         return
-    samples = load_samples(Path(order["samples"]), benchmark.convert)
     if order["form"] == "bundle":
+        samples = load_samples(Path(order["samples"]) / "samples.npz", benchmark.convert)
         report = export_bundle(model, card, benchmark, samples, preference, out.with_suffix(""))
         write_json(folder / f"{order['out']}.json", _zipped(report, out))
         return
-    x, _ = samples.batch(torch.tensor([0]))
+    x = example_of(Path(order["samples"]), card, benchmark.convert)
     caller = Caller(model.network, benchmark.problem().passing)
     if order["form"] == "onnx":
         export_onnx(model, x, out, preference, caller, benchmark.tasks)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,11 @@ from app.folders import holds, id_of
 from app.inputs import InputView, input_view_of
 from app.kinds import View, view_of
 from app.library.cards import checked_benchmark
+from app.library.checks import BATCH, form_of, front_of, predictions_of, samples_of
 from app.library.entries import FRONT, Entry, without_paths
 from palora_core import checkpoint
-from palora_core.batches import Batch, Caller, mapped, tensors
+from palora_core.batches import Batch, Caller, mapped
 from palora_core.benchmarks.base import Benchmark
-from palora_core.checkpoint import NOT_BUILT
 from palora_core.conditioning.base import ParetoModel
 from palora_core.data import Split
 from palora_core.errors import UserError
@@ -29,11 +28,12 @@ from palora_core.evaluation.front import Front
 from palora_core.inputs import as_input
 from palora_core.objectives import Objective
 from palora_core.sources import FED
-from palora_core.storage.samples import Samples, load_samples
+from palora_core.storage.examples import made
+from palora_core.storage.reading import is_file
+from palora_core.storage.samples import Samples
 from palora_core.tasks import Task
 
-BATCH = 16  # samples that are converted at a time
-MOST_NUMBERS = 4_000_000  # of one input: a network's activations are a hundred times as many
+FEW_MADE = 4  # inputs that are made up, where no samples travel
 
 # Of a network that takes seconds for a batch, figures off the evaluated front are measured on these few items.
 LARGE, FEW = 30_000_000, 6
@@ -54,6 +54,7 @@ class LoadedModel:
     front: Front | None
     samples: Samples | None
     problems: list[str] = field(default_factory=list)
+    form: Mapping[str, Any] | None = None  # of the inputs, where no sample shows it
 
     @property
     def num_tasks(self) -> int:
@@ -139,10 +140,15 @@ class LoadedModel:
 
     @cached_property
     def example(self) -> Any:
-        """A few inputs [B, …] for folding and probing; None without samples."""
+        """A few inputs [B, …] for folding and probing: samples, or made up in the form that the card tells, or None."""
         if self.samples is None:
-            return None
+            return None if self.form is None else made(self.form, FEW_MADE)
         return self.samples.batch(torch.arange(min(4, len(self.samples))))[0]
+
+    @property
+    def bare(self) -> bool:
+        """Whether no samples travel with it and its card tells the form of its inputs: a person brings their own."""
+        return self.samples is None and self.form is not None
 
     @cached_property
     def measured(self) -> Split | None:
@@ -150,7 +156,7 @@ class LoadedModel:
 
         Never samples that were chosen for how much λ changes them: figures on these alone would be of nothing else.
         """
-        return None if self.samples is None else self.benchmark.at_hand(AT_HAND) or self.samples.plain
+        return self.benchmark.at_hand(AT_HAND) or (None if self.samples is None else self.samples.plain)
 
     def most_items(self, usual: int) -> int:
         """How many items a figure is measured on while somebody waits: ``usual``, or of a large network few."""
@@ -170,15 +176,6 @@ class LoadedModel:
         return [task.target_of(self.samples.batch(part)) for part in parts]
 
 
-def predictions_of(tasks: Sequence[Objective], outputs: Any) -> dict[str, Tensor]:
-    """The predictions of those objectives that are tasks, by name.
-
-    Raises:
-        UserError: the outputs lack one.
-    """
-    return {task.name: task.prediction_of(outputs) for task in tasks if isinstance(task, Task)}
-
-
 def load(entry: Entry) -> LoadedModel:
     """Read a model folder; what is missing beside card and weights is noted in ``problems``.
 
@@ -195,8 +192,19 @@ def load(entry: Entry) -> LoadedModel:
     names = [task.name for task in tasks]
     problems: list[str] = []
     front = _front(entry, names, problems)
-    samples = _samples(entry, model, benchmark, problems)
-    return LoadedModel(entry, model, card, benchmark, tasks, front, samples, problems)
+    form = None if is_file(entry.samples_file) else _form(card, model, benchmark, problems)
+    samples = _samples(entry, model, benchmark, problems) if form is None else None
+    return LoadedModel(entry, model, card, benchmark, tasks, front, samples, problems, form)
+
+
+def _form(
+    card: Mapping[str, Any], model: ParetoModel, benchmark: Benchmark, problems: list[str]
+) -> Mapping[str, Any] | None:
+    try:
+        return form_of(card, model, benchmark)
+    except UserError as error:
+        problems.append(str(error))
+        return None
 
 
 def _front(entry: Entry, names: Sequence[str], problems: list[str]) -> Front | None:
@@ -211,59 +219,9 @@ def _front(entry: Entry, names: Sequence[str], problems: list[str]) -> Front | N
         return None
 
 
-def front_of(folder: Path, names: Sequence[str]) -> Front:
-    """The front in a model folder.
-
-    Raises:
-        UserError: there is none, it is damaged, or belongs to other tasks than ``names``.
-    """
-    front = Front.load(folder / FRONT)
-    if list(front.tasks) != list(names):
-        raise UserError("The front belongs to other tasks; evaluate the model again.")
-    return front
-
-
 def _samples(entry: Entry, model: ParetoModel, benchmark: Benchmark, problems: list[str]) -> Samples | None:
     try:
         return samples_of(entry.samples_file, model, benchmark)
     except UserError as error:
         problems.append(without_paths(without_paths(str(error), entry.samples_file.parent), entry.folder))
         return None
-
-
-def samples_of(path: Path, model: ParetoModel, benchmark: Benchmark) -> Samples:
-    """The samples in a file, after a model has predicted the first of them and its loss was taken with all targets.
-
-    Raises:
-        UserError: missing, damaged, or not of this model.
-    """
-    samples = load_samples(path, benchmark.convert)
-    try:
-        first = samples.batch(torch.arange(1))[0]
-        numbers = sum(tensor.numel() for tensor in tensors(first))
-        if numbers > MOST_NUMBERS:
-            raise UserError(f"an input has {numbers:,} numbers, more than {MOST_NUMBERS:,}")
-        caller = Caller(model.network, benchmark.problem().passing)
-        with torch.inference_mode():
-            outputs = caller.at(model, first, torch.full((model.num_tasks,), 1 / model.num_tasks))
-            predictions = predictions_of(benchmark.tasks, outputs)
-            _check_targets(samples, benchmark.tasks, predictions)
-    except NOT_BUILT as error:
-        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        raise UserError(f"The samples {path} are not of this model ({reason}); copy the model folder again.") from None
-    return samples
-
-
-def _check_targets(samples: Samples, tasks: Sequence[Objective], predictions: Mapping[str, Tensor]) -> None:
-    """Shapes and values of all targets, by a loss with one prediction; a large one only with the first item."""
-    large = {name for name, one in predictions.items() if one.numel() > MOST_NUMBERS}
-    for part in torch.arange(len(samples)).split(BATCH):
-        batch = samples.batch(part)
-        for task in tasks:
-            if task.name in large or task.name not in predictions:
-                task.check(batch)
-            else:
-                one = predictions[task.name]
-                task.score(one.expand(len(part), *one.shape[1:]), task.target_of(batch))
-    for task in (task for task in tasks if task.name in large):
-        task.score(predictions[task.name], task.target_of(samples.batch(torch.arange(1))))

@@ -22,8 +22,8 @@ import torch
 from app import jobs
 from app.folders import holds, id_of
 from app.library.cards import checked_benchmark
+from app.library.checks import form_of, front_of, samples_of
 from app.library.entries import FRONT, SAMPLES, Entry
-from app.library.loading import front_of, samples_of
 from app.settings import MAX_IMPORT_BYTES, runs_root
 from palora_core import checkpoint
 from palora_core.errors import UserError
@@ -224,6 +224,8 @@ def check(folder: Path) -> None:
         model.merge(torch.full((model.num_tasks,), 1 / model.num_tasks))
         if holds(folder, SAMPLES):
             samples_of(folder / SAMPLES, model, benchmark)
+        else:
+            form_of(card, model, benchmark)
         if holds(folder, BEST) and holds(folder, "best.json"):
             checkpoint.load(folder, BEST)
     except UserError as error:

@@ -56,7 +56,25 @@ def page() -> None:
     if off:
         told = ", ".join(f"{value:g}" for value in off).replace("-", "−")
         st.info(f"λ = ({told}) is off the simplex: the Probe page shows it. Here stands the last λ on the simplex.")
+    if not state.images(loaded):
+        bring_own(loaded)
     explorer(loaded)
+
+
+def bring_own(loaded: LoadedModel) -> None:
+    """What a person can do where no samples travel with a model."""
+    own = loaded.input_view
+    if not own.input.suffixes:
+        st.info(f"No samples travel with this model, and {own.input.kind} inputs cannot be sent here.")
+        return
+    st.info(
+        f"No samples travel with this model: send a {own.noun} of your own, and drag λ to see what it is taken for.",
+        icon=own.icon,
+    )
+    if loaded.card.get("licence"):
+        st.caption(plain(loaded.card["licence"]))
+    with st.container(width=420):
+        own_input(loaded)
 
 
 def sidebar(loaded: LoadedModel) -> None:
@@ -78,7 +96,7 @@ def tools(loaded: LoadedModel) -> None:
     """A model of one's own, own inputs, wishes, download."""
     lesson_link(loaded.entry.benchmark)
     own = loaded.input_view
-    if own.input.suffixes:
+    if own.input.suffixes and state.images(loaded):
         if st.session_state.pop("input_taken", False):
             st.session_state["own_input"] = False  # closed: the result is what is to be seen now
         with st.popover(f"Your {own.noun}", icon=own.icon, key="own_input", on_change="rerun"):
@@ -145,10 +163,8 @@ def take_edit(loaded: LoadedModel, values: Any) -> None:
 def explorer(loaded: LoadedModel) -> None:
     """The component; a release reruns only this fragment."""
     view, images = state.view(loaded), state.images(loaded)
-    if not images:
-        st.info("This model came without samples; add a picture of your own to see it at work.")
-        if loaded.front is None:
-            return
+    if not images and loaded.front is None:
+        return
     key = f"explorer-{key_of(loaded.entry.id)}"  # folders have any name, components have not
 
     def viewed() -> None:

@@ -47,6 +47,8 @@ def page() -> None:
     if reason:
         st.info(reason, icon=":material/info:")
         return
+    if loaded.measured is None:
+        st.info(told_without_items(loaded), icon=":material/info:")
     probe = maps.get(loaded, choose_plane(loaded))
     if probe.asked > AUTOMATIC and not probe.stopped and not probe.problem:
         probe.start()
@@ -60,9 +62,19 @@ def unfit(loaded: LoadedModel) -> str | None:
     """Why a model cannot be probed, or None."""
     if not loaded.model.controllable:
         return "This model is one network for one trade-off: it has no preference to probe. Choose another one."
-    if loaded.samples is None:
+    if loaded.measured is None and not loaded.bare:
         return "This model came without samples, so there is nothing to measure it on; choose another one."
     return None
+
+
+def told_without_items(loaded: LoadedModel) -> str:
+    """What this page has of a model without items to measure on."""
+    noun = loaded.input_view.noun
+    shown = f"Drag to see what your {noun} is taken for, on the simplex and off it."
+    return (
+        "No samples travel with this model, so no map can be measured here. "
+        f"{shown if state.images(loaded) else f'Send a {noun} of your own on the Explore page, then drag here.'}"
+    )
 
 
 def choose_plane(loaded: LoadedModel) -> Plane:
@@ -111,7 +123,8 @@ def plane(loaded: LoadedModel, probe: ProbeMap, was_running: bool) -> None:
         choice = st.segmented_control(
             "Quantity", ["Metric", "Loss"], default="Metric", key="probe_quantity", label_visibility="collapsed"
         )
-        progress(probe)
+        if loaded.measured is not None:
+            progress(probe)
     if probe.problem:
         st.error(plain(probe.problem), icon=":material/error:")
     own, key = view(loaded, probe), f"probe-{key_of(loaded.entry.id, pair)}"

@@ -153,8 +153,12 @@ class Benchmark:
         """The figure of one of the :attr:`questions`; NaN for a front that has none."""
         raise NotImplementedError
 
-    def at_hand(self, count: int) -> Split | None:
-        """``count`` items of the test split that are there at once, without a data root; None where there are none."""
+    def at_hand(self, count: int | None = None) -> Split | None:
+        """Items of the test split that are there at once, without a data root; None where there are none.
+
+        Args:
+            count: at most so many; None for the whole split, as it is where no data root is given.
+        """
         return None
 
     @property

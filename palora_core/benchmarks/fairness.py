@@ -153,10 +153,10 @@ class Fairness(Benchmark):
         test, val, train = np.split(order, np.cumsum(list(HELD.values())))
         return {"train": self._split(train), "val": self._split(val), "test": self._split(test)}
 
-    def at_hand(self, count: int) -> Split | None:
+    def at_hand(self, count: int | None = None) -> Split | None:
         """The first people of the test split."""
         order = np.random.default_rng(self.split_seed).permutation(len(bundled()))
-        return self._split(order[: min(count, HELD["test"])])
+        return self._split(order[: HELD["test"] if count is None else min(count, HELD["test"])])
 
     def _split(self, rows: np.ndarray) -> ArraySplit:
         people: People = bundled()

@@ -19,6 +19,9 @@ EDGE, FIGURE = 4, 20  # pixels around a digit of MNIST, and its own side
 GUESS = 2.3  # cross-entropy of ten classes that are equally likely
 
 
+FEW_TEST = 4_000  # images, of the digits that travel with the project
+
+
 @benchmarks.register("multimnist")
 @dataclass(frozen=True)
 class MultiMNIST(Benchmark):
@@ -102,16 +105,16 @@ class MultiMNIST(Benchmark):
         train, test = (read_digits(data, self.digits, split) for split in ("train", "test"))
         full = len(train.images) >= 60_000
         train_count = self.train_images or (50_000 if full else 20_000)
-        test_count = self.test_images or (10_000 if full else 4_000)
+        test_count = self.test_images or (10_000 if full else FEW_TEST)
         # Validation uses training digits in other pairs, as the random split of the 60,000 pairs did.
         whole = self._split(train, train_count + test_count, 0)
         parts = [self._part(whole, slice(0, train_count)), self._part(whole, slice(train_count, None))]
         return {"train": parts[0], "val": parts[1], "test": self._split(test, test_count, 1)}
 
-    def at_hand(self, count: int) -> Split | None:
-        """Pairs of the digits that travel with the project."""
-        digits = bundled(self.digits, "test")
-        return None if digits is None else self._split(digits, count, 1)
+    def at_hand(self, count: int | None = None) -> Split | None:
+        """Pairs of the digits that travel with the project, as many as are tested on with these digits alone."""
+        digits, whole = bundled(self.digits, "test"), self.test_images or FEW_TEST
+        return None if digits is None else self._split(digits, whole if count is None else min(count, whole), 1)
 
     def _split(self, digits: Digits, count: int, stream: int) -> ArraySplit:
         seed = self.data_seed * 2 + stream

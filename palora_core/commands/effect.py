@@ -1,8 +1,8 @@
 """How much λ changes the predictions of models, and their samples by it: ``palora effect trained_models/rooms``.
 
-Training does this at its end; the command does it again for models that are there: their fronts and cards get the
-effect, and their samples are chosen by the rule of :func:`palora_core.evaluation.effects.by_item`. A folder of several
-models shares its samples; they are chosen for the one that λ steers to the largest hypervolume.
+Training does this at its end; the command does it again for models that are there: fronts and cards get the effect,
+cards the form of the inputs, and samples are chosen by :func:`palora_core.evaluation.effects.by_item`'s rule. A folder
+of several models shares its samples; they are chosen for the one that λ steers to the largest hypervolume.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be given."""
     parser.add_argument("folders", type=Path, nargs="+", help="model folders, or folders of several models")
-    parser.add_argument("--samples", type=int, help="how many (default: as many as there are, or training's default)")
+    parser.add_argument(
+        "--samples", type=int, help="how many (default: as many as there are, or training's default; 0: none travels)"
+    )
     add_common(parser)
 
 
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
         found = [_measure(member, problems, args.device) for member in members]
         steered = [one for one in found if one[1].effects] or found[:1]
         _, _, write = max(steered, key=lambda one: one[1].hypervolume())
-        write(folder / "samples.npz", args.samples or _count(folder / "samples.npz"))
+        write(folder / "samples.npz", _count(folder / "samples.npz") if args.samples is None else args.samples)
     bar.close()
 
 
@@ -54,6 +56,8 @@ def _problem(benchmark: dict[str, Any], data: Path, bar: Bar) -> Problem:
 
 def _measure(folder: Path, problems: Any, device: str) -> tuple[Path, Front, Any]:
     """Write the effect into front and card; the model's folder, its front, and what writes samples for it."""
+    import torch
+
     from palora_core import checkpoint
     from palora_core.data import indexable
     from palora_core.evaluation.effects import by_item, effects
@@ -61,6 +65,7 @@ def _measure(folder: Path, problems: Any, device: str) -> tuple[Path, Front, Any
     from palora_core.evaluation.front import Front
     from palora_core.machine import choose_device
     from palora_core.sources import in_turn
+    from palora_core.storage.examples import described
     from palora_core.storage.reading import SMALL, read_json
     from palora_core.storage.writing import write_json
 
@@ -74,9 +79,11 @@ def _measure(folder: Path, problems: Any, device: str) -> tuple[Path, Front, Any
     front = replace(Front.load(folder / "front.json"), effects=found)
     front.save(folder / "front.json")
     raw = read_json(folder / "card.json", "model card", SMALL)
-    write_json(folder / "card.json", {**raw, "front": {**raw.get("front", {}), "effect": front.effect()}})
-    print(f"{folder.name}: {_told(front, problem) or 'λ changes nothing'}")
     split = indexable(in_turn(sources))
+    example = described(split.batch(torch.arange(1))[0])
+    told = {"example": example} if example else {}
+    write_json(folder / "card.json", {**raw, **told, "front": {**raw.get("front", {}), "effect": front.effect()}})
+    print(f"{folder.name}: {_told(front, problem) or 'λ changes nothing'}")
     changed = partial(by_item, live, split, problem.objectives, size) if model.controllable else None
     return folder, front, partial(_write, changed, split)
 

@@ -102,8 +102,9 @@ def ship(args: argparse.Namespace, folders: dict[tuple[str, int], Path]) -> None
             shutil.copyfile(folder / name, target / name)
         front = Front.load(folder / "front.json")
         steered[folder] = front.hypervolume() if front.effects else -1.0
-    if steered:
-        shutil.copyfile(max(steered, key=lambda folder: steered[folder]) / "samples.npz", args.ship / "samples.npz")
+    best = max(steered, key=lambda folder: steered[folder], default=args.out)
+    if (best / "samples.npz").is_file():
+        shutil.copyfile(best / "samples.npz", args.ship / "samples.npz")
 
 
 def folder_name(method: str) -> str:

@@ -16,6 +16,9 @@ from palora_core.errors import UserError
 from palora_core.inputs._handover import Preprocessing
 from palora_core.inputs.base import MOST_BYTES, Input, inputs, one_input
 
+FRAMES = 50  # a second, in which the power of a sound is looked at
+RISEN = 0.01  # of the power of the loudest one: 20 dB below
+
 
 @dataclass(frozen=True, eq=False)
 class Sound:
@@ -80,8 +83,8 @@ class Audio(Input):
         return isinstance(shown, Sound)
 
     def to_input(self, shown: Sound) -> Tensor:
-        """The first values at the network's rate, [1, 1, length]."""
-        values = self._resampled(shown)[: self.length]
+        """Its values at the network's rate, [1, 1, length]; of a longer sound its loudest stretch."""
+        values = self._resampled(Sound(shown.values[self._begin(shown) :], shown.rate))[: self.length]
         return torch.from_numpy(np.pad(values, (0, self.length - len(values))))[None, None]
 
     def to_file(self, shown: Sound) -> bytes:
@@ -97,13 +100,20 @@ class Audio(Input):
                 "sound = wave.open(str(path))",
                 'assert sound.getframerate() == form["rate"] and sound.getsampwidth() == 2, f"expected {form}"',
                 'values = np.frombuffer(sound.readframes(10**9), "<i2").reshape(-1, sound.getnchannels()) / 2**15',
-                'values = values.mean(1)[: form["length"]]',
-                'inputs = {"input": np.pad(values, (0, form["length"] - len(values)))[None, None].astype("f4")}',
+                'values, length, step, begin = values.mean(1), form["length"], max(1, form["rate"] // 50), 0',
+                "if len(values) > length:  # the loudest stretch, from where it rises",
+                "    power = values**2",
+                "    total = np.concatenate([[0.0], power.cumsum()])",
+                "    begin = int((total[length:] - total[:-length]).argmax())",
+                "    frames = power[begin : begin + length // step * step].reshape(-1, step).mean(1)",
+                "    begin += step * max(0, int((frames > 0.01 * frames.max(initial=0)).argmax()) - 1)",
+                "values = values[begin:][:length]",
+                'inputs = {"input": np.pad(values, (0, length - len(values)))[None, None].astype("f4")}',
             ),
             ("wave",),
-            f"The first {self.length:,} values of a WAV file of 16 bits at {self.rate:,} Hz, the mean of its channels "
-            "between −1 and 1, zeros behind its end. Another rate must be resampled before. Spectrograms are part of "
-            "the network.",
+            f"{self.length:,} values of a WAV file of 16 bits at {self.rate:,} Hz, the mean of its channels between "
+            "−1 and 1, zeros behind its end; of a longer one the loudest stretch, from where it rises. Another rate "
+            "must be resampled before. Spectrograms are part of the network.",
         )
 
     def to_shown(self, x: Any) -> Sound:
@@ -113,7 +123,26 @@ class Audio(Input):
     def lost(self, shown: Sound) -> str:
         """What lies beyond the length."""
         there, kept = len(shown.values) / shown.rate, self.length / self.rate
-        return f"The first {kept:.2g} of its {there:.2g} seconds are used." if there > kept else ""
+        if there <= kept:
+            return ""
+        begin = self._begin(shown) / shown.rate
+        return f"Of its {there:.2g} seconds the network hears {kept:.2g}, from {begin:.2f} s on, where it is loudest."
+
+    def _begin(self, sound: Sound) -> int:
+        """Where the network begins to read: where the loudest stretch of its length rises, 0 of one that fits.
+
+        A person takes a moment to begin, and data sets begin at once.
+        """
+        room = round(self.length * sound.rate / self.rate)
+        if len(sound.values) <= room:
+            return 0
+        power = np.square(sound.values, dtype=np.float64)
+        total = np.concatenate([[0.0], power.cumsum()])
+        first = int((total[room:] - total[:-room]).argmax())
+        step = max(1, sound.rate // FRAMES)
+        frames = power[first : first + room // step * step].reshape(-1, step).mean(1)
+        risen = int((frames > RISEN * frames.max(initial=0.0)).argmax()) if len(frames) else 0
+        return first + step * max(0, risen - 1)
 
     def _resampled(self, sound: Sound) -> np.ndarray:
         if sound.rate == self.rate:

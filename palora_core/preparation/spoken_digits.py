@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +42,13 @@ class Recording:
         """Its arrays: the first second of sound, 0 behind the end."""
         path = self.paths[index]
         digit, speaker, number = NAME.fullmatch(path.name).groups()  # type: ignore[union-attr]
-        from palora_core.inputs import Audio  # here: it brings torch, which takes seconds
+        from palora_core.inputs import Audio, Sound  # here: it brings torch, which takes seconds
 
         kind = Audio(RATE, LENGTH)
         try:
-            values = kind.to_input(kind.read(path.read_bytes()))[0, 0].numpy()
+            sound = kind.read(path.read_bytes())
+            second = Sound(sound.values[: math.ceil(LENGTH / RATE * sound.rate)], sound.rate)
+            values = kind.to_input(second)[0, 0].numpy()
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from palora_core.errors import UserError, quoted
+from palora_core.storage.examples import check_example
 from palora_core.storage.reading import SMALL, is_folder, read_json
 from palora_core.storage.schema import (
     LARGEST,
@@ -84,7 +85,8 @@ def check_card(data: Mapping[str, Any]) -> dict[str, Any]:
 
     ``benchmark``, ``network``: name and options; ``method``: name, parts and options; ``tasks``: name and kind of
     each; ``training``, ``parameters``, ``machine``, ``citation``: objects of numbers and texts, perhaps empty;
-    ``name``, ``title``, ``data``, ``licence``, ``limits``: texts, perhaps empty. Anything else stays as it is.
+    ``name``, ``title``, ``data``, ``licence``, ``limits``: texts, perhaps empty; ``example``: the form of the inputs
+    (:mod:`palora_core.storage.examples`), perhaps missing. Anything else stays as it is.
 
     Raises:
         UserError: naming the part, what was found and what was expected.
@@ -108,6 +110,7 @@ def check_card(data: Mapping[str, Any]) -> dict[str, Any]:
     cores = {"cores": whole(machine["cores"], "its number of cores")} if "cores" in machine else {}
     card["machine"] = {**machine, **named, **cores}
     card["citation"] = _citation(card.get("citation"))
+    card |= {"example": check_example(card["example"])} if card.get("example") is not None else {}
     if not isinstance(card["weights_sha256"], str) or not HASH.fullmatch(card["weights_sha256"]):
         raise UserError("the hash of its weights is not one of 64 digits.")
     return card

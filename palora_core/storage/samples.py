@@ -19,6 +19,7 @@ from torch import Tensor
 from palora_core.batches import Batch
 from palora_core.data import ArraySplit, Data, arrays_in, indexable
 from palora_core.errors import UserError
+from palora_core.storage.examples import made
 from palora_core.storage.npz import read_npz
 from palora_core.storage.writing import write_atomically
 
@@ -60,10 +61,15 @@ def chosen_rows(effect: Tensor, count: int, items: int) -> tuple[Tensor, int]:
 def save_samples(path: Path, split: Data, count: int, effect: Tensor | None = None) -> None:
     """Write ``count`` items, so that a model can be shown at work; by ``effect`` [N] where it is known.
 
+    Of none no file is written, and one that was there goes.
+
     Those of our own arrays are written as they are stored (before ``convert``), others as they are collated. Nestings
     become names: ``inputs``, ``inputs:image``, ``target:depth``, ``target:[0]``. With ``effect`` two arrays more:
     ``chosen`` (bool) and ``effect``, in multiples of the mean.
     """
+    if count < 1:
+        Path(path).unlink(missing_ok=True)
+        return
     split = indexable(split)
     known = torch.zeros(0) if effect is None else effect
     rows, chosen = chosen_rows(known, count, len(split))
@@ -121,6 +127,18 @@ def _lists(tree: Any) -> Any:
     if parts and all(key == f"[{place}]" for place, key in enumerate(parts)):
         return tuple(parts.values())
     return parts
+
+
+def example_of(folder: Path, card: Mapping[str, Any], convert: Callable[[Any, Any], Batch] | None) -> Any:
+    """One input [1, …] of a model folder: its first sample, or without samples one of the form that its card tells.
+
+    Raises:
+        UserError: there is neither, or the samples are damaged.
+    """
+    path = folder / "samples.npz"
+    if card.get("example") and not path.is_file():
+        return made(card["example"], 1)
+    return load_samples(path, convert).batch(torch.tensor([0]))[0]
 
 
 def load_samples(path: Path, convert: Callable[[Any, Any], Batch] | None) -> Samples:

@@ -45,6 +45,7 @@ def model_card(
     progress: Mapping[str, Any],
     front: Front,
     start: Mapping[str, Any] | None = None,
+    example: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The card: what, from what, how, on what machine, how good, under which licence, with what limits.
 
@@ -58,6 +59,7 @@ def model_card(
         progress: how far training came: ``steps``, ``seconds``, ``train_items``, ``finished``, ``order``.
         front: an evaluation of ``model``.
         start: what it started with, see :meth:`palora_core.training.start.Start.to_json`.
+        example: the form of its inputs, see :func:`palora_core.storage.examples.described`.
     """
     config = run_config(problem, method, options, live)
     about = problem.about
@@ -77,6 +79,7 @@ def model_card(
             **progress,
         },
         **({"start": dict(start)} if start else {}),
+        **({"example": dict(example)} if example else {}),
         "machine": describe(),
         "front": front.summary(),
         "data": about.summary,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from palora_core import checkpoint, distributed, normalisation
@@ -16,6 +17,7 @@ from palora_core.machine import autocast
 from palora_core.methods.base import methods
 from palora_core.simplex import evaluation_preferences
 from palora_core.sources import in_turn
+from palora_core.storage.examples import described
 from palora_core.storage.samples import save_samples
 from palora_core.training.card import model_card
 from palora_core.training.stopping import StoppedInFront
@@ -152,4 +154,5 @@ class Fronts:
             "order": trainer.feed.order,
         }
         parts = trainer.problem, trainer.method, trainer.options, trainer.live, trainer.model, trainer.base_parameters
-        return model_card(*parts, progress, front, trainer.origin)
+        first = indexable(in_turn(trainer.problem.sources["test"])).batch(torch.arange(1))[0]
+        return model_card(*parts, progress, front, trainer.origin, described(first))

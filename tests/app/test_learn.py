@@ -173,6 +173,35 @@ def test_forgetting_on_a_model_that_is_here(roots):
     maps._maps.clear()
 
 
+def test_forgetting_of_the_shipped_model_is_measured_on_the_whole_split_at_hand(monkeypatch):
+    """Text and bars are of all 4,000 pairs of the project's digits, and say the same."""
+    from app import services
+    from app.analysis.probes import maps
+
+    monkeypatch.setenv("PALORA_MODELS", str(ROOT / "trained_models"))
+    monkeypatch.setenv("PALORA_RUNS", str(ROOT / "no runs"))
+    services.reset()
+    app = open_step("6")
+    (probe,) = maps._maps.values()
+    probe.wait()
+    app.run()
+    assert not app.exception and not probe.problem and probe.num_samples == 4000
+    assert any("all 4,000 items of the test split" in caption.value for caption in app.caption)
+    said = [line for text in app.markdown for line in text.value.splitlines() if line.startswith("* At **")]
+    chart = json.loads(app.get("plotly_chart")[0].proto.spec)
+    for place, bars in enumerate(trace for trace in chart["data"] if trace["type"] == "bar"):
+        task = probe.loaded.tasks[place].name.replace("_", " ")
+        shown = dict(zip(bars["x"], zip(bars["y"], bars["marker"]["pattern"]["shape"])))
+        for line in said:
+            name = line.partition("**")[2].partition("**")[0]
+            value, hatch = shown[name]
+            verdict = line.partition(f"{task} ")[2]
+            assert verdict.startswith("is **forgotten**") == (hatch == "/"), (line, shown)
+            assert f"({value:.1f} %" in verdict
+    maps._maps.clear()
+    services.reset()
+
+
 @pytest.mark.slow
 def test_a_class_trains_a_model_of_people_and_sees_its_front_grow(roots):
     from app import jobs

@@ -273,6 +273,7 @@ class Explorer {
   // -- talking ------------------------------------------------------------------------------------------------------
   opened() {
     this.say('');
+    if (!this.image) return; // no samples travel with the model, and nobody has sent an input yet
     this.askScene();
     this.connection.ask(this.gallery.request(this.data.model));
     this.askAll();
@@ -284,11 +285,12 @@ class Explorer {
 
   /** Ask for the pictures at λ: at this very one, or at the nearest of the grid that is computed ahead. */
   ask(time, exact = true) {
+    if (!this.image) return;
     this.connection.predict({ ...this.question(this.preference), exact, since: time });
   }
 
   askPinned() {
-    if (this.pinned) this.connection.predict({ ...this.question(this.pinned), exact: true }, 'pinned');
+    if (this.pinned && this.image) this.connection.predict({ ...this.question(this.pinned), exact: true }, 'pinned');
   }
 
   askAll() {

@@ -3,6 +3,8 @@
 import { viewOf } from '../kinds/base.js';
 import { withUnit } from './simplex.js';
 
+const [LETTER, WIDEST] = [7.2, 110]; // pixels of the names of classes
+
 export function element(name, properties = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
@@ -110,6 +112,8 @@ export class ValuePanel extends Panel {
         return { node, fill, percent };
       });
       this.body.replaceChildren(...this.rows.map((row) => row.node));
+      const longest = Math.max(...probabilities.map((_, i) => String(this.read.classes[i] ?? i).length));
+      this.body.style.setProperty('--names', `${Math.min(WIDEST, LETTER * (longest + 1))}px`);
     }
     this.rows.forEach(({ node, fill, percent }, i) => {
       fill.style.width = `${100 * probabilities[i]}%`;

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from app.analysis import toys, verdicts
-from app.analysis.probes import maps
+from app.analysis.probes import ProbeMap, maps
 from app.components import probe_figures
 from app.components.learn import figures
 from app.components.learn.equation import trained
@@ -30,9 +28,9 @@ def step_forgetting() -> None:
         if loaded is None:
             toy_forgetting()
         else:
-            probe = maps.get(loaded, Plane.of(loaded.num_tasks))
-            if not probe.complete and not probe.running:
-                probe.start(finest=1.0)
+            probe = maps.get(loaded, Plane.of(loaded.num_tasks), whole=True)
+            if not probe.bars() and not probe.running:
+                probe.start()
             st.fragment(model_forgetting, run_every=2 if probe.running else None)(loaded, probe, probe.running)
             st.page_link("pages/probe.py", label="Go on with this model in Probe", icon=":material/science:")
     code(probing.measure, probing.forgotten_beyond, adapters.LowRankLayer.deltas)
@@ -51,16 +49,17 @@ def example_model() -> LoadedModel | None:
     return None
 
 
-def model_forgetting(loaded: LoadedModel, probe: Any, was_running: bool) -> None:
-    """Bars of a model, as soon as they are measured."""
-    named, layers = probe.named(), probe.layers()
+def model_forgetting(loaded: LoadedModel, probe: ProbeMap, was_running: bool) -> None:
+    """Bars of a model, as soon as they are measured, and what they show in words."""
+    named, layers = probe.named(), probe.bars()
     trained_on, pseudo = probing.control_preferences(loaded.num_tasks), probing.pseudo_preferences(loaded.num_tasks)
     order = [*trained_on, *pseudo]
     if probe.problem:
         st.error(plain(probe.problem), icon=":material/error:")
-    elif not layers or any(name not in named for name in order):
+    elif not layers:
         st.info(
-            f"Measuring {plain(loaded.entry.title)} at {len(order)} preferences …", icon=":material/hourglass_empty:"
+            f"Measuring {plain(loaded.entry.title)} at {len(order)} preferences on {probe.num_samples:,} items …",
+            icon=":material/hourglass_empty:",
         )
     else:
         shown = [layer.task for layer in layers], [layer.metric for layer in layers]
@@ -68,8 +67,9 @@ def model_forgetting(loaded: LoadedModel, probe: Any, was_running: bool) -> None
         values = {name: named[name] for name in order}
         chart = probe_figures.preference_bars(*shown, values, limits, list(trained_on))
         figure(chart, "learn_bars", "Every task on and off the simplex")
+        items = f"{'all ' if probe.is_split else ''}{probe.num_samples:,} items of the test split"
         st.caption(
-            f"{plain(loaded.entry.title)}, {probe.num_samples:,} test items{spread(layers)}. Pale: off the simplex. "
+            f"{plain(loaded.entry.title)}, {items}{spread(layers)}. Pale: off the simplex. "
             "✗: forgotten. Dotted: chance."
         )
         st.markdown("\n".join(f"* {sentence}" for sentence in verdicts.sentences(layers, named, pseudo)))

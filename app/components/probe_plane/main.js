@@ -42,7 +42,7 @@ class Probe {
     this.geometry = new Geometry(data.plane);
     const { first, second, rest } = data.plane;
     const titles = [first, second, rest].filter((t) => t !== null).map((t) => data.titles[t]);
-    const options = { change: (at, time) => this.set(this.at(at), time), commit: () => this.commit() };
+    const options = { change: (at, time) => this.set(this.at(at), time), commit: () => this.commit(), items: data.samples };
     this.maps = data.tasks.map((task) => new PlaneMap(task, this.geometry, titles, options));
     const seeded = (seed) => {
       this.seed = seed;

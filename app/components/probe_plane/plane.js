@@ -121,9 +121,9 @@ function uncertain({ uncertainty, unit }) {
 }
 
 export class PlaneMap {
-  /** titles: of the plane's first, second and rest task; change((u, v), time) while moving, commit() when done. */
-  constructor(task, geometry, titles, { change, commit }) {
-    Object.assign(this, { task, geometry, titles, change, commit, at: [0, 0] });
+  /** titles: of the plane's first, second and rest task; change((u, v), time) while moving, commit() when done; items: how many it is measured on. */
+  constructor(task, geometry, titles, { change, commit, items }) {
+    Object.assign(this, { task, geometry, titles, change, commit, items, at: [0, 0] });
     this.number = element('span');
     this.canvas = element('canvas', { width: geometry.width * PIXELS, height: geometry.height * PIXELS, 'aria-hidden': true });
     this.stage = element('div', { className: 'q-stage' }, this.canvas);
@@ -244,7 +244,7 @@ export class PlaneMap {
 
   describe() {
     if (!this.layer) {
-      this.legend.replaceChildren(element('span', { textContent: 'not measured yet' }));
+      this.legend.replaceChildren(element('span', { textContent: this.items ? 'not measured yet' : 'no items to measure it on' }));
       return;
     }
     const { bad, good, limit, unit, higher } = this.layer;
