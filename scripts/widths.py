@@ -113,7 +113,8 @@ def table(name: str, runs: list[Run], picture: str) -> str:
         lines.append(f"| {run.value:g} | {' | '.join(cells)} |")
     told = f"{training.get('title', '')} on {training.get('benchmark', '')}"
     about = f"{told}, {training.get('items', 0):,} test items, one seed."
-    return f"![corners by {name}]({picture})\n\n{about}\n\n" + "\n".join(lines) + "\n"
+    title = f"# {training.get('benchmark', '').capitalize()} by {name}"
+    return "\n\n".join([title, f"![corners by {name}]({picture})", about, "\n".join(lines)]) + "\n"
 
 
 def words(task: Objective) -> str:

@@ -56,8 +56,9 @@ def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[
         make = lambda: exporting.export(loaded, "folder", preference)  # noqa: E731
         made_on_demand("Folder for transformers", "Merging and packing …", wanted, make)
     if loaded.example is not None and not large:
-        make = lambda: exporting.export(loaded, "bundle", preference)  # noqa: E731
-        made_on_demand("Hand-over bundle", "Exporting, and running its script on a sample …", wanted, make, BUNDLE)
+        if loaded.samples is not None:
+            make = lambda: exporting.export(loaded, "bundle", preference)  # noqa: E731
+            made_on_demand("Hand-over bundle", "Exporting, and running its script on a sample …", wanted, make, BUNDLE)
         make = lambda: exporting.export(loaded, "onnx", preference)  # noqa: E731
         made_on_demand("ONNX", "Exporting and comparing with PyTorch …", wanted, make)
     st.download_button(

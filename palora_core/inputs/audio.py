@@ -100,20 +100,13 @@ class Audio(Input):
                 "sound = wave.open(str(path))",
                 'assert sound.getframerate() == form["rate"] and sound.getsampwidth() == 2, f"expected {form}"',
                 'values = np.frombuffer(sound.readframes(10**9), "<i2").reshape(-1, sound.getnchannels()) / 2**15',
-                'values, length, step, begin = values.mean(1), form["length"], max(1, form["rate"] // 50), 0',
-                "if len(values) > length:  # the loudest stretch, from where it rises",
-                "    power = values**2",
-                "    total = np.concatenate([[0.0], power.cumsum()])",
-                "    begin = int((total[length:] - total[:-length]).argmax())",
-                "    frames = power[begin : begin + length // step * step].reshape(-1, step).mean(1)",
-                "    begin += step * max(0, int((frames > 0.01 * frames.max(initial=0)).argmax()) - 1)",
-                "values = values[begin:][:length]",
-                'inputs = {"input": np.pad(values, (0, length - len(values)))[None, None].astype("f4")}',
+                'values = values.mean(1)[: form["length"]]',
+                'inputs = {"input": np.pad(values, (0, form["length"] - len(values)))[None, None].astype("f4")}',
             ),
             ("wave",),
-            f"{self.length:,} values of a WAV file of 16 bits at {self.rate:,} Hz, the mean of its channels between "
-            "−1 and 1, zeros behind its end; of a longer one the loudest stretch, from where it rises. Another rate "
-            "must be resampled before. Spectrograms are part of the network.",
+            f"The first {self.length:,} values of a WAV file of 16 bits at {self.rate:,} Hz, the mean of its channels "
+            "between −1 and 1, zeros behind its end. Another rate must be resampled before, and a longer sound cut to "
+            "where something is heard, as PaLoRA Studio does. Spectrograms are part of the network.",
         )
 
     def to_shown(self, x: Any) -> Sound:
