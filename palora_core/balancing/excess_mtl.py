@@ -62,7 +62,8 @@ class ExcessMTL(GradientBalancer):
         """e_t of every task, after its squares are added."""
         if not self.squares:
             self.squares = [[torch.zeros_like(gradient) for gradient in rows] for rows in shared]
-        found, totals = [], []
+        found: list[Tensor] = []
+        totals: list[list[Tensor]] = []
         for sums, rows in zip(self.squares, shared):
             own = [total.to(gradient) + gradient.square() for total, gradient in zip(sums, rows)]
             parts = [(g.square() / (total + _TINY).sqrt()).double().sum() for g, total in zip(rows, own)]

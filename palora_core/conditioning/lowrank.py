@@ -62,8 +62,8 @@ class LowRankModel(ParetoModel):
 
     def adapter_parameters(self) -> list[nn.Parameter]:
         """All that belongs to single tasks: A and B of every layer, and offsets; each once."""
-        factors = [p for tied in self.groups() for p in (tied[0].adapter_a, tied[0].adapter_b)]
-        return list({id(p): p for p in (*factors, *self.offsets().values())}.values())  # type: ignore[misc]
+        factors: list[Any] = [p for tied in self.groups() for p in (tied[0].adapter_a, tied[0].adapter_b)]
+        return list({id(p): p for p in (*factors, *self.offsets().values())}.values())
 
     @property
     def num_adapter_parameters(self) -> int:
