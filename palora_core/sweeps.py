@@ -1,4 +1,4 @@
-"""Sweeps over settings: Optuna on a journal file, one training process per trial, on as many machines as share it.
+"""Sweeps over settings: Optuna on a journal file or a database, one process per trial, on any number of machines.
 
 A sweep is a list of points (settings of a run), filed once as waiting trials. Workers take them one after another;
 taking one is atomic in the journal, so no point is trained twice however many workers join, and a worker that
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palora_core.errors import UserError
+from palora_core.errors import UserError, one_line
 from palora_core.evaluation.front import Front
 from palora_core.storage.runs import is_alive, process_start
 from palora_core.storage.writing import write_json
@@ -56,11 +56,14 @@ class Sweep:
         folder: shared by all workers.
         points: settings per run; the same list in every worker.
         train: (settings, run folder) → exit status, by training in a process of its own.
+        storage: address of a database that Optuna writes to (``postgresql://…``) in place of the journal, for workers
+            that share no file system; the study is called like the folder.
     """
 
     folder: Path
     points: Sequence[Point]
     train: Callable[[Point, Path], int]
+    storage: str = ""
 
     def work(self, trials: int | None = None) -> int:
         """Take points until none (or ``trials`` of them) are left; returns how many were trained.
@@ -102,12 +105,11 @@ class Sweep:
             study.tell(trial, values)
 
     def _study(self) -> Any:
-        """The journal's study; whoever makes it files the points."""
+        """The study of all workers; whoever makes it files the points."""
         optuna = _optuna()
         self.folder.mkdir(parents=True, exist_ok=True)
-        backend = optuna.storages.journal.JournalFileBackend(str(self.folder / "journal.log"))
-        storage = optuna.storages.JournalStorage(backend)
-        options = {"study_name": "sweep", "storage": storage, "sampler": optuna.samplers.RandomSampler(seed=0)}
+        name = self.folder.resolve().name if self.storage else "sweep"
+        options = {"study_name": name, "storage": self._kept(), "sampler": optuna.samplers.RandomSampler(seed=0)}
         try:
             study = optuna.create_study(directions=["maximize", "minimize"], **options)
             study.set_user_attr("points", [dict(point) for point in self.points])
@@ -116,6 +118,25 @@ class Sweep:
             study = optuna.load_study(**options)
             self._join(study)
         return study
+
+    def _kept(self) -> Any:
+        """Where the study is kept.
+
+        Raises:
+            UserError: a database that does not answer, or whose driver is not installed.
+        """
+        optuna = _optuna()
+        if not self.storage:
+            journal = optuna.storages.journal.JournalFileBackend(str(self.folder / "journal.log"))
+            return optuna.storages.JournalStorage(journal)
+        try:
+            return optuna.storages.RDBStorage(self.storage)
+        except Exception as error:  # SQLAlchemy's and each driver's own kinds
+            place = self.storage.rpartition("@")[2]  # without a password
+            raise UserError(
+                f"The database {place} cannot be used ({type(error).__name__}: {one_line(error)}); check its address, "
+                "that it answers, and that its driver is installed (psycopg2-binary for PostgreSQL)."
+            ) from None
 
     def _file(self, study: Any) -> None:
         for point in self.points:

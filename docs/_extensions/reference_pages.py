@@ -2,6 +2,7 @@
 
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 
 from writing import heading, write_pages
@@ -17,7 +18,20 @@ PLURALS = {"benchmark": "Benchmarks", "input": "Kinds of inputs", "task": "Kinds
 def setup(app) -> dict[str, bool]:
     """Sphinx calls it once."""
     app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / FOLDER, pages()))
+    app.connect("autodoc-process-docstring", as_written, priority=400)  # before napoleon's
     return {"parallel_read_safe": True}
+
+
+def as_written(app, what, name, obj, options, lines: list[str]) -> None:
+    """Signs of docstrings stand for themselves: |x| is no substitution, [T, *shape] no emphasis."""
+    lines[:] = [line if re.match(r"\s*(>>>|\.\.\.|\*\w+:)", line) else escaped(line) for line in lines]
+
+
+def escaped(line: str) -> str:
+    """A line with these signs escaped, outside of what is literal."""
+    parts = re.split(r"(``.+?``|`[^`]+`)", line)
+    parts[::2] = [re.sub(r"[|*]|(?<=\w)_(?=\W|$)", r"\\\g<0>", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def pages() -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, help="most runs that this worker trains (default: until none is left)")
     parser.add_argument("--jobs", type=int, default=1, help="workers to start here")
     parser.add_argument("--out", type=Path, required=True, help="folder shared by all workers")
+    parser.add_argument(
+        "--storage",
+        default=os.environ.get("PALORA_STORAGE", ""),
+        metavar="URL",
+        help="a database for the study (postgresql://…) in place of a file below --out; or $PALORA_STORAGE",
+    )
     add_settings(parser, "for every run")
     add_common(parser)
 
@@ -39,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.kind == "grid" and not args.param:
         raise UserError("A grid needs values to try, for example --param rank=1,2,4.")
     points = ablation() if args.kind == "ablation" else grid(parse_parameters(args.param))
-    sweep = Sweep(args.out, points, functools.partial(train, args))
+    sweep = Sweep(args.out, points, functools.partial(train, args), args.storage)
     # The same command with one job: each worker is a process that another machine could have started as well.
     worker = palora("sweep", *args.argv, "--jobs", "1")
     others = [subprocess.Popen(worker, env=environment()) for _ in range(args.jobs - 1)]
