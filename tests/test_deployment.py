@@ -106,7 +106,7 @@ def answer(url: str, password: str = "") -> int:
         request.add_header("Authorization", f"Basic {base64.b64encode(f'class:{password}'.encode()).decode()}")
     trusting = ssl._create_unverified_context()  # the certificate is one of the proxy's own
     try:
-        return urllib.request.urlopen(request, timeout=5, context=trusting).status
+        return urllib.request.urlopen(request, timeout=60, context=trusting).status
     except urllib.error.HTTPError as error:
         return error.code
     except OSError:
