@@ -22,8 +22,10 @@ VIEWS = {
     "tablet": ("light", 820, 1180),
     "narrow": ("light", 480, 900),
 }
-MEASURING = "() => !/Grid of step/.test(document.querySelector('[data-testid=stMain]').innerText)"
-DRAWN = "() => !document.querySelector('[data-testid=stSkeleton], .stSkeleton')"  # parts that are still being fetched
+MEASURING = "() => !/Grid of step|^Measuring /m.test(document.querySelector('[data-testid=stMain]').innerText)"
+# Parts that are still being fetched, and the explorer before its script is there.
+WAITING = "[data-testid=stSkeleton], .stSkeleton, .p-pad:empty, .p-front:not([hidden]) .p-plot:empty"
+DRAWN = f"() => !document.querySelector('{WAITING}')"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
@@ -59,7 +61,7 @@ def shot(browser, address: str, path: Path, scheme: str, width: int, height: int
     tab.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=120_000)
     tab.wait_for_timeout(4_000)
     with contextlib.suppress(TimeoutError):  # below the fold a part may wait until it is scrolled to
-        tab.wait_for_function(DRAWN, timeout=30_000)
+        tab.wait_for_function(DRAWN, timeout=90_000)
     tab.wait_for_timeout(1_000)
     with contextlib.suppress(TimeoutError):  # a map that is still being refined is fine, one that has just begun is not
         tab.wait_for_function(MEASURING, timeout=90_000)
