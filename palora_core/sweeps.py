@@ -58,12 +58,14 @@ class Sweep:
         train: (settings, run folder) → exit status, by training in a process of its own.
         storage: address of a database that Optuna writes to (``postgresql://…``) in place of the journal, for workers
             that share no file system; the study is called like the folder.
+        score: run folder → the two objectives; by default of the test front that training leaves.
     """
 
     folder: Path
     points: Sequence[Point]
     train: Callable[[Point, Path], int]
     storage: str = ""
+    score: Callable[[Path], tuple[float, float]] | None = None
 
     def work(self, trials: int | None = None) -> int:
         """Take points until none (or ``trials`` of them) are left; returns how many were trained.
@@ -95,7 +97,8 @@ class Sweep:
         began = time.monotonic()
         try:
             status = self.train(point, folder)
-            values = objectives(Front.load(folder / "front.json")) if status == 0 else None
+            score = self.score or (lambda folder: objectives(Front.load(folder / "front.json")))
+            values = score(folder) if status == 0 else None
         except UserError:
             values = None
         trial.set_user_attr("seconds", round(time.monotonic() - began, 1))

@@ -29,6 +29,7 @@ COMMANDS = {
     "merge": "checkpoints or adapters of one network as one model that a preference steers, without training",
     "prepare": "turn a raw release into what training reads",
     "sweep": "train a grid of settings, alone or with other workers",
+    "tune": "choose every method's settings under one budget of trials, then train them and write the table",
     "reproduce": "train methods × seeds on a benchmark and write the table",
     "grid": "train one linear scalarization per preference, the yardstick of a controllable model",
     "app": "open the dashboard",
