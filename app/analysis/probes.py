@@ -122,10 +122,9 @@ class ProbeMap:
         if self.running or self.loaded.measured is None:
             return
         self._stop.clear()
-        self.asked = float("inf") if self.whole else min(self.asked, finest or AUTOMATIC)
-        self._thread = threading.Thread(
-            target=self._work, args=(self.asked, patience), name="palora-probe", daemon=True
-        )
+        finest = float("inf") if self.whole else finest or AUTOMATIC
+        self.asked = min(self.asked, finest)
+        self._thread = threading.Thread(target=self._work, args=(finest, patience), name="palora-probe", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
