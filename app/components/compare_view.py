@@ -14,7 +14,9 @@ PAGE = "compare"
 PARAMETERS = (
     *("benchmark", "models", "published", "axes", "view", "coloured", "hypervolume", "against"),
     *("first", "second", "sample", "preference"),
+    *("show", "find", "group", "columns", "brush"),
 )
+METHODS, RUNS = "Methods", "Runs"
 _LINK, _TOLD = "compare link", "compare told"
 Value = TypeVar("Value")
 
@@ -63,3 +65,14 @@ def models_text(models: Sequence[str]) -> str:
 def models_of(text: str) -> list[str]:
     """The model ids in a parameter."""
     return [unquote(part) for part in text.split(",") if part]
+
+
+def section() -> str:
+    """Whether methods are compared, seeds together, or single runs with all their settings."""
+    restore("show", "compare_section", [METHODS, RUNS])
+    st.session_state.setdefault("compare_section", METHODS)
+    chosen = st.segmented_control(
+        "Compare", [METHODS, RUNS], key="compare_section", label_visibility="collapsed", persist_state="session"
+    )
+    tell("show", chosen or METHODS, METHODS)
+    return chosen or METHODS

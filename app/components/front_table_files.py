@@ -11,6 +11,8 @@ import numpy as np
 
 from app.components.front_table import Cell, Column, Row, best
 from app.components.quantities import Quantity
+from app.library.lab import Lab, headings
+from app.library.leaderboards import EvaluatedModel
 from app.library.series import Series
 
 SPECIAL = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\^{}"}
@@ -36,6 +38,28 @@ def seeds_csv(series: Sequence[Series], wanted: Sequence[Column]) -> str:
         for member in one.members
     )
     return _csv(["method", "published", "seed", "model", *(column.heading for column in wanted)], rows)
+
+
+def runs_csv(lab: Lab, models: Sequence[EvaluatedModel], wanted: Sequence[Column]) -> str:
+    """A row per run: name, tags, every setting in which runs differ, every figure, the note."""
+    settings = headings(list(lab.settings))
+    rows = (
+        [
+            lab.names[one.id],
+            one.id,
+            ", ".join(one.note.tags),
+            *(_cell_of(lab.settings[key][one.id]) for key in lab.settings),
+            *(_number(column.of(one)) for column in wanted),
+            one.note.text,
+        ]
+        for one in models
+    )
+    heads = ["run", "model", "tags", *settings.values(), *(column.heading for column in wanted), "note"]
+    return _csv(heads, rows)
+
+
+def _cell_of(value: float | str | None) -> float | str | None:
+    return _number(value) if isinstance(value, float) else value
 
 
 def points_csv(series: Sequence[Series], known: Mapping[str, Quantity], tasks: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.components import dominance
-from app.components.method_styles import MethodStyle, method_style, preference_colours
+from app.components.method_styles import MethodStyle, group_style, method_style, preference_colours
 from app.components.plain import in_figure
 from app.components.quantities import Quantity
 from app.library.series import Series
@@ -23,6 +23,8 @@ MOST_ABOVE = 8
 
 def style_of(series: Series) -> MethodStyle:
     """Its colour, marker and dash."""
+    if series.place is not None:
+        return group_style(series.place)
     return method_style(series.method, series.variation, series.published)
 
 
@@ -94,8 +96,11 @@ def _in_plane(one: Series, x: Quantity, y: Quantity, coloured: bool, legend: boo
                 showlegend=legend and number == 0,
                 line={"color": style.colour, "dash": style.dash, "width": 2},
                 marker={"color": colours, "symbol": style.symbol, "size": 9 if two else 8, "line": {"width": 1.2}},
-                customdata=weights_of(front.preferences[rows]),
-                hovertemplate=_hover(in_figure(one.name), "λ = (%{customdata})", x, y),
+                customdata=[
+                    f"({weights}){told}"
+                    for weights, told in zip(weights_of(front.preferences[rows]), objectives_told(front, rows))
+                ],
+                hovertemplate=_hover(in_figure(one.name), "λ = %{customdata}", x, y),
                 **bars,
             )
         )
@@ -117,7 +122,8 @@ def _solution(one: Series, x: Quantity, y: Quantity, style: MethodStyle, legend:
         legendgroup=one.name,
         showlegend=legend,
         marker={"color": style.colour, "symbol": style.symbol, "size": 12, "line": {"width": 1.6}},
-        hovertemplate=_hover(in_figure(one.name), "one solution for every λ", x, y),
+        customdata=objectives_told(one.mean, np.array([0])),
+        hovertemplate=_hover(in_figure(one.name), "one solution for every λ%{customdata}", x, y),
         **several,
     )
 
@@ -185,6 +191,15 @@ def weights_of(preferences: np.ndarray) -> list[str]:
     return [text + ", …" for text in texts] if preferences.shape[1] > 6 else texts
 
 
+def objectives_told(front: Front, rows: np.ndarray) -> list[str]:
+    """All losses of points, for what is shown beside the pointer: a line each, six at most."""
+    names = [in_figure(name.replace("_", " ")) for name in front.tasks[:6]]
+    return [
+        "".join(f"<br>{name} loss {value:.4g}" for name, value in zip(names, row))
+        for row in front.objectives[rows].tolist()
+    ]
+
+
 def name_of(one: Series) -> str:
     """Its name in a legend."""
     alone = len(one.members) == 1 or one.published
@@ -193,7 +208,8 @@ def name_of(one: Series) -> str:
 
 
 def _hover(name: str, where: str, x: Quantity, y: Quantity) -> str:
-    return f"{name}<br>{where}<br>{x.label} %{{x:.4g}}<br>{y.label} %{{y:.4g}}<extra></extra>"
+    axes = [(q, axis) for q, axis in ((x, "x"), (y, "y")) if q.metric is not LOSS]  # losses are told with all others
+    return "<br>".join([name, where, *(f"{q.label} %{{{axis}:.4g}}" for q, axis in axes)]) + "<extra></extra>"
 
 
 def _extent(series: Sequence[Series], quantity: Quantity) -> list[float] | None:

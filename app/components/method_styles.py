@@ -61,6 +61,11 @@ def method_style(method: str, variation: int = 0, published: bool = False) -> Me
     return MethodStyle(COLOURS[place % len(COLOURS)], symbol + "-open" * hollow, dash)
 
 
+def group_style(place: int) -> MethodStyle:
+    """The style of a group among others that are no methods."""
+    return MethodStyle(COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)], DASHES[place // 8 % len(DASHES)])
+
+
 def preference_colours(preferences: list[list[float]]) -> list[str]:
     """A colour per λ [K, T ≤ 3]: the mixture of one colour for each task."""
     anchors = [tuple(int(COLOURS[t][i : i + 2], 16) for i in (1, 3, 5)) for t in (0, 1, 2)]

@@ -100,6 +100,14 @@ def widget(option: Option, key: str) -> Any:
     return typed.strip() or as_text(option.value if not empty else None)
 
 
+def state_of(option: Option, value: Any) -> Any:
+    """What the state of an option's widget is where the option has a value, as cards and configurations tell it."""
+    if option.choices or option.type in (bool, int, float):
+        return option.type(value) if option.type in (bool, int, float) else value
+    text = as_text(value)
+    return "" if text == "none" else text
+
+
 def sentence(option: Option) -> str:
     """An option's description as help: what it may be, and its path, so that it can be found on the command line."""
     text = option.help[:1].upper() + option.help[1:]

@@ -68,6 +68,10 @@ def head(job: jobs.Job, title: str) -> None:
             buttons(job)
     if job.note.text:
         st.text(job.note.text)
+    if job.note.tags:
+        with st.container(horizontal=True, gap="small"):
+            for tag in job.note.tags:
+                st.badge(plain(tag), color="gray", icon=":material/label:")
     told = [plain(naming.described(job.settings))] if job.note.name and job.settings else []
     if job.note.name and job.expands:
         told.insert(0, f"Pareto expansion of {plain(job.expands)}")
@@ -93,7 +97,7 @@ def buttons(job: jobs.Job) -> None:
     if job.status in ("stopped", "failed", "crashed"):
         icon = ":material/play_arrow:"
         st.button("Resume", icon=icon, key="resume", type="primary", on_click=act, args=(jobs.resume, job.name))
-    with st.popover("Name and note", icon=":material/edit_note:"):
+    with st.popover("Name, tags and note", icon=":material/edit_note:"):
         name_and_note(job)
     if not job.live:
         with st.popover("Delete", icon=":material/delete:"):
@@ -106,11 +110,12 @@ def name_and_note(job: jobs.Job) -> None:
     with st.form(f"note {job.name}", border=False):
         said = "Without a name it is called by its settings."
         name = st.text_input("Name", job.note.name, max_chars=MOST_OF_NAME, placeholder=job.title, help=said)
+        tags = st.text_input("Tags", ", ".join(job.note.tags), placeholder="baseline, lr study", max_chars=200)
         text = st.text_area("Note", job.note.text, max_chars=MOST_OF_TEXT, height=120)
         if not st.form_submit_button("Keep", type="primary"):
             return
     try:
-        jobs.describe(job.name, name, text)
+        jobs.describe(job.name, name, text, tags)
     except UserError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return

@@ -52,8 +52,8 @@ def start(order: Order | Expansion) -> str:
     return folder.name
 
 
-def describe(name: str, title: str, text: str) -> None:
-    """Give a run a name and a note; without both it is called by its settings again.
+def describe(name: str, title: str, text: str, tags: str = "") -> None:
+    """Give a run a name, a note and tags (commas between them); without a name it is called by its settings again.
 
     Raises:
         UserError: no such run, or its folder cannot be written.
@@ -61,7 +61,7 @@ def describe(name: str, title: str, text: str) -> None:
     check_allowed()
     folder = folder_of(name)
     with writable():
-        Note.of(title, text).write(folder)
+        Note.of(title, text, tags).write(folder)
 
 
 def resume(name: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.folders import holds, id_of, subfolders
@@ -115,6 +116,15 @@ def read_entry(model_id: str, folder: Path, stamp: tuple[int, ...]) -> Entry:
     elif "/" in model_id:  # one of a collection, which holds several seeds of a method
         title = f"{title} · {name}"
     return Entry(model_id, folder, title, card["benchmark"]["name"], pictured, None, stamp, card["method"]["name"])
+
+
+def told_apart(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries, those of one title with their ids behind it: a person may call two runs alike."""
+    several = {title for title, count in Counter(entry.title for entry in entries).items() if count > 1}
+    return [
+        replace(one, title=f"{one.title} ({one.id.removeprefix(RUNS)})") if one.title in several else one
+        for one in entries
+    ]
 
 
 def _is_pictured(kind: str) -> bool:

@@ -37,6 +37,9 @@ class EvaluatedModel:
         card: its card (published results have a few entries of one).
         published: whether the numbers are a paper's.
         name: what a person calls this run, "" for other models.
+        note: all that a person says about it.
+        told: its settings, where no card has them.
+        kept: figures that were computed of its front, by name.
     """
 
     id: str
@@ -45,6 +48,9 @@ class EvaluatedModel:
     card: Mapping[str, Any]
     published: bool = False
     name: str = ""
+    note: Note = field(default_factory=Note)
+    told: Mapping[str, Any] | None = None
+    kept: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -59,7 +65,7 @@ class EvaluatedModel:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """All options, see :func:`app.library.configurations.settings`."""
-        return settings(self.card)
+        return settings(self.card) if self.told is None else dict(self.told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,12 +152,9 @@ def _read(model_id: str, folder: str, title: str, stamp: tuple[int, ...]) -> tup
         front = Front.load(place / FRONT)
         if list(front.tasks) != [task.name for task in benchmark.tasks]:
             raise UserError(f"The front of {id_of(place.name)} belongs to other tasks; evaluate the model again.")
-        method = (card["title"] or title).partition(" on ")[0]
-        return (
-            card["benchmark"]["name"],
-            benchmark,
-            EvaluatedModel(model_id, method, front, card, name=Note.read(place).name),
-        )
+        method, note = (card["title"] or title).partition(" on ")[0], Note.read(place)
+        model = EvaluatedModel(model_id, method, front, card, name=note.name, note=note)
+        return card["benchmark"]["name"], benchmark, model
     except UserError as error:
         raise UserError(f"{title}: {without_paths(str(error), place)}") from None
 

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.library.entries import Entry, found, read_entry, stamp_of
+from app.library.entries import Entry, found, read_entry, stamp_of, told_apart
 from app.library.loading import LoadedModel, load
 from palora_core.errors import UserError
 
@@ -33,7 +33,7 @@ class ModelRegistry:
         self.runs = runs
         self._lock = threading.RLock()
         self._listed: tuple[float, dict[str, Entry]] = (-1e9, {})
-        self._entries: dict[str, Entry] = {}
+        self._found: dict[str, Entry] = {}  # as they call themselves
         self._loaded: OrderedDict[Key, LoadedModel] = OrderedDict()
         self._loading: dict[Key, threading.Lock] = {}
 
@@ -91,12 +91,13 @@ class ModelRegistry:
         with self._lock:
             age, entries = self._listed
             if time.monotonic() - age > LISTING_AGE:
-                entries = {entry.id: entry for entry in self._scan()}
+                self._found = {entry.id: entry for entry in self._scan()}
+                entries = {entry.id: entry for entry in told_apart(list(self._found.values()))}
                 self._listed = (time.monotonic(), entries)
             return entries
 
     def _scan(self) -> Iterator[Entry]:
-        known = {(entry.id, entry.stamp): entry for entry in self._listed[1].values()}
+        known = {(entry.id, entry.stamp): entry for entry in self._found.values()}
         for model_id, folder in found(self.models, self.runs):
             stamp = stamp_of(model_id, folder)
             yield known.get((model_id, stamp)) or read_entry(model_id, folder, stamp)

@@ -30,11 +30,13 @@ class Series:
         name: for people, unique in its figure.
         members: its seeds.
         variation: number among the configurations of the same method.
+        place: its place among groups that are no methods: colours tell these apart then.
     """
 
     name: str
     members: tuple[EvaluatedModel, ...]
     variation: int = 0
+    place: int | None = None
 
     @property
     def method(self) -> str:

@@ -13,6 +13,7 @@ from app.components.compare_table import table
 from app.components.plain import plain
 from app.components.predictions_panel import predictions
 from app.components.quantities import quantities
+from app.components.run_lab import runs
 from app.library import leaderboards
 from app.library.series import series
 from app.services import services
@@ -35,6 +36,10 @@ def page() -> None:
         st.markdown((TEXTS / "compare.md").read_text(encoding="utf-8"))
     with st.sidebar:
         list_problems(problems)
+    if view.section() == view.RUNS:
+        runs(board)
+        view.end()
+        return
     shown = choose_series(board, series([*board.models, *published_in(board)]))
     if not shown:
         st.info("Choose at least one method to see its front.")

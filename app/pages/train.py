@@ -11,6 +11,7 @@ from app.components.expansion_form import expansion_form
 from app.components.plain import plain
 from app.components.run_charts import charts, compare_with, log
 from app.components.run_panel import CHIPS, panel, settings
+from app.components.start_like import LIKE, prefill
 from app.components.train_panel import start_form
 from app.services import services
 from palora_core.errors import UserError
@@ -32,7 +33,11 @@ def page() -> None:
         st.title("Train", anchor=False)
         if st.button("New run", icon=":material/add:", width="stretch", type="secondary" if chosen else "primary"):
             st.query_params["run"] = "new"
+            st.query_params.pop(LIKE, None)
             st.rerun()
+        if len(every) > 1:
+            icon = ":material/table_rows:"
+            st.page_link("pages/compare.py", label="All runs in a table", icon=icon, query_params={"show": "Runs"})
         live = any(job.live for job in every)
         st.fragment(list_of_runs, run_every=2 if live else None)(chosen)
         queue_setting()
@@ -67,9 +72,13 @@ def new_run(first: bool) -> None:
     if first:
         st.caption("No runs yet. The defaults train PaLoRA on MultiMNIST; the digits travel with the project.")
     kinds = {"new": "A new network", "expansion": "Pareto expansion of a trained one"}
+    if LIKE in st.query_params:
+        st.session_state["kind"] = "new"
     start = "expansion" if "from" in st.query_params else "new"
     st.session_state.setdefault("kind", start)
     kind = st.segmented_control("What", list(kinds), format_func=kinds.get, key="kind", label_visibility="collapsed")
+    if kind != "expansion":
+        prefill("page", services().registry)
     name = expansion_form(services().registry.entries()) if kind == "expansion" else start_form("page")
     if name:
         st.query_params["run"] = name

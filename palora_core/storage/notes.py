@@ -12,6 +12,7 @@ from palora_core.storage.writing import write_json
 NOTE = "note.json"
 MOST_OF_NAME = 80
 MOST_OF_TEXT = 2000
+MOST_OF_TAG, MOST_TAGS = 24, 12
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,25 @@ class Note:
     Attributes:
         name: what they call it, one line; "" for a run without a name of its own.
         text: what they say about it.
+        tags: words by which they find it again.
     """
 
     name: str = ""
     text: str = ""
+    tags: tuple[str, ...] = ()
 
     @staticmethod
-    def of(name: object, text: object) -> Note:
-        """From what was typed, or found in a file: texts only, printable, no longer than allowed."""
+    def of(name: object, text: object, tags: object = ()) -> Note:
+        """From what was typed, or found in a file: texts only, printable, no longer than allowed.
+
+        Args:
+            name: what a run is called.
+            text: what is said about it.
+            tags: a list of them, or one text with commas between.
+        """
         line = _printable(name, "").split() if isinstance(name, str) else []
         words = _printable(text, "\n").strip() if isinstance(text, str) else ""
-        return Note(" ".join(line)[:MOST_OF_NAME].strip(), words[:MOST_OF_TEXT].strip())
+        return Note(" ".join(line)[:MOST_OF_NAME].strip(), words[:MOST_OF_TEXT].strip(), _tags(tags))
 
     @staticmethod
     def read(folder: Path) -> Note:
@@ -40,7 +49,7 @@ class Note:
             data = read_json(folder / NOTE, "note", SMALL)
         except UserError:
             return Note()
-        return Note.of(data.get("name"), data.get("text")) if isinstance(data, dict) else Note()
+        return Note.of(data.get("name"), data.get("text"), data.get("tags")) if isinstance(data, dict) else Note()
 
     def write(self, folder: Path) -> None:
         """Keep it in a run folder; an empty note is no file."""
@@ -48,6 +57,14 @@ class Note:
             (folder / NOTE).unlink(missing_ok=True)
         else:
             write_json(folder / NOTE, asdict(self))
+
+
+def _tags(given: object) -> tuple[str, ...]:
+    """Each once, in small letters, without the commas that part them."""
+    parts = given.split(",") if isinstance(given, str) else given if isinstance(given, list | tuple) else []
+    texts = [_printable(part[:MOST_OF_NAME], "").replace(",", " ") for part in parts[:1000] if isinstance(part, str)]
+    found = (" ".join(text.split())[:MOST_OF_TAG].strip().lower() for text in texts)
+    return tuple(dict.fromkeys(tag for tag in found if tag))[:MOST_TAGS]
 
 
 def _printable(text: str, kept: str) -> str:
