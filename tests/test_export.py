@@ -48,7 +48,7 @@ def test_several_inputs_with_integers_and_outputs_in_a_tuple(tmp_path, preferenc
     tasks = [Classification("sort", 3, output=0), Regression("size", output=lambda outputs: outputs[0][:, :1])]
     told = export_onnx(model.eval(), INPUTS, tmp_path / "net.onnx", preference, objectives=tasks)
     assert told["max_abs_difference_to_pytorch"] < 1e-5
-    assert told["inputs"]["input_ids"] == {"shape": [1, 3], "dtype": "int64"}
+    assert told["inputs"]["input_ids"] == {"shape": ["batch", 3], "dtype": "int64"}
     session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
     at = torch.tensor([0.2, 0.8])
     feeds = {name: tensor.numpy() for name, tensor in input_tensors(INPUTS, Caller(Net())).items()}
@@ -61,3 +61,6 @@ def test_several_inputs_with_integers_and_outputs_in_a_tuple(tmp_path, preferenc
     assert found.keys() == wanted.keys() == told["outputs"].keys()
     for name, tensor in wanted.items():
         np.testing.assert_allclose(found[name], tensor.numpy(), atol=1e-5)
+    many = {name: np.repeat(array, 3, 0) if name != "preference" else array for name, array in feeds.items()}
+    for name, array in zip(wanted, session.run(list(wanted), many)):  # any number of items
+        np.testing.assert_allclose(array, np.repeat(wanted[name].numpy(), 3, 0), atol=1e-5)

@@ -204,7 +204,7 @@ def name_of(one: Series) -> str:
     """Its name in a legend."""
     alone = len(one.members) == 1 or one.published
     name = in_figure(one.name)
-    return name if alone else f"{name}, {len(one.members)} seeds"
+    return name if alone else f"{name}, {len(one.members)} {'seeds' if one.place is None else 'runs'}"
 
 
 def _hover(name: str, where: str, x: Quantity, y: Quantity) -> str:

@@ -17,6 +17,7 @@ from app.components.fronts import style_of
 from app.components.parallel import parallel_data, show_parallel
 from app.components.quantities import quantities
 from app.components.run_table import show_runs
+from app.library.entries import RUNS
 from app.library.lab import CONFIGURATION, METHOD, RUN, SEED, Lab, headings
 from app.library.leaderboards import EvaluatedModel, Leaderboard
 from app.library.series import MOST_RANKED, Series
@@ -54,11 +55,11 @@ def runs(board: Leaderboard) -> None:
         st.caption(f"The figure has {len(drawn)} of {len(groups)} groups, those with the largest hypervolume.")
     remarks(board, drawn)
     figure(board, drawn, known)
-    show_runs(board, lab, passing, known, columns, axes)
+    show_runs(board, lab, sorted(passing, key=lambda one: not one.id.startswith(RUNS)), known, columns, axes)
 
 
 def lab_of(models: Sequence[EvaluatedModel], columns: Sequence[front_table.Column]) -> Lab:
-    """The runs with their figures; what is the same for all, or known of none, is left out."""
+    """The runs with their figures; what is known of none is left out."""
     figures = {one.heading: {model.id: _kept(model, one) for model in models} for one in columns}
     return Lab(models, {name: values for name, values in figures.items() if _holds(values.values())})
 
@@ -143,5 +144,4 @@ def _written(brush: dict[str, Any]) -> dict[str, Any]:
 
 
 def _holds(values: Any) -> bool:
-    known = [value for value in values if value is not None]
-    return len(set(known)) > 1
+    return any(value is not None for value in values)

@@ -98,12 +98,13 @@ def export_bundle(
 
 @dataclass(frozen=True)
 class _Sample:
-    """A file, how it is read without us, and what a page reads from it."""
+    """A file, how it is read without us, what a page reads from it, and the sample that it was made of."""
 
     name: str
     file: bytes
     preprocessing: Preprocessing
     inputs: Any
+    stored: Any
 
 
 def _sample(benchmark: Benchmark, samples: Samples, caller: Caller) -> _Sample:
@@ -113,11 +114,11 @@ def _sample(benchmark: Benchmark, samples: Samples, caller: Caller) -> _Sample:
     preprocessing = kind.preprocessing()
     if preprocessing is not None:
         file = kind.to_file(kind.to_shown(mapped(lambda tensor: tensor[0], x)))
-        return _Sample(f"sample.{preprocessing.suffix}", file, preprocessing, kind.to_input(kind.read(file)))
+        return _Sample(f"sample.{preprocessing.suffix}", file, preprocessing, kind.to_input(kind.read(file)), x)
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in input_tensors(x, caller).items()}
     np.savez(buffer, **arrays)
-    return _Sample("sample.npz", buffer.getvalue(), TENSORS, x)
+    return _Sample("sample.npz", buffer.getvalue(), TENSORS, x, x)
 
 
 def _tried(
@@ -131,13 +132,19 @@ def _tried(
 ) -> dict[str, Any]:
     """The script's answers against those of the pages, which are served from the same files."""
     example = rows(samples.batch(torch.arange(min(EXAMPLES, len(samples))))[0], slice(None))
-    outputs = served(model, example, caller)(sample.inputs, torch.tensor(preference))
-    expected = {task.name: task.prediction_of(outputs).numpy() for task in tasks}
+    network, at = served(model, example, caller), torch.tensor(preference)
+
+    def shown(inputs: Any) -> dict[str, np.ndarray]:
+        outputs = network(inputs, at)
+        return {task.name: task.prediction_of(outputs).numpy().copy() for task in tasks}
+
+    expected = shown(sample.inputs)
     apart = difference(tried(folder), expected)
     report = {"format": "bundle", PREFERENCE: [float(v) for v in preference], "max_abs_difference_to_pytorch": apart}
     if model.controllable:
         weights = tuple(f"{value:.9g}" for value in preference)
         found = tried(folder, arguments=(sample.name, *weights))
         report["max_abs_difference_controllable"] = difference(found, expected)
+    report["changed_by_file"] = difference(shown(sample.stored), expected)
     report["largest_number"] = max((float(np.abs(array).max()) for array in expected.values()), default=0.0)
     return report

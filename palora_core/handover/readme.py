@@ -15,7 +15,7 @@ The network of the trade-off λ = ({at}) for {objectives}, for use without PyTor
     python infer.py YOUR_FILE{steered}
 
 Run in this folder. Tried when it was made: the script's predictions for {sample} differ by at most {difference:.2g}
-from those of the page at this λ (the largest number among them is {largest:.4g}).{controllable}
+from those of the page at this λ (the largest number among them is {largest:.4g}).{controllable}{rounded}
 
 | file | what |
 |---|---|
@@ -34,9 +34,13 @@ from those of the page at this λ (the largest number among them is {largest:.4g
 """
 STEERED = " {weights}   # another trade-off: a weight per objective"
 CONTROLLABLE = " Steered by `controllable.onnx`, they differ by at most {:.2g}."
+ROUNDED = (
+    " The file holds the model's first sample as exactly as such files can: that alone moves them by up to {:.2g}."
+)
 CONTROLLABLE_ROW = (
     "| `controllable.onnx` | the network of every λ: a further input `preference`, one weight per objective |\n"
 )
+NOTHING = 1e-4  # what float32 leaves of a difference
 UNDESCRIBED = " How these are made of what people have is not described here; that takes the program it comes from."
 
 
@@ -60,6 +64,7 @@ def readme(told: Mapping[str, Any], card: Mapping[str, Any], report: Mapping[str
         difference=report["max_abs_difference_to_pytorch"],
         largest=report["largest_number"],
         controllable="" if steered is None else CONTROLLABLE.format(steered),
+        rounded=ROUNDED.format(report["changed_by_file"]) if report["changed_by_file"] > NOTHING else "",
         controllable_row="" if steered is None else CONTROLLABLE_ROW,
         inputs=inputs.replace("'", ""),
         preprocessing=told["about_preprocessing"],

@@ -18,6 +18,7 @@ from app.library import leaderboards
 from app.library.entries import Entry, told_apart
 from app.library.lab import CONFIGURATION, METHOD, RUN, headings
 from palora_core.storage.notes import Note
+from tests.app.browsing import WAIT, settle
 from tests.app.pages import open_on, spelt, texts
 from tests.app.test_compare import addressed, names
 
@@ -150,7 +151,7 @@ def test_the_page_shows_runs_and_its_address_brings_them_back(lab_root):
     kept = json.dumps({RANK: [1, 4]})
     app = open_on("compare", show="Runs", group=RANK, find="o", brush=kept, columns=f"{RANK}|seed")
     assert not app.exception and not app.error
-    assert names(app) == ["rank 2, 2 seeds"]
+    assert names(app) == ["rank 2, 2 runs"]
     assert [len(one.value) for one in app.dataframe] == [2]
     told = addressed(app)
     assert {name: told[name] for name in ("show", "group", "find")} == {"show": "Runs", "group": RANK, "find": "o"}
@@ -202,3 +203,37 @@ def test_tags_are_kept_with_a_run(tmp_path):
     assert Note.read(tmp_path).tags == ("a",)
     (tmp_path / "note.json").write_text('{"tags": {"a": 1}}')
     assert Note.read(tmp_path) == Note()
+
+
+# -- in a browser -----------------------------------------------------------------------------------------------------
+@pytest.mark.browser
+def test_a_person_keeps_a_part_of_an_axis_and_sends_the_link(chromium, server):
+    context = chromium.new_context(viewport={"width": 1366, "height": 1000})
+    context.set_default_timeout(WAIT)
+    page = context.new_page()
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"{server}/compare?show=Runs&benchmark=toy: segmentation, depth")
+    page.wait_for_selector(".parallel[data-left='2'] path")
+    settle(page)
+    box = page.locator(".parallel .axis .grip").first.bounding_box()
+    across = box["x"] + box["width"] / 2
+    page.mouse.move(across, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(across, box["y"] + 0.4 * box["height"], steps=6)
+    page.wait_for_selector(".parallel[data-left='1']")
+    page.mouse.up()
+    page.wait_for_url("**brush=**")
+    link = page.url
+    page.locator(".parallel .axis").first.focus()
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".parallel[data-left='2']")
+    page.wait_for_function("() => !location.search.includes('brush=')")
+    context.close()
+    other = chromium.new_context()
+    other.set_default_timeout(WAIT)
+    again = other.new_page()
+    again.goto(link)
+    again.wait_for_selector(".parallel[data-left='1'] path.out", state="attached")
+    assert problems == []
+    other.close()
