@@ -5,7 +5,7 @@ taking one is atomic in the journal, so no point is trained twice however many w
 starts later, or again, goes on with what is left. Objectives are the hypervolume (up) and the worst Spearman
 correlation of λ_t and loss t over the tasks (down; −1 is perfect alignment), read from each run's ``front.json``.
 
-This is the only module that imports Optuna.
+This is the only module of the package that imports Optuna.
 """
 
 from __future__ import annotations

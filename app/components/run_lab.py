@@ -16,6 +16,7 @@ from app.components.compare_figure import figure
 from app.components.fronts import style_of
 from app.components.parallel import parallel_data, show_parallel
 from app.components.quantities import quantities
+from app.components.result_import import added, result_import
 from app.components.run_table import show_runs
 from app.library.entries import RUNS
 from app.library.lab import CONFIGURATION, METHOD, RUN, SEED, Lab, headings
@@ -34,13 +35,16 @@ def runs(board: Leaderboard) -> None:
     """The section."""
     known = quantities(board)
     columns = [column for column in front_table.columns(board, known) if column.key not in ELSEWHERE]
-    lab = lab_of(board.models, columns)
+    models = [*board.models, *added(board)]
+    lab = lab_of(models, columns)
     find, by, axes = controls(lab, board)
     found = [one.id for one in lab.passing(find, {})]
     brush = {axis: part for axis, part in lab.checked(_brush(board)).items() if axis in axes}
     passing = lab.passing(find, brush)
     groups = lab.grouped(passing, by)
     colours = {model.id: style_of(group).colour for group in groups for model in group.members}
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        result_import(board, known)
     told = show_parallel(f"parallel {board.key}", parallel_data(lab, axes, colours, found, brush))
     if told is not None and told != st.session_state.get(f"told {_key(board)}"):
         st.session_state[f"told {_key(board)}"] = st.session_state[_key(board)] = told
