@@ -9,12 +9,15 @@ import streamlit as st
 from app.components import compare_view as view
 from app.components.plain import plain
 from app.library import leaderboards
+from app.library.common_items import measured_apart
 from app.library.leaderboards import Leaderboard
 from app.library.series import Series, explained, shown_first
+from app.services import services
 from app.settings import ROOT
 
 PUBLISHED = ROOT / "docs" / "published"
 SHOWN_AT_FIRST = 8
+ICON = ":material/balance:"
 
 
 def choose_leaderboard(boards: Sequence[Leaderboard]) -> Leaderboard:
@@ -84,6 +87,9 @@ def _restore(key: str, everything: Sequence[Series], usual: list[str]) -> None:
 
 def remarks(board: Leaderboard, shown: Sequence[Series]) -> None:
     """What must be said beside these methods."""
+    apart = measured_apart([member for one in shown for member in one.members], services().registry)
+    if apart:
+        st.warning(f"{_listed(apart)} measured on other test items than the rest; compare with care.", icon=ICON)
     if any(one.published for one in shown):
         st.caption(f"Dotted and hollow: published. {_note(board)}")
     for name, text in explained(shown).items():
@@ -93,6 +99,12 @@ def remarks(board: Leaderboard, shown: Sequence[Series]) -> None:
         names = ", ".join(single[:3]) + (f" and {len(single) - 3} more" if len(single) > 3 else "")
         verb = "is one network with one trade-off" if len(single) == 1 else "are one network with one trade-off each"
         st.caption(f"{plain(names)} {verb}: a point, which no λ moves. A line is a method that answers every λ.")
+
+
+def _listed(models: Sequence[leaderboards.EvaluatedModel]) -> str:
+    names = [plain(one.name or one.id.removeprefix("run:")) for one in models]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more} {'was' if len(names) == 1 else 'were'}"
 
 
 def presets(key: str, everything: Sequence[Series]) -> None:

@@ -7,6 +7,7 @@ they come.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,25 @@ class Samples(ArraySplit):
     def plain(self) -> ArraySplit | None:
         """Those that nobody chose, on which figures can be computed; None without any."""
         return self.part(slice(self.chosen, None)) if self.chosen < len(self) else None
+
+    def digests(self, most: int = 4) -> tuple[str, ...]:
+        """A hash of each of the first items that nobody chose, as they are stored; fewer where there are fewer.
+
+        These are the first of the split in its own order, by one rule for all: two models of one problem have the same,
+        whatever λ changes in them, and models that were measured on other items have others.
+        """
+        plain = self.plain
+        return (
+            () if plain is None else tuple(_digest(plain.raw(torch.tensor([i]))) for i in range(min(most, len(plain))))
+        )
+
+
+def _digest(item: Batch) -> str:
+    arrays = [*_named("inputs", item[0]).items(), *sorted(_named("target", item[1]).items())]
+    told = hashlib.sha256()
+    for name, array in arrays:
+        told.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return told.hexdigest()[:16]
 
 
 def chosen_rows(effect: Tensor, count: int, items: int) -> tuple[Tensor, int]:
