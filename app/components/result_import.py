@@ -30,7 +30,7 @@ def added(board: Leaderboard) -> list[EvaluatedModel]:
 
 def result_import(board: Leaderboard, known: Mapping[str, Quantity]) -> None:
     """The popover."""
-    with st.popover("Add results", icon=":material/upload_file:", width="stretch", key="add_results"):
+    with st.popover("Add results", icon=":material/upload_file:", key="add_results"):
         st.caption(ABOUT)
         sent = st.file_uploader("File", ["csv", *SUFFIXES], key="results_file", max_upload_size=MOST_MB)
         if sent is not None:

@@ -43,7 +43,7 @@ def runs(board: Leaderboard) -> None:
     passing = lab.passing(find, brush)
     groups = lab.grouped(passing, by)
     colours = {model.id: style_of(group).colour for group in groups for model in group.members}
-    with st.container(horizontal=True, horizontal_alignment="right"):
+    with st.container(horizontal=True):
         result_import(board, known)
     told = show_parallel(f"parallel {board.key}", parallel_data(lab, axes, colours, found, brush))
     if told is not None and told != st.session_state.get(f"told {_key(board)}"):

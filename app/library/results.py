@@ -160,7 +160,8 @@ def _front(table: Table, meaning: Meaning, board: Leaderboard, name: str, places
     card: dict[str, Any] = {"method": {"name": ADDED}, "training": {"seed": int(seed) if seed.isdecimal() else None}}
     title = name or table.name
     place = "" if not seed else f", seed {seed}"
-    return EvaluatedModel(f"{ADDED}{table.name}: {title}{place} ({places[0] + 1})", title, front, card, told=told)
+    called = f"{title}{place}"
+    return EvaluatedModel(f"{ADDED}{table.name} {places[0] + 1}", title, front, card, name=called, told=told)
 
 
 def _number(table: Table, head: str, place: int) -> float:

@@ -214,7 +214,7 @@ def test_a_person_keeps_a_part_of_an_axis_and_sends_the_link(chromium, server):
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(f"{server}/compare?show=Runs&benchmark=toy: segmentation, depth")
-    page.wait_for_selector(".parallel[data-left='2'] path")
+    page.wait_for_selector(".parallel[data-left='2'] .run path")
     settle(page)
     box = page.locator(".parallel .axis .grip").first.bounding_box()
     across = box["x"] + box["width"] / 2
@@ -234,6 +234,6 @@ def test_a_person_keeps_a_part_of_an_axis_and_sends_the_link(chromium, server):
     other.set_default_timeout(WAIT)
     again = other.new_page()
     again.goto(link)
-    again.wait_for_selector(".parallel[data-left='1'] path.out", state="attached")
+    again.wait_for_selector(".parallel[data-left='1'] .run.out", state="attached")
     assert problems == []
     other.close()

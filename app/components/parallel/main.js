@@ -65,8 +65,12 @@ class Parallel {
   }
 
   line({ name, colour, values }) {
-    const points = values.map((value, i) => [this.x(i), this.share(this.data.axes[i], value)]).filter(([, at]) => at !== null);
-    const path = svg('path', { d: `M${points.map(([x, at]) => `${x.toFixed(1)} ${this.y(at).toFixed(1)}`).join('L')}`, stroke: colour || '#8888' });
+    const known = values.map((value, i) => [i, this.share(this.data.axes[i], value)]).filter(([, at]) => at !== null);
+    const point = ([i, at]) => `${this.x(i).toFixed(1)} ${this.y(at).toFixed(1)}`;
+    const steps = known.slice(1).map((to, k) => [known[k], to]);
+    // Across an axis of which nothing is known the line is dotted: where it crosses says nothing.
+    const part = (wanted) => steps.filter(([from, to]) => (to[0] - from[0] === 1) === wanted).map(([from, to]) => `M${point(from)}L${point(to)}`).join('');
+    const path = svg('g', { class: 'run', stroke: colour || '#8888' }, svg('path', { d: part(true) }), svg('path', { class: 'gap', d: part(false) }));
     const told = this.data.axes.map((axis, i) => `${axis.label}: ${values[i] === null ? '–' : short(values[i])}`);
     path.append(svg('title', {}, [name, ...told].join('\n')));
     return path;
