@@ -11,6 +11,7 @@ from palora_core.errors import UserError, quoted, shortened
 
 SUFFIX = ".txt"
 LEAST_BLOCKS = 3  # one each for training, validation and test
+STRETCH = 4  # blocks in a row that are held out, about
 
 
 def files_in(folder: Path) -> list[str]:
@@ -63,3 +64,21 @@ def blocks_of(tokens: Sequence[int], block: int, name: str) -> np.ndarray:
             "it, or lower --set block=…"
         )
     return np.array(tokens[: count * block], dtype=np.int32).reshape(count, block)
+
+
+def held_out(count: int, held: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which of a text's blocks are trained on, validated on and tested on: numbers, in the text's order.
+
+    Stretches of a few blocks in a row are held out all over the text, for validation and for test in turn: the end of
+    a book is one scene of it, and says little of its author.
+
+    Args:
+        count: blocks of the text, more than twice as many as are held out.
+        held: blocks for validation, and as many for test.
+    """
+    stretches = -(-held // STRETCH)
+    ends = np.linspace(0, count, 2 * stretches + 1).round().astype(int)[1:]
+    sizes = [len(part) for part in np.array_split(np.arange(held), stretches)]
+    parts = [np.arange(end - size, end) for end, size in zip(ends, np.repeat(sizes, 2))]
+    val, test = (np.concatenate(parts[turn::2]) for turn in (0, 1))
+    return np.setdiff1d(np.arange(count), [*val, *test]), val, test

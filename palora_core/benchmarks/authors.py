@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from palora_core.batches import Batch
-from palora_core.benchmarks._texts import blocks_of, files_in, text_of
+from palora_core.benchmarks._texts import blocks_of, files_in, held_out, text_of
 from palora_core.benchmarks.base import Benchmark, Progress, Recipe, benchmarks
 from palora_core.data import ArraySplit, Split
 from palora_core.errors import UserError, quoted
@@ -34,8 +34,8 @@ class Authors(Benchmark):
     """Texts of several authors, DATA/authors/NAME.txt; the objective of each is the next token of its text.
 
     Any plain texts do: letters, a blog, minutes of meetings, one file per objective. The base stays as it is; adapters
-    are trained. Every text is cut into blocks of tokens; the last tenth of them is held out, by position, for
-    validation and test.
+    are trained. Every text is cut into blocks of tokens; up to a tenth of them is held out, in stretches of a few
+    blocks all over it, for validation and test.
 
     Attributes:
         texts: names of the files without .txt, in the order of λ, separated by commas; all for every one that is there.
@@ -151,11 +151,11 @@ class Authors(Benchmark):
         }
 
     def _blocks(self, folder: Path, name: str) -> dict[str, np.ndarray]:
-        """One text's blocks [N, block] by split: the beginning for training, the end for test."""
+        """One text's blocks [N, block] by split."""
         codec = tokenizer(self.base)
         blocks = blocks_of(codec.encode(text_of(folder, name)), min(self.block, codec.context), name)
         held = max(1, min(self.held_blocks, len(blocks) // 20))
-        train, val, test = np.split(blocks, [len(blocks) - 2 * held, len(blocks) - held])
+        train, val, test = (blocks[rows] for rows in held_out(len(blocks), held))
         if 0 < self.train_blocks < len(train):
             train = train[np.linspace(0, len(train) - 1, self.train_blocks).round().astype(int)]
         return {"train": train, "val": val, "test": test}

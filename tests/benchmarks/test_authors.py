@@ -138,13 +138,27 @@ def test_all_means_every_text_that_is_there(data):
     assert problem.options["texts"] == "kings,tea" and len(problem.sources["test"]) == 2
 
 
-def test_texts_are_held_out_by_position(data):
+def test_stretches_all_over_a_text_are_held_out(data):
     made = Authors(texts="kings", base=str(data / "base"), block=16, held_blocks=2)
     splits = made.load(data)
     parts = [splits[name]["kings"].inputs["input_ids"] for name in ("train", "val", "test")]
-    whole = np.concatenate(parts).ravel()
     text = (data / "authors" / "kings.txt").read_text()
-    assert whole.tolist() == causal_lm.tokenizer(made.base).encode(text)[: len(whole)] and len(parts[2]) == 2
+    blocks = np.array(causal_lm.tokenizer(made.base).encode(text))
+    blocks = blocks[: len(blocks) // 16 * 16].reshape(-1, 16)
+    half = round(len(blocks) / 2)
+    assert np.array_equal(parts[1], blocks[half - 2 : half]) and np.array_equal(parts[2], blocks[-2:])
+    assert np.array_equal(parts[0], np.concatenate([blocks[: half - 2], blocks[half:-2]]))
+
+
+@pytest.mark.parametrize(("count", "held"), [(3, 1), (40, 2), (200, 10), (2666, 24), (2666, 64), (999, 7)])
+def test_no_block_is_in_two_splits_and_they_take_turns(count, held):
+    from palora_core.benchmarks._texts import held_out
+
+    train, val, test = held_out(count, held)
+    assert sorted([*train, *val, *test]) == list(range(count)) and len(val) == len(test) == held
+    assert val[0] < test[0] and val[-1] < test[-1] == count - 1
+    gaps = np.diff(np.flatnonzero(np.isin(np.arange(count), test, invert=True)))
+    assert gaps.max() <= 5, "no more than a few blocks in a row"
 
 
 def test_titles_are_one_per_text():
