@@ -27,6 +27,8 @@ class RealRooms(Rooms):
 
     Attributes:
         real_share: of real frames among the training items.
+        held_out: the thirty frames before the test frames validate; else they are trained on, too, and only generated
+            scenes validate.
         photo_like: half of the training pictures get the faults of photographs, and half are seen by a camera that is
             turned a little.
     """
@@ -85,6 +87,7 @@ class RealRooms(Rooms):
     val_images: Annotated[int, Range(1, 1_000_000)] = 48
     test_images: Annotated[int, Range(1, 1_000_000)] = 100
     real_share: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = 0.625
+    held_out: bool = True
     photo_like: bool = True
 
     def load(self, data: Path, progress: Progress | None = None) -> dict[str, Any]:
@@ -92,7 +95,9 @@ class RealRooms(Rooms):
         real = _sensor.frames(data, self.height, self.image_width)  # first: scenes take minutes to generate
         made: dict[str, Any] = super().load(data, progress)
         rows = _sensor.places(len(real.images))
-        for split in ("train", "val"):
+        if not self.held_out:
+            rows = {"train": slice(0, rows["test"].start)}
+        for split in rows.keys() - {"test"}:
             made[split] = _sensor.Interleaved(made[split], real.split(rows[split], self.convert), self.real_share)
         return made
 

@@ -64,6 +64,14 @@ def test_real_items_are_a_share_of_all_and_have_no_classes_and_no_test_frame(dat
     assert (targets["depth"][real] > 0).any() and (targets["normals"][real] != 0).any()
 
 
+def test_frames_that_validated_can_be_trained_on_and_those_of_the_test_cannot(data):
+    splits = RealRooms(**SMALL, held_out=False).load(data)
+    shown = splits["train"].real.batch(torch.arange(8))[0]
+    assert len(splits["train"].real) == 8 and len(splits["val"]) == 2  # ten frames; two are the test
+    brightest = RealRooms(**SMALL).input_kind.restored(shown).amax()
+    assert brightest == pytest.approx(20 * 7 / 255)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.625, 0.9])
 def test_every_item_of_both_kinds_has_its_turn(share):
     class Numbered:
