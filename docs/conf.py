@@ -11,6 +11,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPAT
 from palora_core import __version__  # noqa: E402
 
 project = "PaLoRA Studio"
+copyright = "the authors of PaLoRA Studio; MIT"
 author = "the authors of PaLoRA Studio"
 version = release = __version__
 extensions = [

@@ -17,7 +17,8 @@ PLURALS = {"benchmark": "Benchmarks", "input": "Kinds of inputs", "task": "Kinds
 
 def setup(app) -> dict[str, bool]:
     """Sphinx calls it once."""
-    app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / FOLDER, pages()))
+    # Before the gallery runs the tutorials, which register things of their own.
+    app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / FOLDER, pages()), priority=100)
     app.connect("autodoc-process-docstring", as_written, priority=400)  # before napoleon's
     return {"parallel_read_safe": True}
 
@@ -29,7 +30,7 @@ def as_written(app, what, name, obj, options, lines: list[str]) -> None:
 
 def escaped(line: str) -> str:
     """A line with these signs escaped, outside of what is literal."""
-    parts = re.split(r"(``.+?``|`[^`]+`)", line)
+    parts = re.split(r"(^\s*\* |``.+?``|`[^`]+`)", line)  # a bullet stays one
     parts[::2] = [re.sub(r"[|*]|(?<=\w)_(?=\W|$)", r"\\\g<0>", part) for part in parts[::2]]
     return "".join(parts)
 
