@@ -29,7 +29,8 @@ def trials(method: str, lr: float, count: int) -> list[dict[str, str]]:
     """
     draw = random.Random(0)  # the same factors for every method
     factors = [SPAN ** draw.uniform(-1, 1) for _ in range(count - 1)]
-    options: Mapping[str, tuple[float, ...]] = methods.get(method).decisive
+    kind: Any = methods.get(method)
+    options: Mapping[str, tuple[float, ...]] = kind.decisive
     own = random.Random(1)
     drawn = [{name: f"{own.choice(values):g}" for name, values in options.items()} for _ in factors]
     return [{"lr": f"{lr:.3g}"}, *({"lr": f"{lr * factor:.3g}", **one} for factor, one in zip(factors, drawn))]

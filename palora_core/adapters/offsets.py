@@ -122,7 +122,7 @@ def merge_offsets_(network: nn.Module, preference: Tensor) -> None:
             continue
         if isinstance(module, AnchoredBatchNorm):
             module.plain_(preference)  # first: it was put on top
-        for key, child in [item for item in module._modules.items() if isinstance(item[1], Offset)]:
+        for key, child in [(key, one) for key, one in module._modules.items() if isinstance(one, Offset)]:
             if id(child.deltas) not in made:
                 own = nn.Parameter(child.at_preference(preference), requires_grad=child.base.requires_grad)
                 made[id(child.deltas)] = child, own

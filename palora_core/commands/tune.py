@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import functools
 from pathlib import Path
+from typing import Any
 
 from palora_core.commands import reproduce
 from palora_core.commands.console import add_common, add_settings, settings, start_training, training_words
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     return reproduce.run(args)
 
 
-def _tuned(args: argparse.Namespace, method: str, lr: float) -> dict[str, object]:
+def _tuned(args: argparse.Namespace, method: str, lr: float) -> dict[str, Any]:
     """The best of a method's trials."""
     from palora_core.sweeps import Sweep
     from palora_core.tuning import chosen, trials, validation_score
