@@ -159,7 +159,7 @@ def test_a_bundle_of_a_shipped_model_runs_at_a_strangers(tmp_path, name):
     items = load_samples(samples / "samples.npz", benchmark.convert)
     at = [0.3, 0.7] if model.num_tasks == 2 else [0.2, 0.3, 0.5]
     out = tmp_path / "bundle"
-    told = export_bundle(model, card, benchmark, items, at, out)
+    told = export_bundle(model, card, benchmark, items.batch(torch.arange(2))[0], at, out)
     python = stranger(tmp_path / "clean")
     (sample,) = out.glob("sample.*")
     kind = as_input(benchmark.input_kind)

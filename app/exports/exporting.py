@@ -32,7 +32,7 @@ from palora_core.errors import UserError
 from palora_core.export import export_folder, export_onnx, export_safetensors
 from palora_core.handover import export_bundle
 from palora_core.storage.reading import read_json
-from palora_core.storage.samples import example_of, load_samples
+from palora_core.storage.samples import example_of
 from palora_core.storage.writing import CannotWrite, why_not_written, write_json
 
 Form = Literal["safetensors", "onnx", "folder", "bundle"]
@@ -131,12 +131,11 @@ def carry_out(folder: Path) -> None:
         report = export_folder(model, preference, out.with_suffix(""), codec and codec())
         write_json(folder / f"{order['out']}.json", _zipped(report, out))
         return
+    x = example_of(Path(order["samples"]), card, benchmark.convert)
     if order["form"] == "bundle":
-        samples = load_samples(Path(order["samples"]) / "samples.npz", benchmark.convert)
-        report = export_bundle(model, card, benchmark, samples, preference, out.with_suffix(""))
+        report = export_bundle(model, card, benchmark, x, preference, out.with_suffix(""))
         write_json(folder / f"{order['out']}.json", _zipped(report, out))
         return
-    x = example_of(Path(order["samples"]), card, benchmark.convert)
     caller = Caller(model.network, benchmark.problem().passing)
     if order["form"] == "onnx":
         export_onnx(model, x, out, preference, caller, benchmark.tasks)

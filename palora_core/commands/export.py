@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     from palora_core.checkpoint import benchmark_of, load
     from palora_core.export import export_folder, export_onnx, export_safetensors
     from palora_core.simplex import check_preference
-    from palora_core.storage.samples import example_of, load_samples
+    from palora_core.storage.samples import example_of
 
     out = target(args.out)
     model, card = load(args.model)
@@ -49,11 +49,10 @@ def run(args: argparse.Namespace) -> None:
         from palora_core.handover import export_bundle
 
         benchmark = benchmark_of(card)
-        if args.format == "bundle":
-            samples = load_samples(args.model / "samples.npz", benchmark.convert)
-            told(args.out, export_bundle(model, card, benchmark, samples, args.preference, out))
-            return
         example = example_of(args.model, card, benchmark.convert)
+        if args.format == "bundle":
+            told(args.out, export_bundle(model, card, benchmark, example, args.preference, out))
+            return
         caller = Caller(model.network, benchmark.problem().passing)
         report = export_onnx(model, example, out, args.preference, caller, benchmark.tasks)
     told(args.out, report)

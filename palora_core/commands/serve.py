@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from palora_core.serving.http.limits import Limits
     from palora_core.serving.http.service import Service
 
-EXAMPLES = 4  # items that the network is arranged with
 KEPT_ALIVE = 5  # seconds that an idle connection is kept
 
 
@@ -60,21 +59,19 @@ def service_of(folder: Path, limits: Limits | None = None) -> Service:
     """The service of a model folder.
 
     Raises:
-        UserError: no such model, or one without samples, by which its inputs are known.
+        UserError: no such model, or one of which nothing says how its inputs look.
     """
-    import torch
-
     from palora_core.batches import Caller
     from palora_core.checkpoint import benchmark_of, load
     from palora_core.inputs import as_input
     from palora_core.serving.http.service import Service
-    from palora_core.storage.samples import load_samples
+    from palora_core.storage.samples import example_of
 
     model, card = load(folder)
     benchmark = benchmark_of(card)
-    own, shared = folder / "samples.npz", folder.absolute().parent / "samples.npz"
-    samples = load_samples(own if own.exists() or not shared.exists() else shared, benchmark.convert)
-    example = samples.batch(torch.arange(min(EXAMPLES, len(samples))))[0]
+    collection = folder.absolute().parent  # one file of samples for all of its models
+    shared = not (folder / "samples.npz").exists() and (collection / "samples.npz").exists()
+    example = example_of(collection if shared else folder, card, benchmark.convert)
     caller = Caller(model.network, benchmark.problem().passing)
     title = str(card.get("title") or card.get("name") or folder.name)
     return Service(model, benchmark.tasks, as_input(benchmark.input_kind), example, caller, title, limits)

@@ -22,12 +22,10 @@ from palora_core.handover.trial import difference, tried
 from palora_core.inputs import as_input
 from palora_core.inputs.base import Preprocessing
 from palora_core.serving import served
-from palora_core.storage.samples import Samples
 from palora_core.storage.writing import cannot_write, why_not_written, write_json
 from palora_core.tasks import Task
 
 REQUIREMENTS = "numpy\npillow\nonnxruntime\n"
-EXAMPLES = 4  # items that the network is arranged with
 MOST_BYTES = 1_500_000_000  # of weights: an ONNX file holds 2 GB
 
 
@@ -35,7 +33,7 @@ def export_bundle(
     model: ParetoModel,
     card: Mapping[str, Any],
     benchmark: Benchmark,
-    samples: Samples,
+    example: Any,
     preference: Sequence[float],
     folder: Path,
 ) -> dict[str, Any]:
@@ -45,7 +43,7 @@ def export_bundle(
         model: the conditioned network.
         card: its card.
         benchmark: what it was trained on, which knows inputs and tasks.
-        samples: the first one travels along, and the script is tried on it.
+        example: inputs of some items; the first travels along, and the script is tried on it.
         preference: λ [T].
         folder: a new or empty one.
 
@@ -63,7 +61,7 @@ def export_bundle(
         )
     folder = empty_folder(folder)
     caller = Caller(model.network, benchmark.problem().passing)
-    sample = _sample(benchmark, samples, caller)
+    sample = _sample(benchmark, rows(example, slice(0, 1)), caller)
     tasks = [task for task in benchmark.tasks if isinstance(task, Task)]
     export_safetensors(model, preference, folder / "weights.safetensors")
     plain = export_onnx(model, sample.inputs, folder / "network.onnx", preference, caller, tasks)
@@ -88,7 +86,7 @@ def export_bundle(
         raise cannot_write(folder, why_not_written(error) or "the disk refused") from None
     write_json(folder / "bundle.json", told)
     write_json(folder / "card.json", dict(card))
-    report = _tried(model, caller, tasks, samples, sample, preference, folder)
+    report = _tried(model, caller, tasks, example, sample, preference, folder)
     (folder / "README.md").write_text(readme(told, card, report), encoding="utf-8")
     (folder / "LICENCE.txt").write_text(licence(card), encoding="utf-8")
     report["bytes"] = sum(path.stat().st_size for path in folder.iterdir())
@@ -107,9 +105,8 @@ class _Sample:
     stored: Any
 
 
-def _sample(benchmark: Benchmark, samples: Samples, caller: Caller) -> _Sample:
-    """The first sample as a person's file; as the network's own tensors where no file is read without us."""
-    x = samples.batch(torch.tensor([0]))[0]
+def _sample(benchmark: Benchmark, x: Any, caller: Caller) -> _Sample:
+    """An input as a person's file; as the network's own tensors where no file is read without us."""
     kind = as_input(benchmark.input_kind)
     preprocessing = kind.preprocessing()
     if preprocessing is not None:
@@ -125,13 +122,12 @@ def _tried(
     model: ParetoModel,
     caller: Caller,
     tasks: Sequence[Task],
-    samples: Samples,
+    example: Any,
     sample: _Sample,
     preference: Sequence[float],
     folder: Path,
 ) -> dict[str, Any]:
     """The script's answers against those of the pages, which are served from the same files."""
-    example = rows(samples.batch(torch.arange(min(EXAMPLES, len(samples))))[0], slice(None))
     network, at = served(model, example, caller), torch.tensor(preference)
 
     def shown(inputs: Any) -> dict[str, np.ndarray]:

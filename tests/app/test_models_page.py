@@ -204,7 +204,7 @@ def test_texts_of_cards_are_no_markup():
 # -- exports ----------------------------------------------------------------------------------------------------------
 def order(loaded, folder, form, preference):
     out = exporting.file_name(loaded, form, preference)
-    places = {"model": str(loaded.entry.folder), "samples": str(loaded.entry.samples_file)}
+    places = {"model": str(loaded.entry.folder), "samples": str(loaded.entry.samples_file.parent)}
     write_json(folder / "order.json", {**places, "form": form, "preference": preference, "out": out})
     exporting.carry_out(folder)
     return folder / out, json.loads((folder / f"{out}.json").read_text())
