@@ -1,23 +1,27 @@
-"""What a session remembers on all pages: the chosen model, and per model the image, λ and what is pinned."""
+"""What a session remembers on all pages: the chosen model, per model its view, per problem shortlist and journal."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
-from app.analysis.queries import on_simplex
+from app.analysis.queries import columns
+from app.bench.journal import Journal
+from app.bench.preferences import checked
+from app.bench.shortlist import Shortlist
+from app.bench.view import PARAMETERS, Frame, View, checked_seed
 from app.components import address_bar
 from app.library.entries import Entry
 from app.library.loading import LoadedModel
 from app.pictures.scenes import labelled, sample_ids
 from app.services import services
-from app.serving.protocol import LIMIT, MAX_SEED, snap
+from palora_core.errors import UserError
 
 MAX_UPLOADS_SHOWN = 8
-LINKED = ("model", "preference", "pinned", "sample", "seed")
 # More models than this are chosen in two steps.
 MANY = 15
 
@@ -28,7 +32,7 @@ def choose_model(entries: Sequence[Entry]) -> Entry:
     Where there are many models, their group (shipped, own runs, a collection) is chosen first.
     """
     by_id = {entry.id: entry for entry in entries}
-    link = address_bar.followed("model", LINKED)
+    link = address_bar.followed("model", PARAMETERS)
     if link.get("model") in by_id:
         st.session_state["chosen_model"] = link["model"]
         st.session_state["link"] = link
@@ -65,49 +69,107 @@ def _chosen() -> None:
     st.session_state["chosen_model"] = st.session_state["model"]
 
 
-def view(loaded: LoadedModel) -> dict[str, Any]:
-    """What this session sees of a model, the same on all pages; it may be changed in place.
+def problem_of(loaded: LoadedModel) -> str:
+    """What models must have in common to be weighed against each other: the benchmark and the tasks in their order."""
+    return " ".join([loaded.entry.benchmark, *(task.name for task in loaded.tasks)])
 
-    ``image``; ``preference``, λ [T]; ``pinned``, the λ to compare with, or None; ``seed`` of what is drawn at random;
-    ``off``, a λ off the simplex that the Probe page stands at, or None.
-    """
-    views = st.session_state.setdefault("views", {})
+
+def frame(loaded: LoadedModel) -> Frame:
+    """What may stand in a view of a model."""
+    keys = () if loaded.front is None else tuple(column.key for column in columns(loaded.front, loaded.tasks))
+    return Frame(loaded.entry.id, loaded.num_tasks, sample_ids(loaded), keys)
+
+
+def view(loaded: LoadedModel) -> View:
+    """What this session sees of a model, the same on all pages: see :class:`app.bench.view.View`."""
+    views: dict[str, View] = st.session_state.setdefault("views", {})
     if loaded.entry.id not in views:
-        centre = checked_preference([1 / loaded.num_tasks] * loaded.num_tasks, loaded.num_tasks)
-        image = (sample_ids(loaded) or [""])[0]
-        views[loaded.entry.id] = {"image": image, "preference": centre, "pinned": None, "seed": 0, "off": None}
-    own = views[loaded.entry.id]
+        centre = checked([1 / loaded.num_tasks] * loaded.num_tasks, loaded.num_tasks)
+        assert centre is not None
+        views[loaded.entry.id] = View(loaded.entry.id, centre, (sample_ids(loaded) or [""])[0])
+    shared = _shared(loaded)
     link = st.session_state.get("link") or {}
     if link.get("model") == loaded.entry.id:
         st.session_state["link"] = None
-        if link.get("sample") in sample_ids(loaded):
-            own["image"] = link["sample"]
-        move(own, parse_preference(link.get("preference", ""), loaded.num_tasks))
-        own["pinned"] = parse_preference(link.get("pinned", ""), loaded.num_tasks) or own["pinned"]
-        text = link.get("seed", "")
-        own["seed"] = checked_seed(int(text) if text.isascii() and text.isdigit() and len(text) < 11 else 0)
-    return own
+        followed, problems = replace(views[loaded.entry.id], **shared).followed(link, frame(loaded))
+        st.session_state["link_problems"] = problems
+        return _keep(loaded, followed)
+    return replace(views[loaded.entry.id], **shared)
 
 
-def move(own: dict[str, Any], preference: list[float] | None) -> None:
-    """Take a view to λ [T]; None leaves it where it is."""
-    if preference is None:
-        return
-    own["off"] = None if on_simplex(preference) else preference
-    own["preference"] = preference if on_simplex(preference) else own["preference"]
+def _shared(loaded: LoadedModel) -> dict[str, Any]:
+    """What views of all models of a problem have in common: shortlist and decision."""
+    found: dict[str, Any] = st.session_state.setdefault("shared", {}).get(problem_of(loaded), {})
+    return found
+
+
+def link_problems() -> str:
+    """What of a link that was just followed could not be used, in a sentence; once."""
+    problems = st.session_state.pop("link_problems", [])
+    return f"Left out of this link: {'; '.join(problems)}." if problems else ""
+
+
+def journal(loaded: LoadedModel) -> Journal:
+    """What this session did with models of a model's problem."""
+    found: Journal = st.session_state.setdefault("journals", {}).get(problem_of(loaded), Journal())
+    return found
+
+
+def update(loaded: LoadedModel, new: View) -> View:
+    """Take over another view of a model, and note in the journal what is new about it."""
+    seen = journal(loaded).seen(view(loaded), new)
+    st.session_state["journals"][problem_of(loaded)] = seen
+    return _keep(loaded, new)
+
+
+def undo(loaded: LoadedModel) -> None:
+    """Take back the last step of the journal."""
+    undone, before = journal(loaded).undone()
+    if before is not None:
+        st.session_state["journals"][problem_of(loaded)] = undone
+        look(loaded, _keep(loaded, _here(loaded, before)))
+
+
+def show(loaded: LoadedModel, there: View, said: str) -> None:
+    """Bring back a view of the journal, shortlist, limits and all: a step of its own."""
+    back = _keep(loaded, _here(loaded, there))
+    st.session_state["journals"][problem_of(loaded)] = journal(loaded).add("returned", said, back)
+    look(loaded, back)
+
+
+def look(loaded: LoadedModel, there: View) -> None:
+    """Have the explorer show the λ and the input of a view, and nothing else change."""
+    there = _here(loaded, there)
+    _keep(loaded, replace(view(loaded), image=there.image).at(there.preference))
+    command_explorer(loaded, preference=list(there.preference), image=there.image)
+
+
+def _here(loaded: LoadedModel, there: View) -> View:
+    """A view of the journal as one of this model: one of another model gives what both have in common."""
+    now = view(loaded)
+    image = there.image if there.image in [image for image, _ in images(loaded)] else now.image
+    return replace(there, model=now.model, image=image, bounds=there.bounds if there.model == now.model else now.bounds)
+
+
+def _keep(loaded: LoadedModel, new: View) -> View:
+    st.session_state.setdefault("views", {})[loaded.entry.id] = new
+    shared = {"shortlist": new.shortlist, "decision": new.decision}
+    st.session_state.setdefault("shared", {})[problem_of(loaded)] = shared
+    return new
 
 
 def remember(loaded: LoadedModel, seen: Any) -> None:
-    """Take over what a component reports (image, λ and pinned λ), if it makes sense."""
-    own = view(loaded)
+    """Take over what a component reports (image, λ and the shortlist), if it makes sense."""
     if not isinstance(seen, dict):
         return
-    move(own, checked_preference(seen.get("preference"), loaded.num_tasks))
-    if "pinned" in seen:
-        own["pinned"] = checked_preference(seen["pinned"], loaded.num_tasks)
-    own["seed"] = checked_seed(seen.get("seed", own["seed"]))
+    new = view(loaded).at(checked(seen.get("preference"), loaded.num_tasks))
     if seen.get("image") in [image for image, _ in images(loaded)]:
-        own["image"] = seen["image"]
+        new = replace(new, image=seen["image"])
+    new = replace(new, seed=checked_seed(seen.get("seed", new.seed)) or 0)
+    if "shortlist" in seen:
+        with suppress(UserError):  # what no page of ours sends is left alone
+            new = replace(new, shortlist=Shortlist.from_json(seen["shortlist"], loaded.num_tasks))
+    update(loaded, new)
 
 
 def address(loaded: LoadedModel, off: bool = False) -> dict[str, str]:
@@ -117,16 +179,7 @@ def address(loaded: LoadedModel, off: bool = False) -> dict[str, str]:
         loaded: the model.
         off: whether the page shows λ off the simplex.
     """
-    own = view(loaded)
-    preference = own["off"] if off and own["off"] else own["preference"]
-    told = {"model": loaded.entry.id, "preference": address_bar.written(preference)}
-    if own["pinned"]:
-        told["pinned"] = address_bar.written(own["pinned"])
-    if own["image"] in sample_ids(loaded):
-        told["sample"] = own["image"]
-    if own["seed"]:
-        told["seed"] = str(own["seed"])
-    return address_bar.told("model", told)
+    return address_bar.told("model", view(loaded).to_link(sample_ids(loaded), off))
 
 
 def images(loaded: LoadedModel) -> list[tuple[str, str]]:
@@ -144,39 +197,25 @@ def add_upload(token: str, name: str, instead: str = "") -> None:
     del uploads[:-MAX_UPLOADS_SHOWN]
 
 
-def send(loaded: LoadedModel, **what: Any) -> None:
+def send(loaded: LoadedModel, preference: Sequence[float] | None = None, image: str | None = None) -> None:
     """Have the explorer go to a ``preference`` or an ``image`` at the next rendering."""
+    new = view(loaded).at(checked(list(preference), loaded.num_tasks) if preference is not None else None)
+    update(loaded, new if image is None else replace(new, image=image))
+    command_explorer(
+        loaded,
+        **({} if preference is None else {"preference": list(new.preference)}),
+        **({} if image is None else {"image": image}),
+    )
+
+
+def command_explorer(loaded: LoadedModel, **what: Any) -> None:
+    """Leave a command for the explorer: what it is to show besides what it was told."""
     number = st.session_state.get("command_number", 0) + 1
     st.session_state["command_number"] = number
     st.session_state["command"] = {"id": number, "model": loaded.entry.id, **what}
-    own = view(loaded)
-    move(own, what.get("preference"))
-    own["image"] = what.get("image", own["image"])
 
 
 def command(loaded: LoadedModel) -> dict[str, Any] | None:
     """The last command, if it was for this model."""
     last = st.session_state.get("command")
     return last if last and last["model"] == loaded.entry.id else None
-
-
-def parse_preference(text: str, num_tasks: int) -> list[float] | None:
-    """λ from ``"0.3,0.7"``; None if it is not T finite numbers."""
-    try:
-        return checked_preference([float(part) for part in text.split(",")], num_tasks)
-    except ValueError:
-        return None
-
-
-def checked_seed(value: Any) -> int:
-    """A seed of what is drawn at random; 0 for what is none."""
-    return value if type(value) is int and 0 <= value < MAX_SEED else 0
-
-
-def checked_preference(value: Any, num_tasks: int) -> list[float] | None:
-    """λ [T] within the limits, in the four decimals that all pages, files and the address have; or None."""
-    if not isinstance(value, list | tuple) or len(value) != num_tasks:
-        return None
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in value):
-        return None
-    return list(snap([min(LIMIT, max(-LIMIT, float(v))) for v in value], exact=True))

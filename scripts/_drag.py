@@ -24,14 +24,15 @@ FLAGS = (
 PAUSE = 0.016
 
 _READY = "() => document.querySelector('.palora[data-painted]')"
-_RESET = (
-    "exact => { const { explorer } = document.querySelector('.palora'); explorer.times = []; explorer.exact = exact; }"
-)
-_TIMES = "() => document.querySelector('.palora').explorer.times.filter((time) => time.latency !== undefined)"
+_RESET = """exact => {
+    const { explorer } = document.querySelector('.palora');
+    explorer.measuring.times = [];
+    explorer.exact = exact; }"""
+_TIMES = "() => document.querySelector('.palora').explorer.measuring.times.filter((time) => time.latency !== undefined)"
 # From here on: latencies of λ's that nobody had computed, and when, after a release, a first word stands.
 FRESH = """() => {
   const { explorer } = document.querySelector('.palora');
-  explorer.times = [];
+  explorer.measuring.times = [];
   window.palora_first = null;
   addEventListener('pointerup', () => {
     const released = performance.now(), words = document.querySelector('.p-now-text p');
@@ -45,7 +46,7 @@ FRESH = """() => {
   }, { once: true, capture: true });
 }"""
 RELEASED = """() => {
-  const { times } = document.querySelector('.palora').explorer;
+  const { times } = document.querySelector('.palora').explorer.measuring;
   const fresh = times.filter((time) => time.latency !== undefined && !time.cached);
   return { first: window.palora_first, drag: fresh.map((time) => time.latency) };
 }"""
@@ -54,7 +55,7 @@ _SELF_DRAG = """([period, exact]) => {
   const { explorer } = document.querySelector('.palora');
   const count = explorer.tasks.length;
   const phase = 6.28 * Math.random();
-  explorer.times = [];
+  explorer.measuring.times = [];
   explorer.exact = exact;
   window.palora_drag = setInterval(() => {
     const at = phase + performance.now() / 900;

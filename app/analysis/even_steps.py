@@ -32,7 +32,7 @@ def even_steps(front: Front) -> dict[str, Any] | None:
     extent = np.ptp(front.objectives, axis=0)
     if len(preferences) <= num_tasks or not (np.isfinite(extent).all() and (extent > 0).all()):
         return None
-    cells = _cells(preferences)
+    cells = cells_between(preferences)
     if not cells:
         return None
     edges = np.array(sorted({pair for cell in cells for pair in combinations(sorted(cell), 2)}))
@@ -69,7 +69,7 @@ def _on_one_face(preferences: np.ndarray, edges: np.ndarray, level: int) -> np.n
     return (parts[edges[:, 0]] | parts[edges[:, 1]]).sum(1) <= level
 
 
-def _cells(preferences: np.ndarray) -> list[list[int]]:
+def cells_between(preferences: np.ndarray) -> list[list[int]]:
     """Segments or triangles between neighbouring λ's [K, T]; [] where there are none."""
     count, num_tasks = preferences.shape
     if num_tasks == 2:

@@ -47,7 +47,7 @@ class Column:
             "label": self.label,
             "unit": self.metric.unit,
             "higher": self.metric.higher_is_better,
-            "values": [round(float(v), 6) if np.isfinite(v) else None for v in self.values],
+            "values": [float(v) if np.isfinite(v) else None for v in self.values],
         }
 
 
@@ -100,24 +100,31 @@ def _lattice_weights(preferences: np.ndarray, at: np.ndarray) -> np.ndarray | No
     parts = partitions(count, num_tasks)
     if num_tasks > 3 or parts is None or not np.allclose(preferences * parts, np.round(preferences * parts), atol=1e-3):
         return None
-    place = {tuple(row): k for k, row in enumerate(np.round(preferences * parts).astype(int)[:, :-1].tolist())}
+    place = np.zeros((parts + 2,) * (num_tasks - 1), dtype=int)
+    place[tuple(np.round(preferences * parts).astype(int)[:, :-1].T)] = np.arange(count)
+    inside = np.clip(at, 0, 1)
+    position = inside[:, :-1] / np.maximum(inside.sum(1, keepdims=True), 1e-9) * parts
     weights = np.zeros((len(at), count))
-    for n, row in enumerate(np.clip(at, 0, 1)):
-        for corner, weight in _cell(row[:-1] / max(row.sum(), 1e-9) * parts, parts):
-            weights[n, place[corner]] += weight
+    for corner, weight in _corners(position, parts):
+        known = weight > 1e-9  # a corner without weight may lie outside the lattice
+        weights[known.nonzero()[0], place[tuple(corner[known].T)]] += weight[known]
     return weights
 
 
-def _cell(position: np.ndarray, parts: int) -> list[tuple[tuple[int, ...], float]]:
-    """Corners and weights of the lattice cell (segment or triangle) around ``position`` [T − 1]."""
+def _corners(position: np.ndarray, parts: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Corners [N, T − 1] and weights [N] of the cells (segments or triangles) around ``position`` [N, T − 1]."""
     low = np.minimum(np.floor(position + 1e-9).astype(int), parts)
     part = np.clip(position - low, 0, 1)
-    steps = np.eye(len(low), dtype=int)
-    if len(low) == 1 or part.sum() <= 1:
-        corners = [(low, 1 - part.sum()), *((low + step, weight) for step, weight in zip(steps, part))]
-    else:
-        corners = [(low + 1, part.sum() - 1), (low + steps[0], 1 - part[1]), (low + steps[1], 1 - part[0])]
-    return [(tuple(corner.tolist()), float(weight)) for corner, weight in corners if weight > 1e-9]
+    steps = np.eye(low.shape[1], dtype=int)
+    if len(steps) == 1:
+        return [(low, 1 - part[:, 0]), (low + 1, part[:, 0])]
+    across, up = part.T
+    upper = across + up > 1  # the triangle of a square's other half
+    return [
+        (low + upper[:, None], np.where(upper, across + up - 1, 1 - across - up)),
+        (low + steps[0], np.where(upper, 1 - up, across)),
+        (low + steps[1], np.where(upper, 1 - across, up)),
+    ]
 
 
 def partitions(count: int, num_tasks: int) -> int | None:
@@ -169,7 +176,7 @@ def find(front: Front, wishes: Sequence[Wish], push: Column) -> Answer:
         wishes: bounds.
         push: what to make as good as possible.
     """
-    candidates = _candidates(front)
+    candidates = candidates_of(front)
     gaps = np.zeros((len(wishes), len(candidates)))
     for w, wish in enumerate(wishes):
         values = interpolate(front.preferences, wish.column.values, candidates)
@@ -187,7 +194,8 @@ def find(front: Front, wishes: Sequence[Wish], push: Column) -> Answer:
     return Answer(tuple(float(v) for v in at.round(4)), values, missed)
 
 
-def _candidates(front: Front) -> np.ndarray:
+def candidates_of(front: Front) -> np.ndarray:
+    """The λ's [N, T] among which wishes are answered: a fine lattice, or the evaluated ones where T > 3."""
     num_tasks = front.preferences.shape[1]
     lattice = num_tasks in FINE and partitions(len(front.preferences), num_tasks) is not None
     return simplex_lattice(num_tasks, FINE[num_tasks]).double().numpy() if lattice else front.preferences

@@ -7,8 +7,10 @@ from typing import Any
 
 import streamlit as st
 
+from app import state
 from app.components.export_panel import file_button
 from app.components.plain import plain
+from app.components.shortlist import shortlist_table
 from app.exports import exporting
 from app.exports.exporting import Exported
 from app.exports.merged import merged_safetensors
@@ -71,6 +73,7 @@ def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[
         width="stretch",
         help="Adapters or weights, card, front and samples: for every λ, to be imported or loaded elsewhere.",
     )
+    shortlist_files(loaded)
     if image:
         st.divider()
         st.caption(f"The view as one HTML page: {plain(label)} with predictions, errors, metrics, front and card.")
@@ -81,6 +84,20 @@ def downloads(loaded: LoadedModel, image: str, label: str, preference: Sequence[
             {},
         )
         made_on_demand("Report", "Drawing …", wanted, make)
+
+
+def shortlist_files(loaded: LoadedModel) -> None:
+    """The shortlist as files, where there is one."""
+    if not len(state.view(loaded).shortlist):
+        return
+    st.divider()
+    st.caption("The shortlist with its figures on the evaluated split; CSV has all digits, the others those on screen.")
+    table = shortlist_table(loaded, state.view(loaded).shortlist)
+    with st.container(horizontal=True):
+        for name, text in (("CSV", table.csv), ("Markdown", table.markdown), ("LaTeX", table.latex)):
+            suffix = {"CSV": "csv", "Markdown": "md", "LaTeX": "tex"}[name]
+            file = f"{exporting.file_stem(loaded)}-shortlist.{suffix}"
+            st.download_button(name, text, file_name=file, on_click="ignore", key=f"shortlist_{suffix}")
 
 
 def made_on_demand(

@@ -27,7 +27,7 @@ def table_csv(series: Sequence[Series], wanted: Sequence[Column], table: Sequenc
         cells = [row[column.key] for column in wanted]
         numbers = [part for cell in cells for part in ((cell.mean, cell.std) if cell else (None, None))]
         rows.append([one.name, _yes(one.published), len(one.members), *map(_number, numbers)])
-    return _csv(["method", "published", "seeds", *heads], rows)
+    return csv_text(["method", "published", "seeds", *heads], rows)
 
 
 def seeds_csv(series: Sequence[Series], wanted: Sequence[Column]) -> str:
@@ -37,7 +37,7 @@ def seeds_csv(series: Sequence[Series], wanted: Sequence[Column]) -> str:
         for one in series
         for member in one.members
     )
-    return _csv(["method", "published", "seed", "model", *(column.heading for column in wanted)], rows)
+    return csv_text(["method", "published", "seed", "model", *(column.heading for column in wanted)], rows)
 
 
 def runs_csv(lab: Lab, models: Sequence[EvaluatedModel], wanted: Sequence[Column]) -> str:
@@ -77,7 +77,7 @@ def points_csv(series: Sequence[Series], known: Mapping[str, Quantity], tasks: S
                 values = [_number(column[k]) for column in columns]
                 start = [one.name, _yes(one.published), member.seed, member.id, k + 1]
                 rows.append([*start, *weights, _yes(bool(kept[k])), *values])
-    return _csv([*heads, *(quantity.label for quantity in known.values())], rows)
+    return csv_text([*heads, *(quantity.label for quantity in known.values())], rows)
 
 
 def to_latex(series: Sequence[Series], wanted: Sequence[Column], table: Sequence[Row]) -> str:
@@ -106,7 +106,8 @@ def _latex_cell(value: Cell | None, column: Column, wins: bool) -> str:
     return f"${number}{deviation}$"
 
 
-def _csv(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_text(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Lines of CSV, in which no cell is a formula."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([_inert(head) for head in heads])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from app import state
-from app.components import address_bar, fronts, side_by_side
+from app.bench.preferences import checked, parsed, written
 from app.components import compare_view as view
+from app.components import fronts, side_by_side
 from app.components.plain import plain
 from app.components.preference_input import preference_input
 from app.library.leaderboards import Leaderboard
@@ -75,9 +77,9 @@ def _image(loaded: LoadedModel) -> str:
     images = list(names)
     view.restore("sample", "compare_image", images)
     if "compare_image" not in st.session_state:
-        st.session_state["compare_image"] = own["image"] if own["image"] in images else images[0]
+        st.session_state["compare_image"] = own.image if own.image in images else images[0]
     chosen: str = st.selectbox("Input", images, format_func=names.get, key="compare_image")
-    own["image"] = chosen
+    state.update(loaded, replace(own, image=chosen))
     view.tell("sample", chosen if chosen in sample_ids(loaded) else None)
     return chosen
 
@@ -90,12 +92,12 @@ def choose_preference(loaded: Sequence[LoadedModel]) -> list[float]:
     if not steered:
         st.caption("Single solutions: each is one network with one trade-off, so there is no λ to choose.")
         return [1 / num_tasks] * num_tasks
-    linked = state.parse_preference(view.asked("preference") or "", num_tasks)
+    linked = parsed(view.asked("preference") or "", num_tasks)
     names = [task.name.replace("_", " ") for task in loaded[0].tasks]
-    chosen = preference_input(names, linked or state.view(steered[0])["preference"])
+    chosen = preference_input(names, linked or list(state.view(steered[0]).preference))
     for one in steered:
-        state.view(one)["preference"] = chosen
-    view.tell("preference", address_bar.written(chosen))
+        state.update(one, state.view(one).at(checked(list(chosen), num_tasks)))
+    view.tell("preference", written(chosen))
     return chosen
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 import torch
 
 from app.analysis.probes import MOST_SAMPLES, Layer, ProbeMap
+from app.bench.view import View
 from app.components import probe_figures as figures
 from app.components.plain import plain
 from app.library.loading import LoadedModel
@@ -24,7 +25,7 @@ NORMS = "Size of every task's adapters, layer by layer"
 COSINES = "Angles between the adapters of two tasks, layer by layer"
 
 
-def sections(loaded: LoadedModel, probe: ProbeMap, see: Callable[[], dict[str, Any]]) -> None:
+def sections(loaded: LoadedModel, probe: ProbeMap, see: Callable[[], View]) -> None:
     """One of three views below the maps; ``see`` gives this session's image and λ as they are now."""
     if loaded.measured is None:
         inside(loaded)
@@ -75,7 +76,7 @@ def spread(layers: Sequence[Layer]) -> str:
     return f" (95 % interval: {', '.join(parts)})" if parts else ""
 
 
-def arithmetic(loaded: LoadedModel, probe: ProbeMap, own: dict[str, Any]) -> None:
+def arithmetic(loaded: LoadedModel, probe: ProbeMap, own: View) -> None:
     """Switches for every depth group and task, with the metrics and pictures that result."""
     basis = loaded.model.basis()
     if not basis:
@@ -85,7 +86,7 @@ def arithmetic(loaded: LoadedModel, probe: ProbeMap, own: dict[str, Any]) -> Non
     tasks = shown_tasks(loaded, probe)
     left, right = st.columns([1, 2.6], gap="medium")
     with left:
-        text = probing.written(own["preference"], (probe.plane.first, probe.plane.second or 0))
+        text = probing.written(own.preference, (probe.plane.first, probe.plane.second or 0))
         st.caption(
             f"At λ = {text}. Switched off: that task's adapters are left out of these layers. "
             f"Measured on {min(_most_samples(loaded), probe.num_samples)} items."
@@ -111,11 +112,11 @@ def switches(loaded: LoadedModel, group: str, count: int, tasks: list[int]) -> l
     return list(chosen)
 
 
-def compare(loaded: LoadedModel, own: dict[str, Any], off: dict[str, list[int]], tasks: list[int]) -> None:
+def compare(loaded: LoadedModel, own: View, off: dict[str, list[int]], tasks: list[int]) -> None:
     """Metrics of the whole and of the reduced network, and the reduced one's picture of the sample on screen."""
-    whole, part = evaluated(loaded, own["preference"], {}), evaluated(loaded, own["preference"], off)
-    label = dict(labelled(loaded)).get(own["image"])
-    shown = predicted(loaded, own["preference"], off, own["image"]) if label else None
+    whole, part = evaluated(loaded, own.preference, {}), evaluated(loaded, own.preference, off)
+    label = dict(labelled(loaded)).get(own.image)
+    shown = predicted(loaded, own.preference, off, own.image) if label else None
     columns = st.columns(len(tasks))
     for column, t in zip(columns, tasks):
         task = loaded.tasks[t]

@@ -109,7 +109,12 @@ def view_name(loaded: LoadedModel, what: str, preference: Sequence[float]) -> st
     """``model-report-at-0.30-0.70.html``: a file on a view; without λ where the model has none."""
     stem, _, ending = what.partition(".")
     at = f"-at-{_weights(preference)}" if loaded.model.controllable else ""
-    return f"{safe_name(loaded.entry.id)}-{stem}{at}.{ending}"
+    return f"{file_stem(loaded)}-{stem}{at}.{ending}"
+
+
+def file_stem(loaded: LoadedModel) -> str:
+    """What names of files about a model begin with."""
+    return safe_name(loaded.entry.id)
 
 
 def _weights(preference: Sequence[float]) -> str:

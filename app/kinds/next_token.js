@@ -1,6 +1,6 @@
 // Next tokens: a text whose words are coloured by whose they are, the words that come next, and how it goes on.
 
-import { views } from './base.js';
+import { changedPlaces, views } from './base.js';
 
 // Hues of the ends of the slider; the first three are those of the front.
 const HUES = ['#CC3311', '#009988', '#0044BB', '#AA6600', '#8822AA', '#557700', '#CC0066', '#007799'];
@@ -67,7 +67,8 @@ class TextPanel {
   }
 
   // -- what the page tells ------------------------------------------------------------------------------------------
-  setScene(_, truth, legend, { preference, pinned }) {
+  setScene(_, truth, legend, { preference, pinned, against }) {
+    this.against = against;
     this.read = legend;
     this.ends = this.tasks.map(() => null);
     this.words = [];
@@ -106,10 +107,11 @@ class TextPanel {
     this.showNext();
   }
 
-  pin(preference) {
-    this.pinned = preference;
-    if (!preference) this.kept = this.pinnedNext = null;
-    else if (this.written?.done && this.written.at.join() === preference.join()) this.kept = this.written;
+  pin(preference, name) {
+    const other = preference?.join() !== this.kept?.at.join();
+    if (other) this.kept = this.pinnedNext = null;
+    Object.assign(this, { pinned: preference, against: name });
+    if (preference && other && this.written?.done && this.written.at.join() === preference.join()) this.kept = this.written;
     this.showTexts();
     this.showNext();
     if (preference && !this.kept && this.read) this.write();
@@ -170,25 +172,32 @@ class TextPanel {
   }
 
   showTexts() {
-    const show = ({ node, title, body }, one, name) => {
+    const show = ({ node, title, body }, one, name, before) => {
       node.hidden = !one;
       if (!one) return;
       title.textContent = `${name} λ = ${this.host.formatAll(one.at)}`;
-      body.replaceChildren('… ', ...(one.liked ? this.coloured(one.liked) : [one.text.trimStart()]));
+      const changed = before?.done && one.done ? changedPlaces(one.text.trimStart(), before.text.trimStart()) : () => false;
+      body.replaceChildren('… ', ...this.coloured(one.liked ?? [[one.text.trimStart()]], changed));
       node.classList.toggle('p-streaming', this.streaming?.join() === one.at.join() && !one.done);
     };
-    show(this.before, this.pinned && this.kept, 'pinned at');
-    show(this.now, this.written, 'goes on at');
+    show(this.before, this.pinned && this.kept, `${this.against} goes on at`);
+    show(this.now, this.written, 'goes on at', this.pinned && this.kept);
     this.node.dataset.liked = this.written?.liked ? this.written.at.join(' ') : '';
     this.node.dataset.written = this.written?.done ? this.written.at.join(' ') : '';
   }
 
-  /** Words of a continuation, coloured like those of the text once it stands. */
-  coloured(liked) {
-    return liked.map(([piece, log, likes], i) => {
-      const node = this.host.element('span', { textContent: i ? piece : piece.trimStart() });
-      this.colour(node, piece, log, this.places.map((place) => likes[place]));
-      return node;
+  /** Words of a continuation, coloured like those of the text once it stands; changed(from, to): not in the other one. */
+  coloured(liked, changed) {
+    let at = 0;
+    return liked.flatMap(([piece, log, likes], i) => {
+      const text = i ? piece : piece.trimStart();
+      const parts = likes ? [text] : text.match(/\s*\S+|\s+$/g) ?? [];
+      return parts.map((textContent) => {
+        const node = this.host.element('span', { textContent, className: changed(at, at + textContent.length) ? 'p-changed' : '' });
+        at += textContent.length;
+        if (likes) this.colour(node, piece, log, this.places.map((place) => likes[place]));
+        return node;
+      });
     });
   }
 
@@ -259,4 +268,17 @@ class TextPanel {
   }
 }
 
-views.next_token = { panel: (host) => new TextPanel(host) };
+/** The likeliest next words; those that another λ does not find among them are marked. */
+function compare(node, { next }, before) {
+  if (!next) return false;
+  const known = before && new Set(before.next.map(([word]) => word));
+  node.replaceChildren(...next.slice(0, 6).map(([word, p]) => {
+    const row = document.createElement(known && !known.has(word) ? 'mark' : 'span');
+    Object.assign(row, { textContent: `${shown(word)} ${percent(p)}` });
+    row.style.display = 'table';
+    return row;
+  }));
+  return true;
+}
+
+views.next_token = { panel: (host) => new TextPanel(host), compare };

@@ -24,6 +24,8 @@ from palora_core.benchmarks.base import Benchmark
 from palora_core.conditioning.base import ParetoModel
 from palora_core.data import Split
 from palora_core.errors import UserError
+from palora_core.evaluation.familiarity import FILE as FAMILIARITY
+from palora_core.evaluation.familiarity import Familiarity
 from palora_core.evaluation.front import Front
 from palora_core.inputs import as_input
 from palora_core.objectives import Objective
@@ -157,6 +159,13 @@ class LoadedModel:
         Never samples that were chosen for how much λ changes them: figures on these alone would be of nothing else.
         """
         return self.benchmark.at_hand(AT_HAND) or (None if self.samples is None else self.samples.plain)
+
+    @cached_property
+    def familiarity(self) -> Familiarity | None:
+        """What tells inputs that are unlike the training data; None where nothing was kept, or nothing can be used."""
+        with suppress(UserError):
+            return Familiarity.load(self.entry.folder / FAMILIARITY) if holds(self.entry.folder, FAMILIARITY) else None
+        return None
 
     def most_items(self, usual: int) -> int:
         """How many items a figure is measured on while somebody waits: ``usual``, or of a large network few."""

@@ -27,6 +27,7 @@ from app.library.entries import FRONT, SAMPLES, Entry
 from app.settings import MAX_IMPORT_BYTES, runs_root
 from palora_core import checkpoint
 from palora_core.errors import UserError
+from palora_core.evaluation.familiarity import FILE as FAMILIARITY
 from palora_core.storage.events import EVENTS, EventLog
 from palora_core.storage.reading import is_file
 from palora_core.storage.runs import Run
@@ -41,6 +42,7 @@ FILES = {
     checkpoint.WEIGHTS: 512 * MIB,
     FRONT: 32 * MIB,
     SAMPLES: 64 * MIB,
+    FAMILIARITY: MIB,
     "config.json": MIB,
     EVENTS: 32 * MIB,
     BEST: 512 * MIB,

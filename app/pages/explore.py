@@ -8,10 +8,14 @@ from typing import Any
 import streamlit as st
 
 from app import state
+from app.components.ask_panel import ask_panel
 from app.components.downloads import downloads
 from app.components.explorer import explorer_data, show_explorer
-from app.components.finder import finder
+from app.components.finder import finder, wishes_of
+from app.components.journal_panel import decision_panel, journal_panel
+from app.components.limits import limits_data
 from app.components.plain import plain
+from app.components.shortlist import shortlist_data
 from app.components.train_here import lesson_link
 from app.folders import key_of
 from app.library.loading import LoadedModel
@@ -52,10 +56,13 @@ def page() -> None:
             tools(loaded)
     for problem in loaded.problems:
         st.warning(plain(problem), icon=":material/info:")
-    off = state.view(loaded)["off"]
+    off = state.view(loaded).off
     if off:
         told = ", ".join(f"{value:g}" for value in off).replace("-", "−")
         st.info(f"λ = ({told}) is off the simplex: the Probe page shows it. Here stands the last λ on the simplex.")
+    problem = state.link_problems()
+    if problem:
+        st.warning(plain(problem), icon=":material/link_off:")
     if not state.images(loaded):
         bring_own(loaded)
     explorer(loaded)
@@ -102,14 +109,26 @@ def tools(loaded: LoadedModel) -> None:
         with st.popover(f"Your {own.noun}", icon=own.icon, key="own_input", on_change="rerun"):
             own_input(loaded)
     if loaded.front is not None and loaded.num_tasks > 1 and loaded.model.controllable:
-        with st.popover("Find a preference", icon=":material/search:"), st.container(width=380):
-            finder(loaded)
+        place = st.popover("Find a preference", icon=":material/search:", key="finding", on_change="rerun")
+        with place, st.container(width=380):
+            by_limits, by_asking = st.tabs(["Limits", "Ask me"])
+            with by_limits:
+                finder(loaded)
+            if place.open:
+                with by_asking:
+                    ask_panel(loaded)
+    if loaded.num_tasks > 1 and loaded.model.controllable:
+        for name, icon, panel in (("Journal", "history", journal_panel), ("Decide", "gavel", decision_panel)):
+            place = st.popover(name, icon=f":material/{icon}:", key=f"open_{name}", on_change="rerun")
+            if place.open:
+                with place, st.container(width=420):
+                    panel(loaded)
     place = st.popover("Download", icon=":material/download:", key="downloads", on_change="rerun")
     if place.open:  # opening it runs the page, so that it stands for the λ on screen
         view = state.view(loaded)
-        label = dict(state.images(loaded)).get(view["image"], "")
+        label = dict(state.images(loaded)).get(view.image, "")
         with place, st.container(width=330):
-            downloads(loaded, view["image"], label, tuple(view["preference"]), view["seed"])
+            downloads(loaded, view.image, label, view.preference, view.seed)
 
 
 def own_input(loaded: LoadedModel) -> None:
@@ -178,7 +197,12 @@ def explorer(loaded: LoadedModel) -> None:
     problem = st.session_state.pop("edit_problem", "")
     if problem:
         st.error(plain(problem), icon=":material/edit_off:")
-    data = explorer_data(loaded, images, view, state.address(loaded), state.command(loaded))
+    reported: Any = st.session_state.get(key)
+    shortlist = shortlist_data(
+        loaded, view.shortlist, view.image, ((reported or {}).get("view") or {}).get("shortlist")
+    )
+    told = limits_data(loaded, view.preference, wishes_of(loaded, view))
+    data = explorer_data(loaded, images, view, state.address(loaded), state.command(loaded), shortlist, told)
     for image in data["images"]:
         image["note"] = note(loaded, image["id"], services().uploads)
         # Figures of the split are about other data.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from app import state
 from app.analysis.probes import AUTOMATIC, FINEST, ProbeMap, maps
+from app.bench.preferences import Preference, checked
+from app.bench.view import View
 from app.components import probe_figures as figures
 from app.components.plain import plain
 from app.components.probe_plane import plane_data, show_plane
@@ -91,19 +94,19 @@ def choose_plane(loaded: LoadedModel) -> Plane:
     return Plane.of(loaded.num_tasks, first, second)
 
 
-def view(loaded: LoadedModel, probe: ProbeMap) -> dict[str, Any]:
+def view(loaded: LoadedModel, probe: ProbeMap) -> View:
     """This session's image, and its λ as far as it lies in the plane; otherwise a point of the plane to begin at."""
     shared = state.view(loaded)
-    preference = shared["off"] or shared["preference"]
+    preference: Preference | None = shared.off or shared.preference
     if loaded.num_tasks > 3 and not probe.plane.holds(preference, 1e-3):  # of three, any λ can be shown
         controls = probing.control_preferences(loaded.num_tasks, probe.plane.first, probe.plane.second or 0)
-        preference = state.checked_preference(list(controls.values())[-1], loaded.num_tasks)
-    return {"image": shared["image"], "preference": preference, "seed": shared["seed"]}
+        preference = checked(list(controls.values())[-1], loaded.num_tasks)
+    return replace(shared, preference=preference or shared.preference)
 
 
 def go_to(loaded: LoadedModel, probe: ProbeMap, preference: list[float]) -> None:
     """Have the maps jump to a λ (a button's callback)."""
-    state.move(state.view(loaded), state.checked_preference(preference, loaded.num_tasks))
+    state.update(loaded, state.view(loaded).at(checked(preference, loaded.num_tasks)))
     number = st.session_state.get("probe_command", {}).get("id", 0) + 1
     st.session_state["probe_command"] = {"id": number, "preference": preference, "model": loaded.entry.id}
 

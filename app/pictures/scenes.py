@@ -206,10 +206,9 @@ def note(loaded: LoadedModel, image: str, uploads: UploadStore) -> str:
     title = loaded.benchmark.title or loaded.entry.benchmark
     if loaded.going is not None:
         return f"Your own {loaded.input_view.noun}. {cut}".strip()
-    return (
-        f"Your own {own.noun}; this model was trained on other data, {title}: expect mistakes. {cut}"
-        f"{unknown} stand here."
-    )
+    far = loaded.familiarity.sentence(kind.to_input(sent)) if loaded.familiarity is not None else ""
+    said = [f"Your own {own.noun}; this model was trained on other data, {title}: expect mistakes.", far, lost]
+    return " ".join([*filter(None, said), f"{unknown} stand here."])
 
 
 def thumbnail(loaded: LoadedModel, image: str, uploads: UploadStore) -> bytes | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from palora_core.batches import Batch
 from palora_core.errors import UserError
+from palora_core.objectives.figures import change, figure
 
 Convention = Literal["exact", "published"]
 Sums = dict[str, Tensor]
@@ -35,9 +36,11 @@ class Metric:
 
     def format(self, value: float) -> str:
         """The value with its unit, for people: '95.5 %', '12.31 °', '0.0141'."""
-        if self.unit == "%":
-            return f"{100 * value:.1f} %"
-        return f"{value:.4g} {self.unit}".rstrip()
+        return figure(value, self.unit)
+
+    def change(self, now: float, before: float) -> str:
+        """What it has changed by, for people: '+0.4 points', '−0.12 °'."""
+        return change(now, before, self.unit)
 
 
 LOSS = Metric("loss", "loss", "", False)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from palora_core import checkpoint, distributed, normalisation
 from palora_core.data import Split, indexable
+from palora_core.evaluation import familiarity
 from palora_core.evaluation.effects import by_item
 from palora_core.evaluation.evaluate import evaluate, live_network
 from palora_core.evaluation.front import Front
@@ -127,6 +128,9 @@ class Fronts:
             folder = trainer.run.folder
             front.save(folder / "front.json")
             save_samples(folder / "samples.npz", test, trainer.options.samples, changed)
+            known = familiarity.of_splits([in_turn(trainer.problem.sources[name]) for name in ("train", "val", "test")])
+            if known is not None:
+                known.save(folder / familiarity.FILE)
             self._save(front)
 
     def _save(self, front: Front, weights: str = checkpoint.WEIGHTS) -> None:

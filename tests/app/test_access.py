@@ -100,7 +100,7 @@ def test_an_answer_that_is_there_before_its_scene_counts_only_with_it(open_page)
     sockets[0].send(scenes[0])
     page.wait_for_selector(".palora[data-painted]")
     page.locator(".p-pin").click()
-    expect(page.locator(".p-kept").first).to_have_text(re.compile("^pinned: "), timeout=WAIT)
+    expect(page.locator(".p-kept").first).to_have_text(re.compile("^A: "), timeout=WAIT)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -133,7 +133,7 @@ def test_many_tasks_as_axes_and_in_pairs(open_page):
     expect(page.locator(".p-marker")).to_be_visible(timeout=WAIT)
     assert page.locator(".p-axis:visible").count() == 2
     page.locator(".p-pin").click()
-    expect(page.locator(".p-kept").first).to_have_text(re.compile("^pinned: "), timeout=WAIT)
+    expect(page.locator(".p-kept").first).to_have_text(re.compile("^A: "), timeout=WAIT)
 
 
 def test_the_content_is_a_few_keys_away(open_page):

@@ -32,7 +32,7 @@ TOUCHED = """(places) => {
     places.slice(1).forEach((place) => tell('pointermove', place));
     tell('pointerup', places.at(-1));
 }"""
-LABELS = """(task) => document.querySelector('.palora').explorer.pixels(task)"""
+LABELS = """(task) => document.querySelector('.palora').explorer.figures.pixels(task)"""
 
 
 PAINTED = "document.querySelector('.palora').dataset.painted.split(' ').map(Number)"
@@ -280,7 +280,7 @@ def test_views_pin_and_wipe(open_page):
     page.focus(".p-pad")
     page.keyboard.press("1")
     wait_painted(page, [1, 0, 0])
-    assert page.locator(".p-wipe").is_visible() and "pinned (0.33" in page.locator(".p-wipe").inner_text()
+    assert page.locator(".p-wipe").is_visible() and "A (0.33" in page.locator(".p-wipe").inner_text()
 
 
 def test_pictures_of_ones_own(open_page):
@@ -370,7 +370,7 @@ def test_even_steps_on_the_triangle_lose_no_preference(open_page):
     assert page.locator(".p-dot").get_attribute("cx") != before, "the handle goes to where this λ now lies"
     worst = page.evaluate(
         """() => {
-            const { scale } = document.querySelector('.palora').explorer;
+            const { scale } = document.querySelector('.palora').explorer.controls;
             let worst = 0;
             for (let i = 0; i <= 20; i += 1) for (let j = 0; i + j <= 20; j += 1) {
                 const at = [i / 20, j / 20, 1 - (i + j) / 20];

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from app.analysis.effects import sentence, told
+from app.bench.view import View
 from app.components import front_table, model_cards
 from app.components.explorer import explorer_data
 from app.library.models import ModelRegistry
@@ -61,7 +62,7 @@ def test_cards_and_the_explorer_tell_the_effect(shipped):
     facts = model_cards.read(entry).facts["Front"]["λ changes"]
     assert "of answers" in facts and "equal outcomes: gap" in facts and "points" in facts
     loaded = shipped.get("fairness-2")
-    view = {"image": "sample-0", "preference": [0.5, 0.5]}
+    view = View(entry.id, (0.5, 0.5), "sample-0")
     data = explorer_data(loaded, [("sample-0", "1")], view, {})
     assert data["front"]["effect"] == sentence(loaded.front, loaded.tasks)
     assert data["chosen"].startswith("Samples 1 to 32 are those of the test split that λ changes most")

@@ -108,6 +108,10 @@ def test_any_number_of_tasks(roots, model, count):
 def test_finder_moves_the_explorer(roots):
     app = open_app(model="two")
     app.selectbox(key="find_bound").set_value("segmentation/miou").run()
+    app.button(key="find_set").click().run()
+    drawn = explorer(app)["told"]
+    assert drawn["feasible"] and set(drawn["meets"]) == {True, False} and "limit" in drawn["sentences"][0]
+    assert explorer(app)["address"]["bounds"].startswith("segmentation/miou:0.")
     app.selectbox(key="find_push").set_value("depth/abs_err").run()
     app.button(key="find_go").click().run()
     command = explorer(app)["command"]
@@ -125,23 +129,25 @@ def test_finder_moves_the_explorer(roots):
 def test_finder_among_many_tasks(roots, model, bound, push):
     app = open_app(model=model)
     app.selectbox(key="find_bound").set_value(bound).run()
+    app.button(key="find_set").click().run()
     app.selectbox(key="find_push").set_value(push).run()
     app.button(key="find_go").click().run()
     assert not app.exception and sum(explorer(app)["command"]["preference"]) == pytest.approx(1, abs=1e-3)
 
 
 def test_infeasible_wish_says_how_far_off(roots):
+    from app.analysis.limits import sentence
     from app.analysis.queries import Wish, columns, find
-    from app.components.finder import sentence
 
     loaded = roots.registry.get("two")
     found = {column.key: column for column in columns(loaded.front, loaded.tasks)}
     miou, error = found["segmentation/miou"], found["depth/abs_err"]
     best = float(miou.values.max())
-    words = sentence(find(loaded.front, [Wish(miou, best + 0.1)], error), miou, error)
+    wishes = [Wish(miou, best + 0.1)]
+    words = sentence(loaded.front, wishes, find(loaded.front, wishes, error), error)
     assert words.startswith("No preference gives segmentation mIoU ≥") and "misses it by 10.0 points" in words
     wish = Wish(error, float(error.values.max()))
-    assert " m and segmentation mIoU" in sentence(find(loaded.front, [wish], miou), error, miou)
+    assert " m and segmentation mIoU" in sentence(loaded.front, [wish], find(loaded.front, [wish], miou), miou)
 
 
 def png(image: Image.Image) -> bytes:
@@ -189,9 +195,10 @@ def test_reports_of_a_browser_are_checked(roots):
 
         loaded = services().registry.get("two")
         bad = [None, 7, {"preference": "x"}, {"preference": [float("nan"), 1], "image": "../x"}, {"preference": [1]}]
+        bad += [{"shortlist": what} for what in (None, 7, {"candidates": 3}, {"candidates": [{"name": "A"}]})]
         for report in bad:
             state.remember(loaded, report)
-        st.write(state.view(loaded)["preference"] == [0.5, 0.5] and state.view(loaded)["image"] == "sample-0")
+        st.write(state.view(loaded).preference == (0.5, 0.5) and state.view(loaded).image == "sample-0")
         state.remember(loaded, {"preference": [0.25, 0.75], "image": "sample-1"})
         st.write(state.address(loaded))
 

@@ -53,7 +53,7 @@ def test_a_text_is_steered(server, chromium):
     assert before[0] != after[0] and before[1] != after[1], "words change colour, and which come next"
     first = page.locator(".p-now-text p").inner_text()
 
-    page.get_by_role("button", name="Pin to compare").click()
+    page.get_by_role("button", name="Keep", exact=True).click()
     page.locator(".p-pad").press("2")
     page.wait_for_selector(".p-joint[data-written='0 1 0']")
     texts = [page.locator(f".p-{name}-text p").inner_text() for name in ("pinned", "now")]

@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.serving.protocol import snap
+from palora_core.objectives.figures import change, figure
 from tests.app.browsing import WAIT, settle
 from tests.app.pages import MAIN
 from tests.app.servers import ROOT
@@ -141,11 +142,13 @@ def test_a_link_counts_once_and_a_choice_after_it_wins(roots):
     app = AppTest.from_file(str(MAIN), default_timeout=200)
     app.query_params.update({"model": "two", "preference": "0.2,0.8", "sample": "sample-1", "pinned": "1,0"})
     data = told(app.run())
-    assert (data["model"], data["preference"], data["pinned"]) == ("two", [0.2, 0.8], [1, 0])
+    kept = data["shortlist"]
+    assert (data["model"], data["preference"], kept["against"]) == ("two", [0.2, 0.8], "A")
+    assert [one["preference"] for one in kept["candidates"]] == [[1, 0]], "what links of old have pinned is a candidate"
     app.selectbox(key="model").set_value("three").run()
     assert told(app)["model"] == "three", "the address in the browser is still that of the link"
     app.selectbox(key="model").set_value("two").run()
-    assert told(app)["preference"] == [0.2, 0.8] and told(app)["pinned"] == [1, 0]
+    assert told(app)["preference"] == [0.2, 0.8] and len(told(app)["shortlist"]["candidates"]) == 1
     app.query_params.clear()
     app.query_params.update({"model": "three"})
     assert told(app.run())["model"] == "three", "another link does count"
@@ -217,8 +220,8 @@ def test_a_pin_stays_and_is_compared_in_every_view(open_page):
         """() => [[1, 0, 0], [0, 1, 0]].map((preference) =>
             document.querySelector('.palora').explorer.onSplit(preference)['segmentation/miou'])"""
     )
-    assert abs(float(delta.inner_text().replace("−", "-").replace("±", "")) - 100 * (now - before)) < 0.06
-    assert f"pinned {100 * before:.1f} %" in page.locator("[data-task=segmentation] .p-main").get_attribute("title")
+    assert delta.inner_text().strip() + " points" == change(now, before, "%")
+    assert f"A {figure(before, '%')}" in page.locator("[data-task=segmentation] .p-main").get_attribute("title")
     for view in ("Error", "Change"):
         page.locator("[data-task=depth]").get_by_role("button", name=view).click()
         if view == "Error":
@@ -230,14 +233,14 @@ def test_a_pin_stays_and_is_compared_in_every_view(open_page):
             expect(page.locator("[data-task=depth] .p-legend")).to_contain_text("on average", timeout=WAIT)
     page.locator(".p-gallery button").nth(1).click()
     at(page, "three", [1, 0, 0], "sample-1")
-    assert page.locator(".p-pin").get_attribute("aria-pressed") == "true", "another sample, the same pin"
-    page.wait_for_function("() => document.querySelector('.palora').explorer.kept.image === 'sample-1'")
+    assert page.locator(".p-chips [aria-pressed=true]").inner_text() == "A", "another sample, the same candidate"
+    page.wait_for_function("() => document.querySelector('.palora').explorer.comparison.keptMetrics")
     go_to(page, "Probe")
     at(page, "three", [1, 0, 0], "sample-1")
     go_to(page, "Explore")
     at(page, "three", [1, 0, 0], "sample-1")
     page.wait_for_selector(".palora[data-pinned='0 1 0']")
-    assert "pinned=0,1,0" in page.url
+    page.wait_for_function("() => new URLSearchParams(location.search).get('kept') === 'A:0,1,0'")
 
 
 @pytest.mark.browser
@@ -278,12 +281,12 @@ def test_the_change_is_what_the_network_changes(open_page, roots):
 def test_the_front_marks_the_pinned_preference_too(open_page):
     page = open_page("model=three&preference=0,1,0&pinned=1,0,0")
     at(page, "three", [0, 1, 0], "sample-0")
-    page.wait_for_selector(".p-kept:not([hidden])")
+    page.wait_for_selector(".p-mark:not([hidden])")
     places = page.evaluate(
         """() => {
             const { front } = document.querySelector('.palora').explorer;
             const { xaxis, yaxis } = front.plot._fullLayout;
-            return ['.p-marker', '.p-kept'].map((name, i) => {
+            return ['.p-marker', '.p-mark'].map((name, i) => {
                 const boxes = [document.querySelector(name), front.plot].map((node) => node.getBoundingClientRect());
                 const [box, plot] = boxes;
                 const [x, y] = front.axes.map((axis) => front.at(axis, [[0, 1, 0], [1, 0, 0]][i]));
@@ -296,11 +299,11 @@ def test_the_front_marks_the_pinned_preference_too(open_page):
     page.wait_for_function(f"() => ({drawn})().length === 2 && ({drawn})().flat().every(Number.isFinite)")
     now, kept = page.evaluate(drawn)
     assert now != kept
-    page.locator(".p-pin").click()
+    page.get_by_role("button", name="remove A").click()
     page.wait_for_function(f"() => ({drawn})()[1].every((value) => value == null)")
     page.get_by_role("button", name="3-D").click()
     page.wait_for_selector(".p-marker:not([hidden])")
-    assert page.locator(".p-kept").is_hidden()
+    assert page.locator(".p-mark").count() == 0
 
 
 @pytest.mark.browser
@@ -313,7 +316,7 @@ def test_on_a_phone_pinning_moves_nothing(open_page):
     page.locator(".p-pin").click()
     page.wait_for_selector(".palora[data-pinned='0 1 0']")
     assert page.locator(".p-wipe").is_visible() and page.locator(".p-pad").bounding_box() == place
-    page.locator(".p-pin").click()
+    page.get_by_role("button", name="remove A").click()
     assert not page.locator(".p-wipe").is_visible() and page.locator(".p-pad").bounding_box() == place
 
 

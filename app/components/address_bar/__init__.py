@@ -41,11 +41,6 @@ def show_address(page: str, parameters: Mapping[str, str]) -> None:
     _component()(key=f"{page} address", data=data, height=1)
 
 
-def written(preference: Sequence[float]) -> str:
-    """λ [T] as the address has it: ``"0.3,0.7"``."""
-    return ",".join(f"{value:g}" for value in preference)
-
-
 def _known(view: str) -> list[dict[str, str]]:
     """What stood in the browser when last asked, and what it was told to write."""
     known: list[dict[str, str]] = st.session_state.setdefault(f"{view} addresses", [{}, {}])

@@ -11,6 +11,7 @@ from app.analysis.effects import sentence
 from app.analysis.even_steps import even_steps
 from app.analysis.queries import columns
 from app.assets import loader
+from app.bench.view import View
 from app.library.loading import LoadedModel
 from palora_core.evaluation.front import Front
 
@@ -20,18 +21,22 @@ _HERE = Path(__file__).resolve().parent
 def explorer_data(
     loaded: LoadedModel,
     images: Sequence[tuple[str, str]],
-    view: Mapping[str, Any],
+    view: View,
     address: Mapping[str, str],
     command: dict[str, Any] | None = None,
+    shortlist: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What the browser is told; everything else comes over the live socket.
 
     Args:
         loaded: the model.
         images: (image id, label) of what can be chosen.
-        view: ``image``, ``preference`` (λ [T]), ``pinned`` (λ [T] or None) and ``seed`` to begin with.
+        view: what it begins with.
         address: what the browser's address says of it.
         command: ``{"id": n, "preference": …, "image": …}``; carried out once per id.
+        shortlist: see :func:`app.components.shortlist.shortlist_data`.
+        told: see :func:`app.components.limits.limits_data`.
     """
     return {
         "model": loaded.entry.id,
@@ -40,13 +45,14 @@ def explorer_data(
         "pictures": loaded.input_view.pictured,
         "images": [{"id": image_id, "label": label} for image_id, label in images],
         "chosen": _chosen(loaded),
-        "image": view["image"],
-        "preference": list(view["preference"]),
-        "pinned": view.get("pinned"),
-        "seed": view.get("seed", 0),
+        "image": view.image,
+        "preference": list(view.preference),
+        "seed": view.seed,
+        "shortlist": dict(shortlist or {"candidates": [], "against": "", "revision": 0}),
         "address": dict(address),
         "front": None if loaded.front is None else front_data(loaded, loaded.front),
         "even": None if loaded.front is None else even_steps(loaded.front),
+        "told": told or {"feasible": None, "meets": None, "sentences": []},
         "command": command,
     }
 

@@ -3,7 +3,9 @@
 import { rampColours } from '../kinds/base.js';
 
 const WRONG = [232, 88, 12, 255]; // as where a class is wrong
+const FILLED = 190; // how opaque the inside of a changed region is
 const LEVELS = 255; // of a ramp, as the server draws it
+const SIGNED = ['#2166AC', '#F2F2F2', '#B2182B']; // less, the same, more
 
 /** The colours of a ramp of hex stops, as the server computes them, as numbers. */
 const levels = (stops) => rampColours(stops, LEVELS).map((colour) => colour.map(Math.round));
@@ -16,16 +18,23 @@ function places(data, ramp) {
   return (i) => place.get(packed([data[i], data[i + 1], data[i + 2]])) ?? NaN;
 }
 
-/** How much two pictures in the colours of a ramp differ at a pixel, in the unit of the ramp. */
+/** By how much two pictures in the colours of a ramp differ at a pixel, with its sign, in the unit of the ramp. */
 function alongRamp(read) {
   const extent = read.range[1] - read.range[0];
   const known = new Map();
   const placesOf = (data) => known.get(data) ?? known.set(data, places(data, read.ramp)).get(data);
-  return (a, b, i) => extent * Math.abs(placesOf(a)(i) - placesOf(b)(i));
+  return (a, b, i) => extent * (placesOf(a)(i) - placesOf(b)(i));
 }
 
 /** What measures how much two predictions differ at a pixel; undefined where they are only the same or not. */
 export const amountOf = (view, read) => (read.error ? view.amount ?? (read.ramp && alongRamp) : undefined);
+
+/** The scale of a change: of two signs where amounts have one, that of errors elsewhere. */
+export function scaleOf(view, read) {
+  if (view.amount || !read.error) return read.error ?? read;
+  const most = read.error.range[1];
+  return { ramp: SIGNED, range: [-most, most], unit: read.error.unit };
+}
 
 /**
  * The picture of the change and its mean: a share of the pixels where those are only right or wrong, otherwise in the
@@ -35,23 +44,26 @@ export function change(view, now, before, read) {
   const image = new ImageData(now.width, now.height);
   const [a, b] = [now.data, before.data];
   const amount = amountOf(view, read);
-  const [sum, count] = amount ? amounts(amount(read), a, b, read, image.data) : marks(a, b, image.data);
+  const [sum, count] = amount ? amounts(amount(read), a, b, scaleOf(view, read), image.data) : marks(a, b, image.data, now.width);
   return { image, mean: count ? sum / count : 0 };
 }
 
-function marks(a, b, out) {
-  let changed = 0;
+/** What is another class now, in its new colour, with a line around every region that changed. */
+function marks(a, b, out, width) {
+  const changed = (i) => i >= 0 && i < a.length && !(a[i] === b[i] && a[i + 1] === b[i + 1] && a[i + 2] === b[i + 2]);
+  let count = 0;
   for (let i = 0; i < a.length; i += 4) {
-    if (a[i] === b[i] && a[i + 1] === b[i + 1] && a[i + 2] === b[i + 2]) continue;
-    changed += 1;
-    out.set(WRONG, i);
+    if (!changed(i)) continue;
+    count += 1;
+    const inside = [i - 4, i + 4, i - 4 * width, i + 4 * width].every(changed);
+    out.set(inside ? [a[i], a[i + 1], a[i + 2], FILLED] : WRONG, i);
   }
-  return [changed, a.length / 4];
+  return [count, a.length / 4];
 }
 
-function amounts(amount, a, b, read, out) {
-  const colours = levels(read.error.ramp);
-  const [, most] = read.error.range;
+function amounts(amount, a, b, scale, out) {
+  const colours = levels(scale.ramp);
+  const [least, most] = scale.range;
   let [sum, count] = [0, 0];
   for (let i = 0; i < a.length; i += 4) {
     const size = amount(a, b, i);
@@ -59,9 +71,10 @@ function amounts(amount, a, b, read, out) {
       out.set([128, 128, 128, 255], i);
       continue;
     }
-    sum += size;
+    sum += Math.abs(size);
     count += 1;
-    out.set([...colours[Math.min(LEVELS - 1, Math.round(((LEVELS - 1) * size) / most))], 255], i);
+    const place = Math.round(((LEVELS - 1) * (size - least)) / (most - least));
+    out.set([...colours[Math.max(0, Math.min(LEVELS - 1, place))], 255], i);
   }
   return [sum, count];
 }

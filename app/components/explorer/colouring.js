@@ -1,9 +1,9 @@
 // How the colours of a picture are read: the legend below it, and what lies under the pointer in words.
 
-import { amountOf } from './changes.js';
+import { amountOf, scaleOf } from './changes.js';
 import { element } from './panels.js';
 import { packedColours } from './pixels.js';
-import { withUnit } from './simplex.js';
+import { withUnit } from './numbers.js';
 
 export const MARKED = ['error', 'change']; // pictures of places and amounts, not of what a task predicts
 const WRONG = '#E8590C';
@@ -19,7 +19,7 @@ export class Colouring {
     const marked = MARKED.includes(shown);
     if (this.marks(shown) && marked) {
       if (shown === 'error') return a > 127 ? `wrong ${this.noun()}` : 'correct';
-      return a > 127 ? `another ${this.noun()} than at the pinned λ` : `same ${this.noun()}`;
+      return a > 127 ? `another ${this.noun()} than at the λ to compare with` : `same ${this.noun()}`;
     }
     if (!marked && this.read.classes) {
       const index = packedColours(this.read).indexOf((r << 16) | (g << 8) | b);
@@ -27,7 +27,7 @@ export class Colouring {
     }
     const { describe } = this.view;
     if (!marked && describe) return describe([r, g, b], this.read);
-    const scale = marked ? this.read.error : this.read;
+    const scale = shown === 'change' ? scaleOf(this.view, this.read) : marked ? this.read.error : this.read;
     if (!scale?.ramp) return '';
     if (r === 128 && g === 128 && b === 128) return 'unknown';
     const share = alongRamp(scale.ramp, [r, g, b]);
@@ -38,7 +38,7 @@ export class Colouring {
   legend(shown, meanChange) {
     const { read } = this;
     const marked = MARKED.includes(shown);
-    const scale = marked && read.error ? read.error : read;
+    const scale = shown === 'change' ? scaleOf(this.view, read) : marked && read.error ? read.error : read;
     const mean = () => this.meanText(shown === 'change' ? meanChange : null, shown);
     if (this.marks(shown) && marked) {
       const what = shown === 'error' ? `wrong ${this.noun()}` : `another ${this.noun()}`;
@@ -60,9 +60,13 @@ export class Colouring {
   }
 
   meanText(mean, shown) {
+    return element('span', { textContent: mean == null ? '' : this.mean(mean, shown) });
+  }
+
+  /** How much differs, in words. */
+  mean(mean, shown = 'change') {
     const unit = this.marks(shown) ? '%' : this.read.error?.unit;
-    const what = unit === '%' ? 'of the pixels' : 'on average';
-    return element('span', { textContent: mean == null ? '' : `${withUnit(mean, unit)} ${what}` });
+    return `${withUnit(mean, unit)} ${unit === '%' ? 'of the pixels' : 'on average'}`;
   }
 }
 
@@ -70,7 +74,7 @@ function rampLegend(scale, marked) {
   const bar = element('span', { className: 'p-ramp' });
   bar.style.background = `linear-gradient(90deg, ${scale.ramp.join(', ')})`;
   const words = scale.ends ?? ['', ''];
-  const ends = scale.range.map((v, i) => `${marked && i ? '≥ ' : ''}${withUnit(v, scale.unit)} ${words[i]}`.trim());
+  const ends = scale.range.map((v, i) => `${marked && i ? '≥ ' : marked && scale.range[0] < 0 ? '≤ ' : ''}${withUnit(v, scale.unit)} ${words[i]}`.trim());
   return [element('span', { textContent: ends[0] }), bar, element('span', { textContent: ends[1] })];
 }
 

@@ -2,11 +2,14 @@
 
 import { plotly } from '../plotly.js';
 import { FrontFigure, short } from './front_figure.js';
+import { initial } from './pad.js';
 import { element } from './panels.js';
-import { Interpolator } from './simplex.js';
+import { Interpolator, project } from './simplex.js';
 
 // Without the bar of buttons: it would cover points in the corner. Drag zooms, a double click shows everything.
 const CONFIG = { displayModeBar: false, responsive: true };
+
+const inside = (preference) => preference.every((v) => v > -1e-6);
 
 export class FrontPlot {
   /** now() is λ, chosen(λ) is called when a point is clicked or reached with a key. */
@@ -16,7 +19,11 @@ export class FrontPlot {
     this.stage = card.querySelector('.p-stage');
     this.about = card.querySelector('.p-about');
     this.stage.addEventListener('keydown', (event) => this.walk(event));
-    [this.marker, this.cross] = ['.p-marker', '.p-kept'].map((name) => card.querySelector(name)); // hidden until there is a figure
+    this.clip = card.querySelector('.p-clip');
+    this.marker = card.querySelector('.p-marker'); // hidden until there is a figure
+    this.kept = [];
+    this.meets = null;
+    this.marks = [];
     this.around = new Interpolator(front.preferences);
     this.kind = tasks.length > 3 ? 'lines' : '2d';
     this.axes = this.defaultAxes();
@@ -87,15 +94,15 @@ export class FrontPlot {
     const names = this.kind === 'lines' ? 'all losses' : this.axes.slice(0, this.kind === '3d' ? 3 : 2).map((a) => this.front.columns[a].label).join(' against ');
     this.stage.setAttribute('aria-label', `Front: ${names}. The arrow keys step from point to point`);
     const colours = this.colours();
-    const { data, layout, scaled } = new FrontFigure(this.front, this.tasks, this.axes, colours).of(this.kind);
+    const { data, layout, scaled } = new FrontFigure(this.front, this.tasks, this.axes, colours, this.meets).of(this.kind);
     this.scaled = scaled;
     await Plotly.react(this.plot, data, layout, CONFIG);
     this.plot.removeAllListeners?.('plotly_click');
     this.plot.on('plotly_click', (event) => this.clicked(event));
     this.plot.removeAllListeners?.('plotly_afterplot');
     // In two dimensions the marker lies over the figure; elsewhere it is in it, and moving it plots again.
-    this.plot.on('plotly_afterplot', () => this.kind === '2d' && this.placeMarker());
-    this.placeMarker();
+    this.plot.on('plotly_afterplot', () => this.kind === '2d' && this.place([0, 1]));
+    this.place([0, 1]);
   }
 
   /** From point to point with the arrow keys, in the order of the horizontal axis. */
@@ -122,28 +129,46 @@ export class FrontPlot {
     if (this.front.preferences[k]) this.chosen(this.front.preferences[k]);
   }
 
-  /** Move the marker to λ, and the cross to the pinned one if there is one. */
-  show(preference, pinned) {
-    Object.assign(this, { preference, pinned });
-    this.placeMarker();
+  /** Let the points that miss a limit fade: meets [K], or null without limits. */
+  limit(meets) {
+    if (`${meets}` === `${this.meets}`) return;
+    this.meets = meets;
+    this.ready = this.build();
   }
 
-  placeMarker() {
+  /** Move the marker to λ. */
+  show(preference) {
+    this.preference = preference;
+    this.place([0]);
+  }
+
+  /** Mark the candidates: [{name, preference, compared}]. */
+  keep(candidates) {
+    this.kept = candidates.filter(({ preference }) => inside(preference));
+    this.marks.forEach((mark) => mark.remove());
+    this.marks = this.kept.map(({ name, compared }) => element('span', { className: `p-mark${compared ? ' p-compared' : ''}`, title: name, textContent: initial(name), hidden: true }));
+    this.clip.append(...this.marks);
+    this.place([1]);
+  }
+
+  /** Bring marks to where the front is at their λ: those of λ (0), of the candidates (1). */
+  place(which) {
     if (!this.preference || !this.plot._fullLayout || !window.Plotly) return;
-    const shown = [this.preference, this.pinned].map((λ) => (λ?.every((v) => v > -1e-6) ? λ : null)); // inside the simplex
-    if (this.kind === '2d') [this.marker, this.cross].forEach((mark, i) => this.lay(mark, shown[i]));
-    else [this.marker, this.cross].forEach((mark) => mark.toggleAttribute('hidden', true));
-    if (this.kind === '3d') {
-      const columns = this.axes.map((axis) => shown.map((λ) => [λ && this.at(axis, λ)]));
-      this.restyle(Object.fromEntries(['x', 'y', 'z'].map((name, i) => [name, columns[i]])));
-    } else if (this.kind === 'lines' && this.scaled) {
-      this.restyle({ y: shown.map((λ) => this.scaled.map(({ index, scale }) => λ && scale(this.at(index, λ)))) });
+    const shown = [inside(this.preference) ? [this.preference] : [], this.kept.map(({ preference }) => preference)];
+    const laid = [[this.marker], this.marks];
+    for (const i of which) {
+      if (this.kind === '2d') laid[i].forEach((mark, k) => this.lay(mark, shown[i][k]));
+      else laid[i].forEach((mark) => mark.toggleAttribute('hidden', true));
+      if (this.kind === '3d') this.restyle(i, this.axes.map((axis) => shown[i].map((λ) => this.at(axis, λ))));
+      else if (this.kind === 'lines' && this.scaled) this.restyle(i, [null, shown[i].flatMap((λ) => [...this.scaled.map(({ index, scale }) => scale(this.at(index, λ))), null])]);
     }
   }
 
-  /** The last two traces of a figure that has its marks in it: λ and the pinned one. */
-  restyle(values) {
-    window.Plotly.restyle(this.plot, values, [1, 2]);
+  /** The last two traces of a figure that has its marks in it: λ and the candidates, in [x, y, z]. */
+  restyle(i, [x, y, z]) {
+    const names = this.kept.map(({ name }) => initial(name));
+    const values = x ? { x: [x], y: [y], z: [z] } : { y: [y], x: [(i ? this.kept : [0]).flatMap(() => [...this.tasks.map((task) => task.title), null])] };
+    window.Plotly.restyle(this.plot, i && x ? { ...values, text: [names] } : values, [1 + i]);
   }
 
   /** What a column of the front has at λ, between its points. */
@@ -163,4 +188,14 @@ export class FrontPlot {
     mark.toggleAttribute('hidden', !seen);
     if (seen) mark.style.translate = `${xaxis._offset + across}px ${yaxis._offset + down}px`;
   }
+}
+
+/** The front in its card of the page; undefined where there is none to show. Where many axes need the width, it moves. */
+export function frontIn(card, page, { front, tasks, controllable }, { now, chosen }) {
+  card.hidden = !front || tasks.length === 1 || !controllable;
+  if (card.hidden) return undefined;
+  if (tasks.length > 6) page.append(card);
+  card.querySelector('.p-about').textContent = front.about;
+  Object.assign(card.querySelector('.p-effect'), { textContent: front.effect, hidden: !front.effect });
+  return new FrontPlot(card, front, tasks, { now, chosen: (preference) => chosen(project(preference)) });
 }

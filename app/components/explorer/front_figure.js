@@ -1,14 +1,15 @@
 // What plotly draws of an evaluated front: a plane, space for three tasks, an axis per task for more.
 
-import { formatAll, mixed, withUnit } from './simplex.js';
+import { withUnit } from './numbers.js';
+import { formatAll, mixed } from './simplex.js';
 
 /** λ in few words, however many tasks there are. */
 export const short = (p) => (p.length > 6 ? formatAll(p.slice(0, 6)).replace(')', ', …)') : formatAll(p));
 
 export class FrontFigure {
-  /** axes: the columns chosen for x, y and z; colours: those of the theme. */
-  constructor(front, tasks, axes, colours) {
-    Object.assign(this, { front, tasks, axes, colours });
+  /** axes: the columns chosen for x, y and z; colours: those of the theme; meets: which points meet all limits, or null. */
+  constructor(front, tasks, axes, colours, meets = null) {
+    Object.assign(this, { front, tasks, axes, colours, meets });
   }
 
   /** kind: 2d, 3d or lines. Gives data and layout; for lines also scaled, how each column comes to its axis. */
@@ -68,7 +69,8 @@ export class FrontFigure {
         const column = this.front.columns[a];
         return `${column.label} ${withUnit(column.values[this.front.preferences.indexOf(p)], column.unit)}`;
       });
-      return `λ = ${formatAll(p)}<br>${lines.join('<br>')}`;
+      const missed = this.meets && !this.meets[this.front.preferences.indexOf(p)] ? '<br>misses a limit' : '';
+      return `λ = ${formatAll(p)}<br>${lines.join('<br>')}${missed}`;
     });
   }
 
@@ -84,6 +86,7 @@ export class FrontFigure {
       marker: {
         size: 9,
         color: this.pointColours(),
+        opacity: this.meets ? this.meets.map((good) => (good ? 1 : 0.18)) : 1,
         symbol: dominated.map((bad) => (bad ? 'circle-open' : 'circle')),
         line: { width: 1.2, color: this.tasks.length === 3 ? colours.paper : colours.point },
       },
@@ -102,14 +105,16 @@ export class FrontFigure {
     const { colours } = this;
     const [x, y, z] = this.axes;
     const data = { type: 'scatter3d', x: this.values(x), y: this.values(y), z: this.values(z), ...this.points([x, y, z]) };
-    data.marker = { ...data.marker, size: 4, symbol: 'circle', line: { width: 0 } };
+    // Space knows one opacity for all points: those that miss a limit are open there.
+    const symbol = this.meets ? this.meets.map((good) => (good ? 'circle' : 'circle-open')) : 'circle';
+    data.marker = { ...data.marker, size: 4, symbol, opacity: 1, line: { width: 0 } };
     const here = { size: 7, symbol: 'diamond', color: colours.here, line: { width: 2, color: colours.text } };
     const marker = { type: 'scatter3d', mode: 'markers', x: [0], y: [0], z: [0], hoverinfo: 'skip', marker: here };
     const scene = Object.fromEntries([['xaxis', x], ['yaxis', y], ['zaxis', z]].map(([name, i]) => [name, this.spaceAxis(i)]));
     // Far enough away that ticks and titles are inside the figure.
     const camera = { eye: { x: 1.75, y: 1.6, z: 1.05 }, center: { x: 0, y: 0, z: -0.1 } };
     const layout = { scene: { ...scene, camera, dragmode: 'turntable', aspectmode: 'manual', aspectratio: { x: 0.8, y: 0.8, z: 0.8 } }, dragmode: 'turntable', margin: { l: 0, r: 0, t: 0, b: 0 } };
-    const kept = { ...marker, marker: { size: 9, symbol: 'diamond-open', color: colours.text, line: { width: 2, color: colours.text } } };
+    const kept = { ...marker, mode: 'markers+text', textposition: 'top center', textfont: { color: colours.text, family: colours.font }, marker: { size: 8, symbol: 'diamond-open', color: colours.text, line: { width: 2, color: colours.text } } };
     return { data: [data, marker, kept], layout };
   }
 
@@ -147,7 +152,7 @@ export class FrontFigure {
       line: { color: colours.point, width: 1 }, marker: { size: 5 }, opacity: 0.35, connectgaps: false,
     };
     const now = { type: 'scatter', mode: 'lines+markers', x: names, y: names.map(() => null), hoverinfo: 'skip', line: { color: colours.text, width: 2.5 }, marker: { size: 7, symbol: 'diamond' } };
-    const kept = { ...now, line: { ...now.line, width: 1.5, dash: 'dot' }, marker: { size: 8, symbol: 'x-thin-open' } };
+    const kept = { ...now, connectgaps: false, line: { ...now.line, width: 1.5, dash: 'dot' }, marker: { size: 8, symbol: 'x-thin-open' } };
     const yaxis = { title: { text: 'loss, best 0 to worst 1' }, gridcolor: colours.line, zeroline: false, range: [-0.05, 1.05] };
     const xaxis = { gridcolor: colours.line, tickangle: names.length > 6 ? -60 : 0, automargin: true };
     return { data: [all, now, kept], layout: { xaxis, yaxis }, scaled };

@@ -1,9 +1,11 @@
 // Panels of all tasks, and what those of joint kinds may ask the server for: predictions aside, and what goes on.
 
 import { viewOf } from '../kinds/base.js';
+import { Answers } from './answers.js';
 import { element, ValuePanel } from './panels.js';
 import { PicturePanel } from './picture_panel.js';
-import { formatAll, withUnit } from './simplex.js';
+import { withUnit } from './numbers.js';
+import { formatAll } from './simplex.js';
 
 /** One panel per task; of a joint kind, the first task has the kind's own panel for all. host(task): what it is told. */
 export function panelsFor(tasks, viewChanged, host) {
@@ -56,7 +58,7 @@ export class Asking {
       if (request === this.current && request.image === image) panels.forEach((panel) => panel.went?.(header, request.preference));
       return true;
     }
-    if (header.type !== 'prediction' || ['now', 'pinned'].includes(request.purpose)) return false;
+    if (header.type !== 'prediction' || request.purpose === 'now' || Answers.mine(request)) return false;
     if (request.image === image) {
       for (const [task, values] of Object.entries(header.values)) {
         panels.find((panel) => panel.task.name === task)?.setAside?.(request.purpose, values);

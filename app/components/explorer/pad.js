@@ -12,6 +12,9 @@ export function svg(name, attributes = {}, text = null) {
   return node;
 }
 
+/** What of a candidate's name fits into a mark. */
+export const initial = (name) => [...name][0];
+
 const STEP = 0.02;
 const BIG_STEP = 0.1;
 
@@ -57,11 +60,12 @@ export class Pad {
       // The front's points take their colours from these corners.
       vertices.forEach(([cx, cy], t) => node.append(svg('circle', { cx, cy, r: 5, fill: mixed(corner(3, t)) })));
     }
+    this.feasible = svg('g', { class: 'p-feasible' });
     this.marks = svg('g', { class: 'p-marks' });
-    node.append(this.marks);
-    this.pinned = svg('path', { class: 'p-pinned', d: 'M-7,-7 L7,7 M7,-7 L-7,7', visibility: 'hidden' });
+    node.append(this.feasible, this.marks);
+    this.candidates = svg('g', { class: 'p-candidates' });
     this.dot = svg('circle', { class: 'p-dot', r: 11 });
-    node.append(this.pinned, this.dot);
+    node.append(this.dot, this.candidates);
   }
 
   listen() {
@@ -131,13 +135,33 @@ export class Pad {
     return [[x, y - 15], [x, y + 15]];
   }
 
-  /** Show λ, and the pinned one if there is one. */
-  show(preference, pinned) {
+  /** Shade the part that meets all limits: segments or polygons of λ; null without limits. */
+  limit(parts) {
+    this.limited = parts;
+    this.node.classList.toggle('p-limited', !!parts);
+    this.feasible.replaceChildren(
+      ...(parts ?? []).map((part) => svg(this.count === 2 ? 'polyline' : 'polygon', { points: part.map((λ) => this.toPoint(λ).join(',')).join(' ') })),
+    );
+  }
+
+  /** Draw the candidates: [{name, preference, compared}]. */
+  keep(candidates) {
+    this.kept = candidates;
+    this.candidates.replaceChildren(
+      ...candidates.map(({ name, preference, compared }) => {
+        const [x, y] = this.toPoint(preference);
+        const node = svg('g', { class: compared ? 'p-candidate p-compared' : 'p-candidate', transform: `translate(${x},${y})` });
+        node.append(svg('circle', { r: 8 }), svg('text', { y: 4, 'text-anchor': 'middle' }, initial(name)), svg('title', {}, name));
+        return node;
+      }),
+    );
+  }
+
+  /** Show λ. */
+  show(preference) {
     const [x, y] = this.toPoint(preference);
     this.dot.setAttribute('cx', x);
     this.dot.setAttribute('cy', y);
-    this.pinned.setAttribute('visibility', pinned ? 'visible' : 'hidden');
-    if (pinned) this.pinned.setAttribute('transform', `translate(${this.toPoint(pinned).join(',')})`);
     const words = this.tasks.map((task, t) => `${task.title} ${format(preference[t])}`).join(', ');
     this.node.setAttribute('aria-valuetext', words);
     this.node.setAttribute('aria-label', `Preference: ${words}. Drag, or use the arrow keys; Home balances, a digit goes to that task`);

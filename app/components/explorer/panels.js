@@ -1,7 +1,8 @@
 // One panel per task: what all have (title, metrics, legend), and those of tasks with numbers instead of a picture.
 
 import { viewOf } from '../kinds/base.js';
-import { withUnit } from './simplex.js';
+import { change as difference, withUnit } from './numbers.js';
+import { said } from './told.js';
 
 const [LETTER, WIDEST] = [7.2, 110]; // pixels of the names of classes
 
@@ -31,7 +32,7 @@ export class Panel {
 
   /**
    * The first metric large: on the test set (from the front) and on this item; beside it what changed since the pin.
-   * onSplit: by keys of columns; here: by task and metric; kept: the two at the pinned λ.
+   * onSplit: by keys of columns; here: by task and metric; kept: the two of the candidate to compare with, and its name.
    */
   showMetrics(onSplit, here, kept) {
     this.cells ??= this.task.metrics.slice(0, 2).map((metric, i) => {
@@ -41,7 +42,7 @@ export class Panel {
       return { metric, node, value, delta, note };
     });
     const { name } = this.task;
-    const own = kept && { onSplit: kept.onSplit, here: kept.here[name] };
+    const own = kept && { name: kept.name, onSplit: kept.onSplit, here: kept.here[name] };
     const known = this.cells.filter((cell, i) => this.showMetric(cell, i === 0, onSplit, here[name], own));
     if (known.length !== this.numbers.childElementCount) this.numbers.replaceChildren(...known.map(({ node }) => node));
   }
@@ -52,25 +53,19 @@ export class Panel {
     const unit = metric.unit;
     write(value, withUnit(split ?? item, unit));
     const before = kept && (split == null ? kept.here?.[metric.name] : kept.onSplit?.[metric.key]);
-    const change = before == null ? null : (split ?? item) - before;
-    write(delta, change == null ? '' : difference(change, unit));
-    write(delta, !change ? '' : `${change > 0 === metric.higher}`, 'data-better');
+    const by = before == null ? '' : difference(split ?? item, before, unit);
+    write(delta, by && ` ${by}`);
+    write(delta, !by || by.startsWith('±') ? '' : `${by.startsWith('+') === metric.higher}`, 'data-better');
     const also = item != null && first && split != null;
     write(note, split == null ? ' here' : also && !kept ? ` (here ${withUnit(item, unit)})` : '');
     const told = [`${metric.label}: ${metric.higher ? 'higher' : 'lower'} is better`];
-    if (before != null) told.push(`pinned ${withUnit(before, unit)}`);
+    if (before != null) told.push(`${kept.name} ${withUnit(before, unit)}`);
     const hereBefore = kept?.here?.[metric.name];
-    if (also && hereBefore != null) told.push(`here ${withUnit(item, unit)}, pinned ${withUnit(hereBefore, unit)}`);
+    if (also && hereBefore != null) told.push(`here ${withUnit(item, unit)}, ${kept.name} ${withUnit(hereBefore, unit)}`);
     write(node, told.join('; '), 'title');
     return true;
   }
 }
-
-/** A change with its sign, in points where fractions are shown in percent. */
-const difference = (value, unit) => {
-  const size = unit === '%' ? (100 * Math.abs(value)).toFixed(1) : Number(Math.abs(value).toPrecision(2)).toString();
-  return ` ${Number(size) === 0 ? '±' : value > 0 ? '+' : '−'}${size}`;
-};
 
 /** A text, or an attribute, that is as it should be is left alone: writing it has the browser style the page again. */
 function write(node, text, attribute = null) {
@@ -155,20 +150,14 @@ export class ValuePanel extends Panel {
     this.legend.replaceChildren(this.pinned);
   }
 
-  /** Compare with the pinned λ, or (null) no more. */
-  pin(preference) {
-    if (!preference) this.pinned.textContent = '';
+  /** Compare with the candidate of a name at λ, or (null) no more. */
+  pin(preference, name) {
+    this.against = name;
+    this.pinned.textContent = '';
   }
 
-  /** What is predicted at the pinned λ, in words. */
-  setPinned({ probabilities, top, numbers, rows }) {
-    if (rows) {
-      this.pinned.textContent = `pinned: ${rows.map(([, text]) => text).join(', ')}`;
-      return;
-    }
-    const said = probabilities
-      ? `${this.read.classes[top] ?? top} (${(100 * probabilities[top]).toFixed(0)} %)`
-      : withUnit(numbers?.[0], this.read.unit);
-    this.pinned.textContent = `pinned: ${said}`;
+  /** What is predicted at the λ to compare with, in words. */
+  setPinned(values) {
+    if (this.read) this.pinned.textContent = `${this.against}: ${said(values, this.read)}`;
   }
 }

@@ -9,7 +9,7 @@ import { formatAll } from './simplex.js';
 
 const VIEWS = [['prediction', 'Prediction'], ['truth', 'Truth'], ['error', 'Error'], ['change', 'Change']];
 const NAMES = {
-  prediction: 'prediction', truth: 'ground truth', error: 'where the prediction is wrong', change: 'what changed since the pinned λ',
+  prediction: 'prediction', truth: 'ground truth', error: 'where the prediction is wrong', change: 'what differs from the λ to compare with',
 };
 // Canvases have the screen's own pixels, so that labels are sharp and nothing is drawn that is scaled away again.
 const CANVAS_WIDTH = 320; // until a panel knows how wide it is shown
@@ -100,17 +100,17 @@ export class PicturePanel extends Panel {
     this.draw();
   }
 
-  /** Compare with the pinned λ, or (null) no more; left of `wipe` (0 to 1) its picture is drawn. */
-  pin(preference) {
+  /** Compare with the candidate of a name at λ, or (null) no more; left of `wipe` (0 to 1) its picture is drawn. */
+  pin(preference, name) {
     this.pinnedAt = preference;
+    this.against = name;
     this.pinnedLayers = {};
     this.offer();
     this.draw();
   }
 
-  /** The picture of a view at the pinned λ. */
+  /** The picture of a view at the λ to compare with; whoever gives it keeps it. */
   setPinned(view, bitmap) {
-    this.pinnedLayers[view]?.close?.();
     this.pinnedLayers[view] = bitmap;
     this.draw();
   }
@@ -142,25 +142,31 @@ export class PicturePanel extends Panel {
     context.fillStyle = '#fff';
     context.fillRect(edge - 2, 0, 4, canvas.height);
     const unit = this.unit();
-    if (edge > 60 * unit) tag(context, 'pinned', 5 * unit, unit);
+    if (edge > 60 * unit) tag(context, this.against, 5 * unit, unit);
     if (edge < canvas.width - 45 * unit) tag(context, 'now', edge + 6 * unit, unit);
   }
 
-  /** The picture of what changed since the pinned λ, once both predictions are here. */
+  /** The picture of what differs from the λ to compare with, once both predictions are here. */
   changed() {
-    const [now, before] = [this.layers.prediction, this.pinnedLayers.prediction];
-    if (!now || !before || now.width !== before.width) return null;
-    const { image, mean } = change(viewOf(this.task), pixelsOf(now), pixelsOf(before), this.read);
-    this.meanChange = mean;
-    this.changeCanvas ??= element('canvas');
-    Object.assign(this.changeCanvas, { width: image.width, height: image.height });
-    this.changeCanvas.getContext('2d').putImageData(image, 0, 0);
-    this.changeCanvas.pixels = image;
+    const found = this.difference(this.layers.prediction, this.pinnedLayers.prediction);
+    if (!found) return null;
+    this.meanChange = found.mean;
+    this.changeCanvas = found.picture;
     this.drawLegend();
     return this.changeCanvas;
   }
 
-  paint(context, layer) {
+  /** What differs between two predictions: a picture, its mean, and that in words; null where they are not alike. */
+  difference(now, before) {
+    if (!now || !before || now.width !== before.width || !this.read) return null;
+    const { image, mean } = change(viewOf(this.task), pixelsOf(now), pixelsOf(before), this.read);
+    const picture = element('canvas', { width: image.width, height: image.height });
+    picture.getContext('2d').putImageData(image, 0, 0);
+    return { picture: Object.assign(picture, { pixels: image }), mean, told: this.colouring().mean(mean) };
+  }
+
+  /** Draw a layer of a view into any canvas, as large as that is; unit: its pixels per pixel of the screen. */
+  paint(context, layer, view = this.view, unit = this.unit()) {
     const { width, height } = context.canvas;
     const classes = this.read?.overlaid;
     context.imageSmoothingEnabled = true;
@@ -168,12 +174,12 @@ export class PicturePanel extends Panel {
     context.clearRect(0, 0, width, height);
     if (classes && this.input) {
       context.drawImage(this.input, 0, 0, width, height);
-      context.globalAlpha = MARKED.includes(this.view) ? 0.85 : OVERLAY;
+      context.globalAlpha = MARKED.includes(view) ? 0.85 : OVERLAY;
     }
-    context.imageSmoothingEnabled = !classes && !MARKED.includes(this.view);
+    context.imageSmoothingEnabled = !classes && !MARKED.includes(view);
     context.drawImage(layer, 0, 0, width, height);
     context.globalAlpha = 1;
-    if (classes && !MARKED.includes(this.view)) labelRegions(context, layer, this.read, this.unit());
+    if (classes && !MARKED.includes(view)) labelRegions(context, layer, this.read, unit);
   }
 
   /** Canvas pixels per CSS pixel: texts on the canvas keep one size on every screen. */

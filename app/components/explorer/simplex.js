@@ -162,11 +162,3 @@ export class Interpolator {
     return value;
   }
 }
-
-/** A number with its unit, as Metric.format has it: fractions in percent, four digits otherwise. */
-export function withUnit(value, unit) {
-  if (value == null || !Number.isFinite(value)) return '–';
-  if (unit === '%') return `${(100 * value).toFixed(1)} %`;
-  const digits = Number(value.toPrecision(3)).toString();
-  return unit ? `${digits} ${unit}` : digits;
-}

@@ -11,6 +11,7 @@ import numpy as np
 
 from app.analysis.probes import Layer, ProbeMap
 from app.assets import loader
+from app.bench.view import View
 from app.components.explorer import explorer_data
 from app.library.loading import LoadedModel
 from app.pictures import palettes
@@ -23,7 +24,7 @@ def plane_data(
     loaded: LoadedModel,
     probe: ProbeMap,
     images: Sequence[tuple[str, str]],
-    view: Mapping[str, Any],
+    view: View,
     address: Mapping[str, str],
     command: dict[str, Any] | None = None,
     losses: bool = False,
@@ -34,7 +35,7 @@ def plane_data(
         loaded: the model.
         probe: its map, as far as it is measured.
         images: (image id, label) of what can be chosen.
-        view: ``{"image": …, "preference": λ [T]}`` to begin with.
+        view: what it begins with.
         address: what the browser's address says of it.
         command: ``{"id": n, "preference": λ}``; carried out once per id.
         losses: maps of the losses instead of the first metrics.

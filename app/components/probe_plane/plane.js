@@ -3,7 +3,8 @@
 import { draggable } from '../explorer/drag.js';
 import { svg } from '../explorer/pad.js';
 import { element } from '../explorer/panels.js';
-import { clamp, withUnit } from '../explorer/simplex.js';
+import { withUnit } from '../explorer/numbers.js';
+import { clamp } from '../explorer/simplex.js';
 
 const SIZE = 260;
 const PIXELS = 1.5; // canvas pixels per unit of the drawing

@@ -44,7 +44,7 @@ def compose(view: Gathered) -> str:
         "DATE": time.strftime("%d %B %Y, %H:%M UTC", time.gmtime()),
         "IMAGE": html.escape(view.image),
         "PREFERENCE": _preference(view),
-        "INPUT": (_figure("input", view.picture) if view.picture else _told(view.told)) + _note(view.note),
+        "INPUT": (figure("input", view.picture) if view.picture else told_html(view.told)) + note_html(view.note),
         "TASKS": "".join(_task(task) for task in view.tasks if task.pictures),
         "VALUES": _values(view.tasks),
         "METRICS": _metrics(view.tasks),
@@ -56,15 +56,16 @@ def compose(view: Gathered) -> str:
     return re.sub("@([A-Z]+)@", lambda match: filled[match[1]], template)
 
 
-def _note(text: str) -> str:
+def note_html(text: str) -> str:
+    """A paragraph, if there is something to say."""
     return f"<p>{html.escape(text)}</p>" if text else ""
 
 
-def _told(told: Mapping[str, Any]) -> str:
+def told_html(told: Mapping[str, Any]) -> str:
     """An input without a picture: its text, or rows of what and text."""
     rows = told.get("rows", ())
     text = f'<p class="text">{html.escape(str(told["text"]))}</p>' if "text" in told else ""
-    return text + (_table(("input", ""), rows, "Input") if rows else "")
+    return text + (table(("input", ""), rows, "Input") if rows else "")
 
 
 def _preference(view: Gathered) -> str:
@@ -80,19 +81,21 @@ def _preference(view: Gathered) -> str:
 
 
 def _task(task: TaskView) -> str:
-    pictures = "".join(_figure(caption, data) for caption, data in task.pictures)
-    inner = f'<div class="pictures">{pictures}</div>{_legend(task.legend)}'
+    pictures = "".join(figure(caption, data) for caption, data in task.pictures)
+    inner = f'<div class="pictures">{pictures}</div>{legend(task.legend)}'
     return f"<section><h2>{html.escape(task.title)}</h2>{inner}</section>"
 
 
-def _figure(caption: str, data: bytes) -> str:
+def figure(caption: str, data: bytes) -> str:
+    """A picture with its caption."""
     kind = "png" if data.startswith(b"\x89PNG") else "webp"
     address = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     told = html.escape(caption)
     return f'<figure><img src="{address}" alt="{told}"><figcaption>{told}</figcaption></figure>'
 
 
-def _legend(legend: dict) -> str:
+def legend(legend: dict) -> str:
+    """How the colours of a task are read."""
     parts = [f"<span>{html.escape(legend['text'])}</span>"] if "text" in legend else []
     if "classes" in legend:
         chips = [*zip(legend["colours"], legend["classes"])]
@@ -114,19 +117,25 @@ def _ramp(scale: dict, what: str) -> str:
 
 def _values(tasks: Iterable[TaskView]) -> str:
     rows = [(task.told_of, *row) for task in tasks for row in task.values]
-    return _table(("task", "", "prediction", "ground truth"), rows, "Predictions") if rows else ""
+    return table(("task", "", "prediction", "ground truth"), rows, "Predictions") if rows else ""
 
 
 def _metrics(tasks: Iterable[TaskView]) -> str:
     rows = [(task.title, *row) for task in tasks for row in task.metrics]
     heads = ("task", "metric", "better", "evaluated split, at λ", "this input", "best on the front")
-    return _table(heads, rows, "Metrics") if rows else ""
+    return table(heads, rows, "Metrics") if rows else ""
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:
+def paragraphs(texts: Iterable[str]) -> str:
+    """A paragraph for each."""
+    return "".join(f"<p>{html.escape(text)}</p>" for text in texts)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str, below: str = "") -> str:
+    """A section with a table, and HTML ``below`` it."""
     head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in rows)
-    return f"<section><h2>{title}</h2><div class='scroll'><table><tr>{head}</tr>{body}</table></div></section>"
+    return f"<section><h2>{title}</h2><div class='scroll'><table><tr>{head}</tr>{body}</table></div>{below}</section>"
 
 
 def _front(view: Gathered) -> str:

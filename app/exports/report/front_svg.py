@@ -15,7 +15,14 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 48
 TICKS = 5
 
 
-def front_svg(front: Front, preference: Sequence[float], names: Sequence[str], across: int, up: int) -> str:
+def front_svg(
+    front: Front,
+    preference: Sequence[float],
+    names: Sequence[str],
+    across: int,
+    up: int,
+    candidates: Sequence[tuple[str, Sequence[float]]] = (),
+) -> str:
     """Losses of the tasks ``across`` and ``up``; dominated points are hollow, the diamond is λ (interpolated).
 
     Args:
@@ -24,6 +31,7 @@ def front_svg(front: Front, preference: Sequence[float], names: Sequence[str], a
         names: task names for people.
         across: task on the horizontal axis.
         up: task on the vertical axis.
+        candidates: (name, λ [T]) of others to mark.
     """
     points = front.objectives[:, [across, up]]
     here = interpolate(front.preferences, points, [list(preference)])[0] if on_simplex(preference) else None
@@ -48,6 +56,13 @@ def front_svg(front: Front, preference: Sequence[float], names: Sequence[str], a
         parts.append(
             f'<circle class="{"point" if good else "beaten"}" cx="{x:.1f}" cy="{y:.1f}" r="4.5">{title}</circle>'
         )
+    for name, at in candidates:
+        if on_simplex(at):
+            x, y = place(interpolate(front.preferences, points, [list(at)])[0])
+            told = html.escape(name)
+            letter = f'<text x="{x:.1f}" y="{y + 4:.1f}">{html.escape(name[:1])}</text>'
+            circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" />'
+            parts.append(f'<g class="candidate">{circle}{letter}<title>{told}</title></g>')
     if here is not None:
         x, y = place(here)
         parts.append(f'<path class="here" d="M{x:.1f} {y - 9:.1f}l9 9l-9 9l-9 -9z"><title>this view</title></path>')
