@@ -22,7 +22,7 @@ export class Explorer {
     this.command = data.command?.id ?? 0;
     this.find = (name) => root.querySelector(`.p-${name}`);
     this.words = new Words(this.find);
-    this.measuring = new Measuring((text) => this.say(text));
+    this.measuring = new Measuring((text) => this.words.say(text));
     this.exact = false; // measurements set it: then no answer comes from the grid computed ahead
     this.page = pageHere();
     this.now = () => this.preference; // what the controls step from
@@ -32,7 +32,7 @@ export class Explorer {
     this.front = frontIn(this.find('front'), root, data, { now: this.now, chosen: (preference) => this.goThere(preference) });
     this.connection = new Connection({
       opened: () => this.opened(),
-      closed: () => this.say('Connection lost, trying again …', true),
+      closed: () => this.words.say('Connection lost, trying again …', true),
       answered: (header, request) => this.answered(header, request),
       failed: (sentence, request) => this.failed(sentence, request),
     });
@@ -145,7 +145,7 @@ export class Explorer {
 
   // -- talking ------------------------------------------------------------------------------------------------------
   opened() {
-    this.say('');
+    this.words.say('');
     this.comparison.answers.asked.clear();
     this.askScene();
     this.connection.ask(this.figures.input.gallery.request(this.data.model));
@@ -184,11 +184,7 @@ export class Explorer {
   failed(sentence, request) {
     if (request && Answers.mine(request)) this.comparison.answers.asked.delete(request.purpose);
     if (request?.type === 'gallery' || this.asking.failed(request, this.panels)) return;
-    this.say(sentence, true);
-  }
-
-  say(text, problem) {
-    this.words.say(text, problem);
+    this.words.say(sentence, true);
   }
 
   // -- painting -----------------------------------------------------------------------------------------------------
