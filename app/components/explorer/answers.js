@@ -34,7 +34,7 @@ export class Answers {
 
   /** Ask for what is not here yet; of candidates whose model has another input of this name there is nothing. */
   want(candidates, errors = []) {
-    for (const one of candidates) {
+    for (const one of this.image ? candidates : []) {
       const purpose = this.key(one, errors);
       if (!one.here || this.asked.has(purpose) || this.found.has(purpose)) continue;
       this.asked.add(purpose);

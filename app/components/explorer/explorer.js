@@ -146,6 +146,7 @@ export class Explorer {
   // -- talking ------------------------------------------------------------------------------------------------------
   opened() {
     this.words.say('');
+    if (!this.image) return; // no samples travel with the model, and nobody has sent an input yet
     this.comparison.answers.asked.clear();
     this.askScene();
     this.connection.ask(this.figures.input.gallery.request(this.data.model));
@@ -158,6 +159,7 @@ export class Explorer {
 
   /** Ask for the pictures at λ: at this very one, or at the nearest of the grid that is computed ahead. */
   ask(time, exact = true) {
+    if (!this.image) return;
     this.connection.predict({ ...this.question(this.preference), exact, since: time });
   }
 
