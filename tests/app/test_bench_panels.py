@@ -129,7 +129,7 @@ def test_the_report_tells_what_the_page_does(roots):
 
     loaded = roots.registry.get("two")
     shortlist = Shortlist().kept("two", (1.0, 0.0), note="<i>as it was</i>").kept("two", (0.5, 0.5))
-    seen = View("two", (0.5, 0.5), "sample-0", None, shortlist, (), Decision("Which?", "B", "because"))
+    seen = View("two", (0.5, 0.5), "sample-0", None, shortlist, decision=Decision("Which?", "B", "because"))
 
     steps = Journal().seen(seen, seen.at((0.1, 0.9)))
     page = decision.decision_report(roots, loaded, seen, steps, "sample 1").decode()

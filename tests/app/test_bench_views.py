@@ -25,7 +25,7 @@ def full() -> View:
     ]
     candidates.append(Candidate("other", "run:mine/a b", (0.25, 0.75)))
     bounds = (Bound("depth/abs_err", 0.4), Bound("segmentation/miou", 0.123456789))
-    return View("rooms", (0.3, 0.7), "sample-1", None, Shortlist.of(candidates, "a:b;c,d"), bounds)
+    return View("rooms", (0.3, 0.7), "sample-1", None, Shortlist.of(candidates, "a:b;c,d"), bounds, 7)
 
 
 def decided() -> View:
@@ -58,6 +58,8 @@ def test_an_own_picture_is_in_no_link():
         ({"kept": "A:0,1:n:m:x"}, {}, "more than four parts"),
         ({"bounds": "depth/abs_err:0.4;no/such:1"}, {"bounds": "depth/abs_err:0.4"}, "no metric 'no/such'"),
         ({"bounds": "depth/abs_err:nan"}, {}, "expected a number"),
+        ({"seed": "-1"}, {}, "its seed is no number"),
+        ({"seed": "12"}, {"seed": "12"}, None),
         ({"pinned": "1"}, {}, "the pinned λ is not 2 numbers"),
         ({"pinned": "0,1"}, {"kept": "A:0,1", "against": "A"}, None),
     ],
