@@ -55,7 +55,7 @@ def runs_csv(lab: Lab, models: Sequence[EvaluatedModel], wanted: Sequence[Column
         for one in models
     )
     heads = ["run", "model", "tags", *settings.values(), *(column.heading for column in wanted), "note"]
-    return _csv(heads, rows)
+    return csv_text(heads, rows)
 
 
 def _cell_of(value: float | str | None) -> float | str | None:
