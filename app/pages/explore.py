@@ -118,11 +118,14 @@ def tools(loaded: LoadedModel) -> None:
                 with by_asking:
                     ask_panel(loaded)
     if loaded.num_tasks > 1 and loaded.model.controllable:
-        for name, icon, panel in (("Journal", "history", journal_panel), ("Decide", "gavel", decision_panel)):
-            place = st.popover(name, icon=f":material/{icon}:", key=f"open_{name}", on_change="rerun")
-            if place.open:
-                with place, st.container(width=420):
-                    panel(loaded)
+        place = st.popover("Decide", icon=":material/gavel:", key="deciding", on_change="rerun")
+        if place.open:
+            with place, st.container(width=420):
+                decision, journal = st.tabs(["Decision", "Journal"])
+                with decision:
+                    decision_panel(loaded)
+                with journal:
+                    journal_panel(loaded)
     place = st.popover("Download", icon=":material/download:", key="downloads", on_change="rerun")
     if place.open:  # opening it runs the page, so that it stands for the λ on screen
         view = state.view(loaded)
