@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from app import state
 from app.components.model_cards import Card
 from app.components.plain import plain
 from app.exports import exporting
@@ -119,8 +120,7 @@ def file_button(label: str, result: Exported, key: str, **options: Any) -> None:
 def choose_preference(loaded: LoadedModel) -> list[float]:
     """λ of the export: sliders for up to three tasks, corners and centre beyond; the Explore page's λ at first."""
     names = [task.name.replace("_", " ") for task in loaded.tasks]
-    seen = st.session_state.get("views", {}).get(loaded.entry.id, {}).get("preference")
-    start = seen or [1 / len(names)] * len(names)
+    start = state.view(loaded).preference
     if len(names) == 1:
         return [1.0]
     if len(names) == 2:

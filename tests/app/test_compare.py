@@ -314,8 +314,9 @@ def test_an_address_of_nonsense_is_the_usual_view(several):
 def test_the_preference_of_a_model_is_that_of_the_other_pages(several):
     app = open_compare()
     app.slider(key="weight1").set_value(0.2).run()
-    assert app.session_state["views"]["a"]["preference"] == app.session_state["views"]["c"]["preference"] == [0.8, 0.2]
-    app.session_state["views"]["a"]["preference"] = [0.35, 0.65]  # somebody moved it on Explore
+    views = app.session_state["views"]
+    assert views["a"].preference == views["c"].preference == (0.8, 0.2)
+    app.session_state["views"]["a"] = views["a"].at((0.35, 0.65))  # somebody moved it on Explore
     app.run()
     assert app.slider(key="weight1").value == 0.65
 
