@@ -227,7 +227,8 @@ export class Explorer {
   update(data) {
     const images = JSON.stringify(data.images) !== JSON.stringify(this.data.images);
     this.data = data;
-    write(this.page, data.address);
+    // An answer to what stood here before has not heard of a newer seed.
+    write(this.page, { ...data.address, seed: this.seed || '' });
     this.comparison.take(data.shortlist);
     this.showTold();
     if (images) {

@@ -200,7 +200,8 @@ class Probe {
     const layers = JSON.stringify(data.layers) !== JSON.stringify(this.data.layers);
     const images = JSON.stringify(data.images) !== JSON.stringify(this.data.images);
     this.data = data;
-    write(this.page, data.address);
+    // An answer to what stood here before has not heard of a newer seed.
+    write(this.page, { ...data.address, seed: this.seed || '' });
     if (layers) this.setLayers();
     if (images) this.showImages();
     if (!data.command || data.command.id === this.command) return;
