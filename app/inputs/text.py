@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from app.inputs.base import InputView, Sent, input_views
 
 TITLE = 36  # characters
+ENDS = " .,;:!?…’”)]}"  # what a text that begins amid another may begin with
 
 
 @input_views.register("text")
@@ -18,8 +19,9 @@ class TextView(InputView):
     titled: ClassVar[bool] = True
 
     def title(self, shown: str) -> str:
-        """Its first words."""
+        """Its first words, without what ends a sentence before them."""
         text = " ".join(shown.split())
+        text = text.lstrip(ENDS) or text
         return text if len(text) <= TITLE else f"{text[:TITLE].rpartition(' ')[0] or text[:TITLE]} …"
 
     def told(self, shown: str) -> dict[str, Any]:
