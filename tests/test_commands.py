@@ -120,7 +120,7 @@ def test_the_dashboard_is_found_in_a_checkout_and_beside_an_installed_package(tm
 def test_the_doctor_of_a_sound_machine(tmp_path, capsys):
     assert commands.run("doctor", ["--runs", str(tmp_path / "runs"), "--data", str(tmp_path)], "palora doctor") == 0
     shown = capsys.readouterr().out
-    models = "multimnist, multimnist-bottleneck, rooms, streets"
+    models = "multimnist, multimnist-bottleneck, rooms, spoken_digits, streets"
     for expected in ("torch", "oneDNN", "bf16 is", "extra app", models, "can be written"):
         assert expected in shown
     assert {line.split()[0] for line in shown.splitlines()} <= {"ok", "missing", "slow"}

@@ -49,7 +49,7 @@ CASES = {
     "table": (Table(("a", "b"), (1.0, 2.0), (0.5, 4.0)), [b"b,a,c\n1.5,-2,9\n", "\ufeffa,b\n0.1,3\n".encode()]),
     "table, as it is": (Table(("a",)), [b"a\n3.25\n"]),
     "record": (Record((AGE, SEX)), [b"sex,age\nMale,17\n", b"age,sex\n90, Female\n"]),
-    "audio": (Audio(8000, 50), [Sound(np.sin(np.arange(n)).astype("f4"), 8000).as_wav() for n in (20, 80)]),
+    "audio": (Audio(8000, 50), [Sound(np.sin(np.arange(n)).astype("f4"), 8000).as_wav() for n in (20, 50)]),
     "bytes": (Text(9), ["Grüße an alle".encode(), b"a"]),
     "words": (Text(6, ("a", "film", "!"), ids="input_ids", mask="attention_mask"), [b"A bad film!", b"film " * 9]),
 }
@@ -73,6 +73,15 @@ def test_files_are_read_without_us_as_we_read_them(tmp_path, case):
             assert found.dtype == tensor.numpy().dtype and found.shape == tuple(tensor.shape)
             np.testing.assert_allclose(found, tensor.numpy(), atol=2e-5, rtol=1e-5)
         assert told.suffix in kind.suffixes and told.about
+
+
+def test_a_longer_sound_is_refused_where_nobody_looks_for_what_is_heard(tmp_path):
+    kind, path = Audio(8000, 50), tmp_path / "long.wav"
+    path.write_bytes(Sound(np.sin(np.arange(80)).astype("f4"), 8000).as_wav())
+    told = kind.preprocessing()
+    scope = {"np": np, "path": str(path), "form": told.data}
+    with pytest.raises(AssertionError, match="expected"):
+        exec("\n".join((f"import json, {', '.join(told.imports)}", *told.lines)), scope)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -25,6 +25,7 @@ def ranks(tmp_path_factory):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+REFUSED = {("hyperlora", "nested")}  # its weights are made before the layers run
 GRADIENTS = ("forward", "accumulate False", "accumulate True")
 
 
@@ -41,6 +42,9 @@ def test_ddp_averages_and_says_who_does(ranks, rank, name):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_fsdp2_trains_and_merges(ranks, rank, name, wrapping):
     found = ranks[rank][wrapping][name]
+    if (name, wrapping) in REFUSED:
+        assert "call fully_shard on the model alone" in found["error"]
+        return
     assert all(found[key] < 1e-10 for key in GRADIENTS), found
     assert found["merged"] and found["merge"] < 1e-12 and found["merged hooks"] == 0
     assert "fully_shard" in found["refused"] and "loss.backward" in found["leaves"]

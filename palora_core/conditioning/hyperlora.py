@@ -19,6 +19,7 @@ from palora_core.conditioning.lowrank import LowRankModel
 from palora_core.errors import UserError
 from palora_core.machine import full_precision
 from palora_core.ranges import CountOrNone, NotNegative, Positive, Range, check_ranges
+from palora_core.sharding import is_sharded_tensor
 from palora_core.swapping import swap
 
 
@@ -76,7 +77,16 @@ class HyperAdapterModel(LowRankModel):
         return found
 
     def generate(self, preference: Tensor) -> dict[tuple[int, str], Tensor]:
-        """(id(layer), "weight") → W(λ), one tensor for layers that share theirs."""
+        """(id(layer), "weight") → W(λ), one tensor for layers that share theirs.
+
+        Raises:
+            UserError: FSDP2 holds layers in shards of their own, and gathers each only when it runs.
+        """
+        if any(is_sharded_tensor(layer.base_weight) for layer in self.layers):
+            raise UserError(
+                "Adapters that a hypernetwork makes are made before the network runs, and FSDP2 gathers the weights of "
+                "parts that are sharded for themselves only when these run; call fully_shard on the model alone."
+            )
         embedding = self.embed(preference)
         values: dict[tuple[int, str], Tensor] = {}
         with full_precision(embedding):

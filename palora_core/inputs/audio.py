@@ -98,15 +98,16 @@ class Audio(Input):
             {"rate": self.rate, "length": self.length, "bits": 16},
             (
                 "sound = wave.open(str(path))",
-                'assert sound.getframerate() == form["rate"] and sound.getsampwidth() == 2, f"expected {form}"',
+                'fits = sound.getframerate() == form["rate"] and sound.getnframes() <= form["length"]',
+                'assert fits and sound.getsampwidth() == 2, f"expected {form}"',
                 'values = np.frombuffer(sound.readframes(10**9), "<i2").reshape(-1, sound.getnchannels()) / 2**15',
-                'values = values.mean(1)[: form["length"]]',
+                "values = values.mean(1)",
                 'inputs = {"input": np.pad(values, (0, form["length"] - len(values)))[None, None].astype("f4")}',
             ),
             ("wave",),
-            f"The first {self.length:,} values of a WAV file of 16 bits at {self.rate:,} Hz, the mean of its channels "
-            "between −1 and 1, zeros behind its end. Another rate must be resampled before, and a longer sound cut to "
-            "where something is heard, as PaLoRA Studio does. Spectrograms are part of the network.",
+            f"At most {self.length:,} values of a WAV file of 16 bits at {self.rate:,} Hz, the mean of its channels "
+            "between −1 and 1, zeros behind its end. Another rate must be resampled before, and a longer sound, which "
+            "is refused, cut to where something is heard, as PaLoRA Studio does. Spectrograms are part of the network.",
         )
 
     def to_shown(self, x: Any) -> Sound:

@@ -339,7 +339,7 @@ def test_a_single_solution_says_so_instead_of_a_pad(open_page, solution):
     assert page.locator(".palora").get_by_role("heading", name="One solution").is_visible()
     for steering in (".p-pad", ".p-pin", ".p-wipe", ".p-sliders", ".p-front"):
         assert page.locator(steering).is_hidden(), steering
-    assert page.get_by_text("Find a preference").count() == 0
+    assert page.get_by_role("button", name="Find a preference").count() == 0
     painted = page.locator(".palora").get_attribute("data-painted")
     page.locator(".p-gallery button").nth(1).click()
     page.wait_for_function("() => document.querySelector('.palora').explorer.latest.image === 'sample-1'")

@@ -89,7 +89,7 @@ def test_outside_nothing_is_taken_from_the_checkout(outside):
     assert file.startswith(str(outside)) and no_app
     assert str(ROOT) not in paths
     shown = run(outside, "palora", "doctor").stdout
-    assert f"dashboard in {outside}" in shown and "multimnist-bottleneck, rooms, streets" in shown
+    assert f"dashboard in {outside}" in shown and "multimnist-bottleneck, rooms, spoken_digits, streets" in shown
 
 
 def test_outside_an_epoch_trains_and_its_model_loads(outside):
