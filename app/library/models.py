@@ -37,9 +37,14 @@ class ModelRegistry:
         self._loaded: OrderedDict[Key, LoadedModel] = OrderedDict()
         self._loading: dict[Key, threading.Lock] = {}
 
-    def entries(self) -> list[Entry]:
-        """All model folders: shipped ones first, then runs, by name."""
-        return list(self._listing().values())
+    def entries(self, asked: str = "") -> list[Entry]:
+        """All model folders: shipped ones first, then runs, by name.
+
+        Args:
+            asked: id of a model that somebody comes for; a listing that lacks it is made anew, so that a link is right
+                from the moment on that its model is there.
+        """
+        return list(self._listing(asked).values())
 
     def entry(self, model_id: str) -> Entry:
         """The entry called ``model_id``.
@@ -47,7 +52,7 @@ class ModelRegistry:
         Raises:
             UserError: there is none.
         """
-        entry = self._listing().get(model_id)
+        entry = self._listing(model_id).get(model_id)
         if entry is None:
             raise UserError("This model is not (or no longer) here; choose one from the list.")
         return entry
@@ -87,10 +92,10 @@ class ModelRegistry:
             gc.freeze()
         return loaded
 
-    def _listing(self) -> dict[str, Entry]:
+    def _listing(self, asked: str = "") -> dict[str, Entry]:
         with self._lock:
             age, entries = self._listed
-            if time.monotonic() - age > LISTING_AGE:
+            if time.monotonic() - age > LISTING_AGE or (asked and asked not in entries):
                 self._found = {entry.id: entry for entry in self._scan()}
                 entries = {entry.id: entry for entry in told_apart(list(self._found.values()))}
                 self._listed = (time.monotonic(), entries)

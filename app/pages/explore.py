@@ -32,7 +32,7 @@ TEXTS = ROOT / "app" / "texts"
 def page() -> None:
     """Lay out the page, or say what is missing."""
     registry = services().registry
-    entries = registry.entries()
+    entries = registry.entries(st.query_params.get("model", ""))
     if not entries:
         st.title("Explore")
         st.info((TEXTS / "no_models.md").read_text(encoding="utf-8"))

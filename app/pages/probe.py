@@ -29,7 +29,7 @@ LESSONS = ROOT / "app" / "lessons"
 
 def page() -> None:
     """Lay out the page, or say what is missing."""
-    entries = services().registry.entries()
+    entries = services().registry.entries(st.query_params.get("model", ""))
     if not entries:
         st.title("Probe", anchor=False)
         st.info((TEXTS / "no_models.md").read_text(encoding="utf-8"))

@@ -101,6 +101,14 @@ def test_collections_are_listed_and_share_their_samples(collected):
     assert len(loaded.samples) == 4 and not loaded.problems
 
 
+def test_a_model_that_somebody_comes_for_is_listed_from_the_moment_on_that_it_is_there(model_root, tmp_path):
+    registry = ModelRegistry(model_root, tmp_path)
+    assert "run:late" not in {entry.id for entry in registry.entries()}
+    shutil.copytree(next(path for path in model_root.iterdir() if (path / "card.json").exists()), tmp_path / "late")
+    assert "run:late" in {entry.id for entry in registry.entries("run:late")}
+    assert registry.entry("run:late").is_run
+
+
 def test_listing_many_models_again_is_cheap(collected, monkeypatch):
     registry = ModelRegistry(collected, collected / "no runs")
     registry.entries()
