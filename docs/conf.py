@@ -28,7 +28,6 @@ suppress_warnings = ["config.cache"]  # sphinx-gallery's configuration holds fun
 
 html_theme = "furo"
 html_title = "PaLoRA Studio"
-html_static_path = ["_static"]
 html_show_sourcelink = False
 html_theme_options = {"source_repository": "", "navigation_with_keys": True}
 

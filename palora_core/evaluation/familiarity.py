@@ -106,7 +106,7 @@ class Familiarity:
 
         def write(temporary: Path) -> None:
             with temporary.open("wb") as file:
-                np.savez_compressed(file, **arrays)
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes any keyword for allow_pickle
 
         write_atomically(path, write)
 
@@ -158,9 +158,11 @@ def familiarity(train: Split, val: Split, test: Split) -> Familiarity | None:
 
 def described_items(split: Split, count: int, batch_size: int = 64) -> Tensor | None:
     """Features [N, F] of at most ``count`` items of a split, evenly over all of it."""
-    places = torch.linspace(0, len(split) - 1, min(count, len(split))).round().long().unique() if len(split) else []
+    if not len(split):
+        return None
+    places = torch.linspace(0, len(split) - 1, min(count, len(split))).round().long().unique()
     parts: list[Tensor] = []
-    for part in places.split(batch_size) if len(places) else ():
+    for part in places.split(batch_size):
         found = features(split.batch(part)[0])
         if found is None:
             return None
