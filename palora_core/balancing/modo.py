@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from palora_core.balancing.base import GradientBalancer, Step, balancers
-from palora_core.balancing.simplex_steps import among, cross_products, of_sum_one, onto_simplex
-from palora_core.ranges import NotNegative, Positive, check_ranges
+from palora_core.balancing.base import balancers
+from palora_core.balancing.simplex_steps import TwoBatchWeights, onto_simplex
+from palora_core.ranges import NotNegative, Positive
 
 
 def projected_step(products: np.ndarray, weights: np.ndarray, rate: float, ridge: float) -> np.ndarray:
@@ -21,7 +18,7 @@ def projected_step(products: np.ndarray, weights: np.ndarray, rate: float, ridge
 
 @balancers.register("modo")
 @dataclass
-class MoDo(GradientBalancer):
+class MoDo(TwoBatchWeights):
     """Σ_t w_t g_t, w ← proj(w − γ (J J'ᵀ + ρ) w), J and J' of two batches (Chen et al.: MoDo, NeurIPS 2023; JMLR 2024).
 
     J' is that of a held-out batch, from which only w learns. λ weighs by T·λ_t; heads get their plain gradients.
@@ -31,30 +28,9 @@ class MoDo(GradientBalancer):
         ridge: ρ, pulls the weights together.
     """
 
-    state: ClassVar[tuple[str, ...]] = ("learnt",)
     weights_rate: Positive = 0.001
     ridge: NotNegative = 0.1
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
-    def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
-        """Equal weights."""
-        self.learnt = [1 / num_tasks] * num_tasks
-
-    def backward(self, step: Step) -> Tensor:
-        """One backward pass per task and batch."""
-        shared, specific = step.task_gradients()
-        products = cross_products(self, step, shared)
-        here = step.values().cpu().numpy() != 0
-        moved = among(
-            here,
-            np.array(self.learnt),
-            products,
-            lambda block, weights: projected_step(block, weights, self.weights_rate, self.ridge),
-        )
-        self.learnt = moved.tolist()
-        scale = step.preference * len(step.losses)
-        weights = torch.from_numpy(of_sum_one(moved, here)).to(scale) * scale
-        self.combine(step, shared, specific, weights, scale)
-        return weights
+    def move(self, products: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """One projected step."""
+        return projected_step(products, weights, self.weights_rate, self.ridge)

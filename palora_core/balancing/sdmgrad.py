@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from palora_core.balancing.base import GradientBalancer, Step, balancers
-from palora_core.balancing.simplex_steps import among, cross_products, of_sum_one, onto_simplex
-from palora_core.ranges import Count, NotNegative, Positive, Range, check_ranges
+from palora_core.balancing.base import balancers
+from palora_core.balancing.simplex_steps import TwoBatchWeights, onto_simplex
+from palora_core.ranges import Count, NotNegative, Positive, Range
 
 _TINY = 1e-8
 
@@ -40,7 +38,7 @@ def directed_weights(
 
 @balancers.register("sdmgrad")
 @dataclass
-class SDMGrad(GradientBalancer):
+class SDMGrad(TwoBatchWeights):
     """(Σ_t w_t g_t + c g₀) / (1 + c), g₀ the mean gradient (Xiao, Ban, Ji: SDMGrad, NeurIPS 2023).
 
     w makes the direction short, as MGDA's does, by a few steps from where it was; the inner products are of the batch
@@ -54,29 +52,15 @@ class SDMGrad(GradientBalancer):
         iterations: steps of w per pass.
     """
 
-    state: ClassVar[tuple[str, ...]] = ("learnt",)
     pull: NotNegative = 0.3
     weights_rate: Positive = 5.0
     momentum: Annotated[float, Range(0, 1, open_high=True)] = 0.5
     iterations: Count = 20
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
+    def move(self, products: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Some steps of descent from where w was."""
+        return directed_weights(products, weights, self.pull, self.weights_rate, self.momentum, self.iterations)
 
-    def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
-        """Equal weights."""
-        self.learnt = [1 / num_tasks] * num_tasks
-
-    def backward(self, step: Step) -> Tensor:
-        """One backward pass per task and batch."""
-        shared, specific = step.task_gradients()
-        products = cross_products(self, step, shared)
-        here = step.values().cpu().numpy() != 0
-        options = (self.pull, self.weights_rate, self.momentum, self.iterations)
-        moved = among(here, np.array(self.learnt), products, lambda part, own: directed_weights(part, own, *options))
-        self.learnt = moved.tolist()
-        directed = (of_sum_one(moved, here) + self.pull * here / max(1, here.sum())) / (1 + self.pull)
-        scale = step.preference * len(step.losses)
-        weights = torch.from_numpy(directed).to(scale) * scale
-        self.combine(step, shared, specific, weights, scale)
-        return weights
+    def weights_of(self, moved: np.ndarray, here: np.ndarray) -> np.ndarray:
+        """(w + c/T) / (1 + c), over the tasks that are ``here``."""
+        return (super().weights_of(moved, here) + self.pull * here / max(1, here.sum())) / (1 + self.pull)

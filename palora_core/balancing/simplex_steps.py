@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from palora_core.balancing.base import GradientBalancer, Step
 from palora_core.balancing.solvers import quadratic_program
 from palora_core.errors import UserError
+from palora_core.ranges import check_ranges
 
 
 def onto_simplex(point: np.ndarray) -> np.ndarray:
@@ -63,3 +67,41 @@ def cross_products(balancer: GradientBalancer, step: Step, shared: list[list[Ten
     count = len(shared)
     block: np.ndarray = products[:count, count:]
     return block
+
+
+@dataclass
+class TwoBatchWeights(GradientBalancer):
+    """Σ_t w_t g_t with w on the simplex, moved in every pass by the inner products of two independent batches.
+
+    Subclasses say how w moves (:meth:`move`) and what weights it stands for (:meth:`weights_of`). λ weighs by T·λ_t;
+    heads get their plain gradients.
+    """
+
+    state: ClassVar[tuple[str, ...]] = ("learnt",)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+    def setup(self, num_tasks: int, device: torch.device | str = "cpu") -> None:
+        """Equal weights."""
+        self.learnt = [1 / num_tasks] * num_tasks
+
+    def move(self, products: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """New weights of sum 1 from J J'ᵀ [T, T] and the present ones [T], of the tasks that are there."""
+        raise NotImplementedError
+
+    def weights_of(self, moved: np.ndarray, here: np.ndarray) -> np.ndarray:
+        """What the gradients are weighed with [T]: w itself, among the tasks that are ``here``."""
+        return of_sum_one(moved, here)
+
+    def backward(self, step: Step) -> Tensor:
+        """One backward pass per task and batch."""
+        shared, specific = step.task_gradients()
+        products = cross_products(self, step, shared)
+        here = step.values().cpu().numpy() != 0
+        moved = among(here, np.array(self.learnt), products, self.move)
+        self.learnt = moved.tolist()
+        scale = step.preference * len(step.losses)
+        weights = torch.from_numpy(self.weights_of(moved, here)).to(scale) * scale
+        self.combine(step, shared, specific, weights, scale)
+        return weights
